@@ -1,0 +1,36 @@
+"""How Alembic reaches our database: the settings' URL, all tables, one migrating process at a time."""
+
+from sqlalchemy import text
+
+import app.file.models
+import app.job.models
+import app.model.models  # noqa: F401  # importing the tables registers them
+from alembic import context
+from app.config import get_settings
+from app.db import Base, create_database_engine
+
+MIGRATION_LOCK = 7_283_001  # any number that nothing else in the database uses
+
+
+def run() -> None:
+    url = context.config.attributes.get("url") or get_settings().database
+    engine = create_database_engine(url)
+    try:
+        with engine.begin() as connection:
+            if connection.dialect.name == "postgresql":
+                connection.execute(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
+            context.configure(
+                connection=connection,
+                target_metadata=Base.metadata,
+                render_as_batch=True,
+                compare_type=True,
+                user_module_prefix="types.",
+            )
+            context.run_migrations()
+    finally:
+        engine.dispose()
+
+
+if context.is_offline_mode():
+    raise SystemExit("migrations run against a database; there is no offline mode")
+run()

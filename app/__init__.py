@@ -1,0 +1,1 @@
+"""The core of Tunery and its HTTP server. Imports neither torch nor worker."""

@@ -1,0 +1,1 @@
+"""The HTTP face: the only place, with app.main, that imports FastAPI."""

@@ -1,0 +1,108 @@
+"""Settings: read once per process from ``TUNERY_*`` variables; every field documents itself."""
+
+import hashlib
+import tempfile
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+LONGEST_SOCKET_PATH = 90
+"""Unix socket paths end at 108 bytes (104 on macOS); beyond this the sockets move to the temporary directory."""
+
+
+class Settings(BaseSettings):
+    """Where everything lives and how patient the service is. Seconds unless a name says otherwise."""
+
+    model_config = SettingsConfigDict(env_prefix="TUNERY_", extra="ignore", frozen=True, env_ignore_empty=True)
+
+    home: Path = Field(default=Path("~/.tunery"), description="Folder of all that is kept on this machine")
+    host: str = Field(default="127.0.0.1", description="Address the API listens on")
+    port: int = Field(default=8000, ge=0, le=65535, description="Port the API listens on")
+    database_url: str | None = Field(default=None, description="SQLAlchemy URL; SQLite in the home folder if unset")
+    redis_url: str | None = Field(default=None, description="Redis or Valkey URL; an embedded Valkey if unset")
+    predictor_url: str | None = Field(
+        default=None, description="ZeroMQ address of the predictor; a local socket if unset"
+    )
+    first_api_key: SecretStr | None = Field(default=None, description="Key that every request must carry, if set")
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="Further host names a browser may call the API by, comma-separated"
+    )
+
+    max_upload_bytes: int = Field(default=4 * 2**30, gt=0, description="Largest data file")
+    max_row_bytes: int = Field(default=4 * 2**20, gt=0, description="Longest row of a data file")
+    max_body_bytes: int = Field(default=2 * 2**20, gt=0, description="Largest JSON body")
+    max_model_bytes: int = Field(default=64 * 2**30, gt=0, description="Largest model that can be registered")
+
+    worker_slots: int = Field(default=1, ge=1, description="Jobs a worker runs at a time")
+    lease_seconds: float = Field(default=60, gt=0, description="A running job not heard of for so long is requeued")
+    heartbeat_seconds: float = Field(default=10, gt=0, description="How often a worker renews its lease")
+    sweep_seconds: float = Field(default=10, gt=0, description="How often lost jobs are looked for")
+    poll_seconds: float = Field(default=15, gt=0, description="How often an idle worker looks without a wake-up")
+    stop_seconds: float = Field(default=20, gt=0, description="Time a trainer has to stop before it is killed")
+    max_crashes: int = Field(default=3, ge=1, description="Trainer crashes after which a job fails")
+    max_losses: int = Field(default=10, ge=1, description="Lost workers after which a job fails")
+    retry_backoff_seconds: float = Field(
+        default=10, ge=0, description="Pause before the second retry; doubles each time"
+    )
+
+    predict_timeout_seconds: float = Field(default=60, gt=0, description="Longest wait for a prediction")
+    predict_queue_size: int = Field(default=2048, gt=0, description="Texts that may wait in the predictor")
+    predict_batch_tokens: int = Field(default=16384, gt=0, description="Token budget of one forward of the predictor")
+    predict_memory_bytes: int = Field(default=4 * 2**30, gt=0, description="Memory the loaded models may take")
+    hub_timeout_seconds: float = Field(default=3, gt=0, description="Longest wait for the hub while a job is submitted")
+
+    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged")
+    log_format: Literal["auto", "json", "console"] = Field(default="auto", description="auto: console on a terminal")
+
+    @field_validator("allowed_hosts", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @cached_property
+    def home_dir(self) -> Path:
+        return self.home.expanduser().resolve()
+
+    @cached_property
+    def database(self) -> str:
+        return self.database_url or f"sqlite:///{self.home_dir / 'tunery.db'}"
+
+    @cached_property
+    def run_dir(self) -> Path:
+        """Sockets and locks of the running processes. Outside the home if its path is too long for a socket."""
+        inside = self.home_dir / "run"
+        if len(str(inside)) <= LONGEST_SOCKET_PATH - len("/predictor.sock"):
+            return inside
+        digest = hashlib.sha256(str(self.home_dir).encode()).hexdigest()[:16]
+        return Path(tempfile.gettempdir()) / f"tunery-{digest}"
+
+    @cached_property
+    def broker(self) -> str:
+        return self.redis_url or f"redis+socket://{self.run_dir / 'valkey.sock'}"
+
+    @cached_property
+    def predictor(self) -> str:
+        return self.predictor_url or f"ipc://{self.run_dir / 'predictor.sock'}"
+
+    @cached_property
+    def artefacts_dir(self) -> Path:
+        """Uploaded files, registered and finished models, logs of jobs."""
+        return self.home_dir / "artefacts"
+
+    @cached_property
+    def jobs_dir(self) -> Path:
+        """Run directories: ``<job>/attempt-<n>``."""
+        return self.home_dir / "jobs"
+
+    @cached_property
+    def cache_dir(self) -> Path:
+        """Tokenised data and other things that can be made again."""
+        return self.home_dir / "cache"
+
+
+@lru_cache(maxsize=1)
+def get_settings() -> Settings:
+    return Settings()

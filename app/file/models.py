@@ -1,0 +1,28 @@
+"""Tables of the file noun."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, String, Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.db import Base, Instant, Json
+
+
+class File(Base):
+    """An uploaded data file that was checked and can be trained on."""
+
+    __tablename__ = "files"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    filename: Mapped[str] = mapped_column(Text)
+    purpose: Mapped[str] = mapped_column(String(32))
+    format: Mapped[str] = mapped_column(String(16))
+    """jsonl, csv or parquet."""
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    sha256: Mapped[str] = mapped_column(String(64))
+    path: Mapped[str] = mapped_column(Text)
+    """Relative to the artefacts folder."""
+    profile: Mapped[dict[str, Any]] = mapped_column(Json)
+    """An ``app.dataset.profile.DatasetProfile``."""
+    created_at: Mapped[datetime] = mapped_column(Instant)

@@ -1,0 +1,40 @@
+"""Which running system this is, and whether a process of it lives. Linux tells exactly; elsewhere only the start decides."""
+
+import os
+import platform
+from functools import lru_cache
+from pathlib import Path
+
+_PROC = Path("/proc")
+
+
+@lru_cache(maxsize=1)
+def identity() -> str:
+    """Equal for two processes only if the process numbers of one mean the same to the other.
+
+    On Linux the boot and the process-id namespace, so that two containers of one machine differ.
+    """
+    try:
+        boot = (_PROC / "sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot}/{(_PROC / 'self/ns/pid').readlink()}"
+    except OSError:
+        return f"{platform.node()}/{os.getpid()}"
+
+
+def process_started(pid: int) -> int:
+    """Clock ticks from boot to the start of the process: with its number they name it. 0 where that is unknown."""
+    try:
+        stat = (_PROC / str(pid) / "stat").read_text()
+    except OSError:
+        return 0
+    return int(stat.rpartition(")")[2].split()[19])
+
+
+def is_alive(pid: int, *, started_at: int) -> bool:
+    """Whether that process, and not a later one with its number, is alive. A zombie is not."""
+    try:
+        stat = (_PROC / str(pid) / "stat").read_text()
+    except OSError:
+        return False
+    fields = stat.rpartition(")")[2].split()
+    return fields[0] not in {"Z", "X"} and int(fields[19]) == started_at

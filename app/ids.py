@@ -1,0 +1,35 @@
+"""Public identifiers: a prefix that tells the noun, and a UUIDv7, so that they sort by time of creation."""
+
+from typing import Final
+
+import uuid_utils
+
+JOB: Final = "ftjob"
+FILE: Final = "file"
+EVENT: Final = "ftevent"
+CHECKPOINT: Final = "ftckpt"
+MODEL: Final = "model"
+
+
+def new_id(prefix: str) -> str:
+    """``ftjob-019…``: the prefix, a hyphen and 32 hexadecimal digits."""
+    return f"{prefix}-{uuid_utils.uuid7().hex}"
+
+
+def fine_tuned_model_id(base_model: str, *, suffix: str | None, job_id: str) -> str:
+    """``ft:<base>:<org>:<suffix>:<job>``. A model tuned from a tuned one carries the name of the first base."""
+    base = base_model.split(":")[1] if base_model.startswith("ft:") else base_model
+    return f"ft:{base}:tunery:{suffix or ''}:{job_id.partition('-')[2]}"
+
+
+def event_id(job_id: str, number: int) -> str:
+    """Events are numbered per job; their id carries both, so that a stream can resume from it."""
+    return f"{EVENT}-{job_id.partition('-')[2]}-{number}"
+
+
+def event_number(event: str) -> int:
+    """The number in an event id. Raises ValueError when ``event`` is not one."""
+    prefix, _, rest = event.partition("-")
+    if prefix != EVENT:
+        raise ValueError(event)
+    return int(rest.rpartition("-")[2])

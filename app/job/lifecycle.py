@@ -1,0 +1,195 @@
+"""How a job moves: claim, heartbeat, success, failure, requeue, and what the sweep does with lost ones.
+
+At-least-once execution, exactly-once commit: every write of an attempt is guarded by its token, and raises ``ClaimLost``
+when another attempt owns the job. Callers bring the session; only ``transaction()`` commits.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from app.config import get_settings
+from app.db import now
+from app.job import events, repository
+from app.job.models import Attempt, Job
+from app.job.repository import Claim
+from app.job.states import JobStatus, check_transition
+
+
+class ClaimLost(Exception):
+    """Another attempt owns the job, or it has ended; this one must stop and write nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClaimedJob:
+    """What a worker needs to run an attempt."""
+
+    claim: Claim
+    spec: dict[str, Any]
+    checkpoints: list[str]
+    """Paths of committed checkpoints relative to the jobs folder, newest first."""
+
+
+def claim_next(session: Session, *, worker_id: str) -> ClaimedJob | None:
+    """Claim the best eligible job for this worker, or None."""
+    moment = now(session)
+    job = repository.claim_next(session, worker_id=worker_id, now=moment, lease_until=_lease_end(moment))
+    if job is None:
+        return None
+    claim = Claim(job_id=job.id, attempt=job.attempt, token=job.token, worker_id=worker_id)
+    session.add(Attempt(job_id=job.id, number=job.attempt, token=job.token, worker_id=worker_id, started_at=moment))
+    message = (
+        "A worker has taken the job." if job.attempt == 1 else f"A worker has taken the job (attempt {job.attempt})."
+    )
+    events.append(session, job.id, message, kind="status", data={"status": JobStatus.RUNNING, "attempt": job.attempt})
+    saved = repository.checkpoints(session, job.id, committed_only=True)
+    return ClaimedJob(claim=claim, spec=job.spec, checkpoints=[checkpoint.path for checkpoint in saved])
+
+
+def write(session: Session, claim: Claim, **values: Any) -> None:
+    """Store columns of the job and renew the lease. Raises ClaimLost."""
+    values["lease_until"] = _lease_end(now(session))
+    if repository.update_claimed(session, claim, values) == 0:
+        raise ClaimLost(claim)
+
+
+def cancel_is_requested(session: Session, claim: Claim) -> bool:
+    job = repository.get(session, claim.job_id)
+    return job is not None and job.cancel_requested_at is not None
+
+
+def succeed(session: Session, claim: Claim, *, model_id: str, **results: Any) -> None:
+    """The one transition that publishes: call it in the transaction that inserts the model. Raises ClaimLost."""
+    _end(session, claim, JobStatus.SUCCEEDED, outcome="succeeded", model_id=model_id, error=None, **results)
+    events.append(
+        session,
+        claim.job_id,
+        f"The job has succeeded; its model is {model_id}.",
+        kind="status",
+        data={"status": JobStatus.SUCCEEDED, "model": model_id},
+    )
+
+
+def fail(session: Session, claim: Claim, *, error: dict[str, Any], outcome: str = "failed", **values: Any) -> None:
+    """Raises ClaimLost."""
+    _end(session, claim, JobStatus.FAILED, outcome=outcome, error=error, **values)
+    events.append(
+        session,
+        claim.job_id,
+        f"The job has failed: {error['message']}",
+        level="error",
+        kind="status",
+        data={"status": JobStatus.FAILED, "error": error},
+    )
+
+
+def cancelled(session: Session, claim: Claim) -> None:
+    """The trainer is gone; say so. Raises ClaimLost."""
+    _end(session, claim, JobStatus.CANCELLED, outcome="cancelled")
+    events.append(session, claim.job_id, "The job was cancelled.", kind="status", data={"status": JobStatus.CANCELLED})
+
+
+def drained(session: Session, claim: Claim) -> None:
+    """Back to the queue with a checkpoint; costs no attempt of the budgets. Raises ClaimLost."""
+    _requeue(session, claim, outcome="drained", not_before=now(session))
+    events.append(
+        session,
+        claim.job_id,
+        "The worker is shutting down; the job goes on elsewhere from its checkpoint.",
+        kind="status",
+        data={"status": JobStatus.QUEUED},
+    )
+
+
+def crashed(session: Session, claim: Claim, *, code: str, message: str, hint: str | None = None) -> None:
+    """The trainer died. Requeue, the first time at once and then with a growing pause, or fail. Raises ClaimLost."""
+    settings = get_settings()
+    job = repository.get(session, claim.job_id)
+    assert job is not None
+    crashes = job.num_crashes + 1
+    if crashes >= settings.max_crashes:
+        error = {"code": code, "message": f"{message} It happened {crashes} times.", "param": None, "hint": hint}
+        fail(session, claim, error=error, outcome="crashed", num_crashes=crashes)
+        return
+    pause = 0.0 if crashes == 1 else settings.retry_backoff_seconds * 2 ** (crashes - 2)
+    not_before = now(session) + timedelta(seconds=pause)
+    _requeue(session, claim, outcome="crashed", not_before=not_before, num_crashes=crashes)
+    events.append(
+        session,
+        claim.job_id,
+        f"{message} The job is tried again{f' in {pause:.0f} s' if pause else ''}.",
+        level="warn",
+        kind="status",
+        data={"status": JobStatus.QUEUED, "code": code, "crashes": crashes},
+    )
+
+
+def lost(session: Session, job: Job, *, reason: str) -> bool:
+    """The worker of ``job`` is gone: requeue or fail it. False if someone else was quicker, which is fine."""
+    settings = get_settings()
+    losses = job.num_losses + 1
+    moment = now(session)
+    status: JobStatus
+    values: dict[str, Any]
+    if job.cancel_requested_at is not None:
+        status, values = JobStatus.CANCELLED, {"finished_at": moment}
+        message = "The job was cancelled."
+    elif losses >= settings.max_losses:
+        error = {
+            "code": "worker_lost",
+            "message": f"{losses} workers were lost while they ran this job.",
+            "param": None,
+            "hint": "Look into the workers' logs, then retry the job.",
+        }
+        status, values = JobStatus.FAILED, {"finished_at": moment, "error": error}
+        message = str(error["message"])
+    else:
+        status, values = JobStatus.QUEUED, {"not_before": moment}
+        message = f"{reason} The job goes back to the queue."
+    check_transition(JobStatus.RUNNING, status)
+    released = {"status": status, "phase": None, "worker_id": None, "lease_until": None, "num_losses": losses}
+    hit = repository.change_status(
+        session, job.id, current=JobStatus.RUNNING, token=job.token, values={**released, **values}
+    )
+    if hit == 0:
+        return False
+    claim = Claim(job_id=job.id, attempt=job.attempt, token=job.token, worker_id=job.worker_id or "")
+    _close_attempt(session, claim, outcome="lost", moment=moment)
+    events.append(session, job.id, message, level="warn", kind="status", data={"status": status, "losses": losses})
+    return True
+
+
+def _requeue(session: Session, claim: Claim, *, outcome: str, not_before: datetime, **values: Any) -> None:
+    check_transition(JobStatus.RUNNING, JobStatus.QUEUED)
+    values |= {
+        "status": JobStatus.QUEUED,
+        "phase": None,
+        "worker_id": None,
+        "lease_until": None,
+        "not_before": not_before,
+    }
+    if repository.update_claimed(session, claim, values) == 0:
+        raise ClaimLost(claim)
+    _close_attempt(session, claim, outcome=outcome, moment=now(session))
+
+
+def _end(session: Session, claim: Claim, status: JobStatus, *, outcome: str, **values: Any) -> None:
+    check_transition(JobStatus.RUNNING, status)
+    moment = now(session)
+    values |= {"status": status, "phase": None, "finished_at": moment, "worker_id": None, "lease_until": None}
+    if repository.update_claimed(session, claim, values) == 0:
+        raise ClaimLost(claim)
+    _close_attempt(session, claim, outcome=outcome, moment=moment)
+
+
+def _close_attempt(session: Session, claim: Claim, *, outcome: str, moment: datetime) -> None:
+    attempt = repository.attempt(session, claim)
+    assert attempt is not None
+    attempt.outcome = outcome
+    attempt.ended_at = moment
+
+
+def _lease_end(moment: datetime) -> datetime:
+    return moment + timedelta(seconds=get_settings().lease_seconds)

@@ -1,0 +1,145 @@
+"""Tables of the job noun."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, ForeignKey, Index, Integer, String, Text, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.db import Base, Instant, Json
+
+BigId = BigInteger().with_variant(Integer, "sqlite")
+"""SQLite numbers rows by itself only in a column of type INTEGER."""
+
+
+class Job(Base):
+    """A user's request and all that became of it. ``token`` fences off attempts that lost their lease."""
+
+    __tablename__ = "jobs"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    status: Mapped[str] = mapped_column(String(16))
+    phase: Mapped[str | None] = mapped_column(String(16))
+    spec: Mapped[dict[str, Any]] = mapped_column(Json)
+    """The spec with everything filled in that is known so far."""
+    requested_spec: Mapped[dict[str, Any]] = mapped_column(Json)
+    """The spec as it was sent."""
+    job_metadata: Mapped[dict[str, str]] = mapped_column("metadata", Json)
+    priority: Mapped[int] = mapped_column(Integer, default=0)
+
+    created_at: Mapped[datetime] = mapped_column(Instant)
+    not_before: Mapped[datetime] = mapped_column(Instant)
+    started_at: Mapped[datetime | None] = mapped_column(Instant)
+    finished_at: Mapped[datetime | None] = mapped_column(Instant)
+    cancel_requested_at: Mapped[datetime | None] = mapped_column(Instant)
+
+    attempt: Mapped[int] = mapped_column(Integer, default=0)
+    token: Mapped[int] = mapped_column(Integer, default=0)
+    worker_id: Mapped[str | None] = mapped_column(String(64))
+    lease_until: Mapped[datetime | None] = mapped_column(Instant)
+    num_crashes: Mapped[int] = mapped_column(Integer, default=0)
+    num_losses: Mapped[int] = mapped_column(Integer, default=0)
+    last_event_number: Mapped[int] = mapped_column(Integer, default=0)
+
+    progress: Mapped[dict[str, Any]] = mapped_column(Json)
+    latest_metrics: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    best_metrics: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    report: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    data_report: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    warnings: Mapped[list[dict[str, Any]]] = mapped_column(Json)
+    error: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    timings: Mapped[dict[str, float]] = mapped_column(Json)
+    model_id: Mapped[str | None] = mapped_column(String(255))
+
+    __table_args__ = (
+        Index("ix_jobs_claim", "status", "not_before", "priority", "id"),
+        Index("ix_jobs_lease", "status", "lease_until"),
+    )
+
+
+class Attempt(Base):
+    """The nth execution of a job: the ledger of which steps it did."""
+
+    __tablename__ = "attempts"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(Integer, primary_key=True)
+    token: Mapped[int] = mapped_column(Integer)
+    worker_id: Mapped[str] = mapped_column(String(64))
+    started_at: Mapped[datetime] = mapped_column(Instant)
+    ended_at: Mapped[datetime | None] = mapped_column(Instant)
+    outcome: Mapped[str | None] = mapped_column(String(32))
+    """succeeded, failed, cancelled, drained, crashed or lost."""
+    resumed_from_step: Mapped[int | None] = mapped_column(Integer)
+    last_step: Mapped[int | None] = mapped_column(Integer)
+
+
+class JobEvent(Base):
+    """What happened to a job, numbered without a gap under the lock of the job's row."""
+
+    __tablename__ = "job_events"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    number: Mapped[int] = mapped_column(Integer)
+    created_at: Mapped[datetime] = mapped_column(Instant)
+    level: Mapped[str] = mapped_column(String(8))
+    type: Mapped[str] = mapped_column(String(16))
+    message: Mapped[str] = mapped_column(Text)
+    data: Mapped[dict[str, Any] | None] = mapped_column(Json)
+
+    __table_args__ = (UniqueConstraint("job_id", "number"),)
+
+
+class MetricPoint(Base):
+    """One value of one metric at one step; an attempt that repeats a step overwrites it."""
+
+    __tablename__ = "job_metrics"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    step: Mapped[int] = mapped_column(Integer)
+    name: Mapped[str] = mapped_column(String(128))
+    epoch: Mapped[float] = mapped_column()
+    value: Mapped[float] = mapped_column()
+    created_at: Mapped[datetime] = mapped_column(Instant)
+
+    __table_args__ = (UniqueConstraint("job_id", "step", "name"),)
+
+
+class Checkpoint(Base):
+    """A committed checkpoint: its folder holds a manifest with the hash of every file."""
+
+    __tablename__ = "checkpoints"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), index=True)
+    attempt: Mapped[int] = mapped_column(Integer)
+    step: Mapped[int] = mapped_column(Integer)
+    epoch: Mapped[float] = mapped_column()
+    path: Mapped[str] = mapped_column(Text)
+    """Relative to the jobs folder."""
+    manifest_sha256: Mapped[str] = mapped_column(String(64))
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    metrics: Mapped[dict[str, Any]] = mapped_column(Json)
+    is_best: Mapped[bool] = mapped_column(default=False)
+    state: Mapped[str] = mapped_column(String(16), default="committed")
+    """committed, or corrupt once a load found it so, or deleted by rotation."""
+    created_at: Mapped[datetime] = mapped_column(Instant)
+
+
+class WorkerPresence(Base):
+    """A worker process that has been heard of; it renews ``seen_at`` (the database's clock) with every sweep."""
+
+    __tablename__ = "workers"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    """Fresh for each start of a process, so that a restarted worker is not taken for its predecessor."""
+    host: Mapped[str] = mapped_column(Text)
+    """Names the running system and its process namespace: where ``pid`` means something."""
+    pid: Mapped[int] = mapped_column(Integer)
+    process_started: Mapped[int] = mapped_column(BigInteger)
+    """With ``pid`` it names the process (``app.host.process_started``)."""
+    slots: Mapped[int] = mapped_column(Integer)
+    started_at: Mapped[datetime] = mapped_column(Instant)
+    seen_at: Mapped[datetime] = mapped_column(Instant)

@@ -1,0 +1,191 @@
+"""SQL of the job noun. A write by an attempt carries its token; the number of rows hit tells whether it still owns the job."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Select, and_, func, or_, select, update
+from sqlalchemy.dialects.postgresql import insert as postgres_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.engine import CursorResult
+from sqlalchemy.orm import Session
+
+from app.job.models import Attempt, Checkpoint, Job, JobEvent, MetricPoint, WorkerPresence
+from app.job.states import JobStatus
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """The right of one attempt to write to its job, until another claim raises the token."""
+
+    job_id: str
+    attempt: int
+    token: int
+    worker_id: str
+
+
+def get(session: Session, job_id: str) -> Job | None:
+    return session.get(Job, job_id)
+
+
+def page(
+    session: Session, *, status: JobStatus | None, metadata: Mapping[str, str], after: str | None, limit: int
+) -> Sequence[Job]:
+    """Newest first, one row more than ``limit`` if there is more."""
+    query = select(Job).order_by(Job.id.desc()).limit(limit + 1)
+    if status is not None:
+        query = query.where(Job.status == status)
+    if after is not None:
+        query = query.where(Job.id < after)
+    for key, value in metadata.items():
+        query = query.where(Job.job_metadata[key].as_string() == value)
+    return session.scalars(query).all()
+
+
+def queue_position(session: Session, job: Job) -> int:
+    """1 for the job that is claimed next."""
+    ahead = and_(
+        Job.status == JobStatus.QUEUED,
+        or_(Job.priority > job.priority, and_(Job.priority == job.priority, Job.id < job.id)),
+    )
+    return 1 + (session.scalar(select(func.count()).select_from(Job).where(ahead)) or 0)
+
+
+def _eligible(now: datetime) -> Select[str]:
+    return (
+        select(Job.id)
+        .where(Job.status == JobStatus.QUEUED, Job.not_before <= now)
+        .order_by(Job.priority.desc(), Job.id)
+        .limit(1)
+    )
+
+
+def has_eligible(session: Session, *, now: datetime) -> bool:
+    return session.scalar(_eligible(now)) is not None
+
+
+def claim_next(session: Session, *, worker_id: str, now: datetime, lease_until: datetime) -> Job | None:
+    """Take the best eligible job in one statement; None if there is none. SKIP LOCKED keeps claimers apart on PostgreSQL."""
+    chosen = _eligible(now).with_for_update(skip_locked=True).scalar_subquery()
+    statement = (
+        update(Job)
+        .where(Job.id == chosen, Job.status == JobStatus.QUEUED)
+        .values(
+            status=JobStatus.RUNNING,
+            phase=None,
+            attempt=Job.attempt + 1,
+            token=Job.token + 1,
+            worker_id=worker_id,
+            lease_until=lease_until,
+            started_at=func.coalesce(Job.started_at, now),
+        )
+        .returning(Job)
+        .execution_options(synchronize_session=False, populate_existing=True)
+    )
+    return session.scalars(statement).one_or_none()
+
+
+def update_claimed(session: Session, claim: Claim, values: Mapping[str, Any]) -> int:
+    """Rows hit: 0 means the claim is lost."""
+    result = session.execute(
+        update(Job)
+        .where(Job.id == claim.job_id, Job.token == claim.token, Job.status == JobStatus.RUNNING)
+        .values(**values)
+        .execution_options(synchronize_session=False)
+    )
+    return _rows(result)
+
+
+def change_status(session: Session, job_id: str, *, current: JobStatus, token: int, values: Mapping[str, Any]) -> int:
+    """Conditional change by someone who does not hold the claim (cancel of a queued job, the sweep)."""
+    result = session.execute(
+        update(Job)
+        .where(Job.id == job_id, Job.status == current, Job.token == token)
+        .values(**values)
+        .execution_options(synchronize_session=False)
+    )
+    return _rows(result)
+
+
+def expired(session: Session, *, now: datetime) -> Sequence[Job]:
+    return session.scalars(select(Job).where(Job.status == JobStatus.RUNNING, Job.lease_until < now).limit(100)).all()
+
+
+def running_of_host(session: Session, *, host: str) -> Sequence[tuple[Job, WorkerPresence]]:
+    """Running jobs whose worker lives, or lived, on this host."""
+    query = (
+        select(Job, WorkerPresence)
+        .join(WorkerPresence, WorkerPresence.id == Job.worker_id)
+        .where(Job.status == JobStatus.RUNNING, WorkerPresence.host == host)
+    )
+    return [(job, worker) for job, worker in session.execute(query)]
+
+
+def next_event_number(session: Session, job_id: str) -> int:
+    """Takes the lock of the job's row, so that events are numbered in the order in which they are committed."""
+    number = session.scalar(
+        update(Job)
+        .where(Job.id == job_id)
+        .values(last_event_number=Job.last_event_number + 1)
+        .returning(Job.last_event_number)
+        .execution_options(synchronize_session=False)
+    )
+    assert number is not None
+    return number
+
+
+def events_after(session: Session, job_id: str, *, number: int, limit: int) -> Sequence[JobEvent]:
+    query = select(JobEvent).where(JobEvent.job_id == job_id, JobEvent.number > number).order_by(JobEvent.number)
+    return session.scalars(query.limit(limit)).all()
+
+
+def last_event_numbers(session: Session, job_ids: Sequence[str]) -> dict[str, tuple[int, str]]:
+    """By job: the number of its newest event, and its status."""
+    rows = session.execute(select(Job.id, Job.last_event_number, Job.status).where(Job.id.in_(job_ids)))
+    return {job_id: (number, status) for job_id, number, status in rows}
+
+
+def upsert_metrics(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert points; a step that is done again overwrites its values."""
+    insert = sqlite_insert if session.get_bind().dialect.name == "sqlite" else postgres_insert
+    for start in range(0, len(rows), 200):
+        statement = insert(MetricPoint).values(list(rows[start : start + 200]))
+        updated = {name: statement.excluded[name] for name in ("epoch", "value", "created_at")}
+        session.execute(statement.on_conflict_do_update(index_elements=["job_id", "step", "name"], set_=updated))
+
+
+def metrics_after(session: Session, job_id: str, *, after: int, limit: int) -> Sequence[MetricPoint]:
+    query = select(MetricPoint).where(MetricPoint.job_id == job_id, MetricPoint.id > after).order_by(MetricPoint.id)
+    return session.scalars(query.limit(limit + 1)).all()
+
+
+def checkpoints(session: Session, job_id: str, *, committed_only: bool) -> Sequence[Checkpoint]:
+    """Newest first."""
+    query = select(Checkpoint).where(Checkpoint.job_id == job_id)
+    if committed_only:
+        query = query.where(Checkpoint.state == "committed")
+    return session.scalars(query.order_by(Checkpoint.step.desc(), Checkpoint.id.desc())).all()
+
+
+def mark_checkpoints(session: Session, job_id: str, *, paths: Sequence[str], state: str) -> None:
+    session.execute(
+        update(Checkpoint).where(Checkpoint.job_id == job_id, Checkpoint.path.in_(paths)).values(state=state)
+    )
+
+
+def clear_best(session: Session, job_id: str) -> None:
+    session.execute(update(Checkpoint).where(Checkpoint.job_id == job_id).values(is_best=False))
+
+
+def attempt(session: Session, claim: Claim) -> Attempt | None:
+    return session.get(Attempt, (claim.job_id, claim.attempt))
+
+
+def worker_seen_since(session: Session, moment: datetime) -> bool:
+    return session.scalar(select(WorkerPresence.id).where(WorkerPresence.seen_at >= moment).limit(1)) is not None
+
+
+def _rows(result: Any) -> int:
+    assert isinstance(result, CursorResult)
+    return int(result.rowcount)

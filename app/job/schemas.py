@@ -1,0 +1,158 @@
+"""What the native API tells of a job. Times are ISO 8601 in UTC."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+from app.job.states import JobPhase, JobStatus
+from app.spec.job import JobSpec
+
+
+class ProgressOut(BaseModel):
+    """``step`` counts optimizer steps since the job began; ``fraction`` is from 0 to 1."""
+
+    step: int = 0
+    max_steps: int | None = None
+    epoch: float = 0.0
+    fraction: float = 0.0
+    samples_per_second: float | None = None
+    tokens_per_second: float | None = None
+    eta_seconds: float | None = None
+
+
+class QueueOut(BaseModel):
+    position: int = Field(description="1 is the job that starts next")
+
+
+class MetricsOut(BaseModel):
+    """Each is `{"step": 345, "epoch": 3.0, "eval/accuracy": …}`."""
+
+    latest: dict[str, float] | None = None
+    best: dict[str, float] | None = None
+
+
+class WarningOut(BaseModel):
+    code: str
+    message: str
+
+
+class JobError(BaseModel):
+    """Why a job failed: what is wrong, where, and what to do."""
+
+    code: str
+    message: str
+    param: str | None = None
+    hint: str | None = None
+
+
+class JobModelOut(BaseModel):
+    id: str
+    weights_sha256: str
+    base_model: str
+
+
+class CheckpointOut(BaseModel):
+    id: str
+    step: int
+    epoch: float
+    attempt: int
+    metrics: dict[str, float]
+    is_best: bool
+    size_bytes: int
+    state: Literal["committed", "corrupt", "deleted"]
+    created_at: datetime
+
+
+class JobOut(BaseModel):
+    """A job as it stands. ``spec`` holds every choice that was made for it."""
+
+    id: str
+    object: Literal["job"] = "job"
+    status: JobStatus
+    phase: JobPhase | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    cancel_requested_at: datetime | None
+    attempt: int = Field(description="How many times the job was started")
+    progress: ProgressOut
+    queue: QueueOut | None = Field(description="Only while queued")
+    metrics: MetricsOut
+    best_checkpoint: CheckpointOut | None
+    report: dict[str, Any] | None = Field(
+        description="Per-class precision, recall and F1, confusion matrix (rows are the true classes), majority baseline"
+    )
+    data_report: dict[str, Any] | None
+    warnings: list[WarningOut]
+    error: JobError | None
+    timings: dict[str, float]
+    model: JobModelOut | None
+    metadata: dict[str, str]
+    spec: JobSpec
+
+
+class JobPage(BaseModel):
+    object: Literal["list"] = "list"
+    data: list[JobOut]
+    has_more: bool
+    first_id: str | None
+    last_id: str | None
+
+
+class MetricOut(BaseModel):
+    step: int
+    epoch: float
+    name: str
+    value: float
+    created_at: datetime
+
+
+class MetricPage(BaseModel):
+    """``last_id`` is the cursor to go on from, opaque; it stays the same when there is nothing new."""
+
+    data: list[MetricOut]
+    has_more: bool
+    last_id: str | None
+
+
+class EventOut(BaseModel):
+    id: str
+    object: Literal["job.event"] = "job.event"
+    number: int = Field(description="Counts up from 1 without a gap")
+    created_at: datetime
+    level: Literal["info", "warn", "error"]
+    type: str
+    message: str
+    data: dict[str, Any] | None
+
+
+class EventPage(BaseModel):
+    object: Literal["list"] = "list"
+    data: list[EventOut]
+    has_more: bool
+    first_id: str | None
+    last_id: str | None
+
+
+class CheckpointPage(BaseModel):
+    object: Literal["list"] = "list"
+    data: list[CheckpointOut]
+
+
+class LogPage(BaseModel):
+    """Lines a trainer wrote. ``next`` is the cursor for what comes after them."""
+
+    attempt: int | None
+    lines: list[str]
+    next: str
+    ended: bool = Field(description="No more lines will come")
+
+
+class ValidationOut(BaseModel):
+    """The answer to ``validate_only``: the spec as the job would have it."""
+
+    valid: Literal[True] = True
+    spec: JobSpec
+    data_report: dict[str, Any] | None
+    warnings: list[WarningOut]

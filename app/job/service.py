@@ -1,0 +1,184 @@
+"""What the API can ask of jobs."""
+
+import base64
+import binascii
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from sqlalchemy.orm import Session
+
+from app import ids
+from app.config import get_settings
+from app.db import now, reading, transaction
+from app.errors import Conflict, InvalidRequest, NotFound
+from app.job import events, repository
+from app.job.models import Job
+from app.job.presentation import checkpoint_out, event_out, job_out
+from app.job.schemas import CheckpointPage, EventPage, JobOut, JobPage, LogPage, MetricOut, MetricPage
+from app.job.states import TERMINAL, JobStatus, check_transition
+from app.spec.run import TRAINER_LOG
+
+LOG_CHUNK_BYTES = 256 * 1024
+
+
+def get_job(job_id: str) -> JobOut:
+    """Raises NotFound."""
+    with reading() as session:
+        return job_out(session, _require(session, job_id))
+
+
+def list_jobs(*, status: JobStatus | None, metadata: Mapping[str, str], after: str | None, limit: int) -> JobPage:
+    """Newest first; ``after`` is the id of the last job of the page before."""
+    with reading() as session:
+        rows = repository.page(session, status=status, metadata=metadata, after=after, limit=limit)
+        data = [job_out(session, job) for job in rows[:limit]]
+    return JobPage(
+        data=data,
+        has_more=len(rows) > limit,
+        first_id=data[0].id if data else None,
+        last_id=data[-1].id if data else None,
+    )
+
+
+def cancel(job_id: str) -> JobOut:
+    """A waiting job is cancelled at once; a running one when its trainer is gone. Cancelling twice is no error.
+
+    Raises Conflict when the job has already succeeded or failed.
+    """
+    with transaction() as session:
+        job = _require(session, job_id)
+        status = JobStatus(job.status)
+        if status in TERMINAL and status != JobStatus.CANCELLED:
+            raise Conflict(f"The job has already {status.value}; there is nothing to cancel.", code="job_is_over")
+        if status == JobStatus.RUNNING:
+            _request_cancel(session, job)
+        elif status != JobStatus.CANCELLED:
+            _cancel_waiting(session, job, status)
+        session.expire_all()
+        return job_out(session, _require(session, job_id))
+
+
+def metrics(job_id: str, *, after: str | None, limit: int) -> MetricPage:
+    """In the order in which they were first stored."""
+    with reading() as session:
+        _require(session, job_id)
+        rows = repository.metrics_after(session, job_id, after=_position(after), limit=limit)
+    page = rows[:limit]
+    return MetricPage(
+        data=[MetricOut.model_validate(row, from_attributes=True) for row in page],
+        has_more=len(rows) > limit,
+        last_id=_cursor(page[-1].id) if page else after,
+    )
+
+
+def list_events(job_id: str, *, after: str | None, limit: int) -> EventPage:
+    """Oldest first; ``after`` is an event id."""
+    number = event_position(after)
+    with reading() as session:
+        _require(session, job_id)
+        rows = repository.events_after(session, job_id, number=number, limit=limit + 1)
+    data = [event_out(row) for row in rows[:limit]]
+    return EventPage(
+        data=data,
+        has_more=len(rows) > limit,
+        first_id=data[0].id if data else None,
+        last_id=data[-1].id if data else after,
+    )
+
+
+def newest_events(job_ids: Sequence[str]) -> dict[str, tuple[int, str]]:
+    """By job: the number of its newest event, and its status. One query however many jobs."""
+    with reading() as session:
+        return repository.last_event_numbers(session, job_ids)
+
+
+def has_ended(job_id: str) -> bool:
+    return newest_events([job_id])[job_id][1] in TERMINAL
+
+
+def event_position(after: str | None) -> int:
+    """The number in an event id, 0 for none. Raises InvalidRequest when it is not an event id."""
+    if after is None:
+        return 0
+    try:
+        return ids.event_number(after)
+    except ValueError as error:
+        raise InvalidRequest(f"{after!r} is not an event id.", param="after", code="invalid_cursor") from error
+
+
+def list_checkpoints(job_id: str) -> CheckpointPage:
+    """Newest first, those already rotated away included."""
+    with reading() as session:
+        _require(session, job_id)
+        rows = repository.checkpoints(session, job_id, committed_only=False)
+    return CheckpointPage(data=[checkpoint_out(row) for row in rows])
+
+
+def logs(job_id: str, *, after: str | None) -> LogPage:
+    """Whole lines of the trainers' output from a cursor on, attempt by attempt."""
+    with reading() as session:
+        job = _require(session, job_id)
+    attempt, _, offset_text = (after or "1:0").partition(":")
+    if not attempt.isdigit() or not offset_text.isdigit():
+        raise InvalidRequest(f"{after!r} is not a log cursor.", param="after", code="invalid_cursor")
+    number, offset = int(attempt), int(offset_text)
+    chunk = _read_lines(get_settings().jobs_dir / job_id / f"attempt-{number}" / TRAINER_LOG, offset)
+    if not chunk and number < job.attempt:
+        return LogPage(attempt=number, lines=[], next=f"{number + 1}:0", ended=False)
+    return LogPage(
+        attempt=number if job.attempt else None,
+        lines=chunk.decode("utf-8", errors="replace").split("\n")[:-1],
+        next=f"{number}:{offset + len(chunk)}",
+        ended=not chunk and JobStatus(job.status) in TERMINAL,
+    )
+
+
+def _read_lines(path: Path, offset: int) -> bytes:
+    """Bytes up to the last complete line of the chunk at ``offset``; empty if there is none yet."""
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            chunk = file.read(LOG_CHUNK_BYTES)
+    except FileNotFoundError:
+        return b""
+    end = chunk.rfind(b"\n") + 1
+    return chunk[:end] if end else (chunk if len(chunk) == LOG_CHUNK_BYTES else b"")
+
+
+def _request_cancel(session: Session, job: Job) -> None:
+    if job.cancel_requested_at is None:
+        job.cancel_requested_at = now(session)
+        session.flush()
+        events.append(session, job.id, "Cancelling was asked for.", kind="status", data={"cancel_requested": True})
+
+
+def _cancel_waiting(session: Session, job: Job, status: JobStatus) -> None:
+    check_transition(status, JobStatus.CANCELLED)
+    moment = now(session)
+    values = {"status": JobStatus.CANCELLED, "finished_at": moment, "cancel_requested_at": moment}
+    if repository.change_status(session, job.id, current=status, token=job.token, values=values) == 0:
+        # A worker claimed it between our look and our write: cancel the running job instead.
+        session.refresh(job)
+        _request_cancel(session, job)
+        return
+    events.append(session, job.id, "The job was cancelled.", kind="status", data={"status": JobStatus.CANCELLED})
+
+
+def _require(session: Session, job_id: str) -> Job:
+    job = repository.get(session, job_id)
+    if job is None:
+        raise NotFound(f"There is no job {job_id!r}.", param="job_id", code="job_not_found")
+    return job
+
+
+def _cursor(row_id: int) -> str:
+    return base64.urlsafe_b64encode(str(row_id).encode()).decode().rstrip("=")
+
+
+def _position(cursor: str | None) -> int:
+    if cursor is None:
+        return 0
+    try:
+        return int(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode())
+    except (ValueError, binascii.Error) as error:
+        raise InvalidRequest(f"{cursor!r} is not a cursor.", param="after", code="invalid_cursor") from error

@@ -1,0 +1,122 @@
+"""``POST /jobs``: check the spec against what is known, fill in what can be, store, and only then wake a worker."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from app import ids
+from app.clock import utc_now
+from app.dataset import inference
+from app.dataset.profile import DatasetProfile
+from app.db import now, transaction
+from app.errors import InvalidRequest, NotFound
+from app.file import service as files
+from app.job import events
+from app.job.models import Job
+from app.job.presentation import job_out
+from app.job.schemas import JobOut, ValidationOut, WarningOut
+from app.job.states import JobStatus
+from app.model import service as models
+from app.spec import recipe
+from app.spec.job import JobSpec
+from app.spec.metrics import metric_names
+from app.task_queue import wake_workers
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Checked:
+    spec: JobSpec
+    data_report: dict[str, Any] | None
+    warnings: list[dict[str, str]]
+
+
+def submit(requested: JobSpec) -> JobOut:
+    """The stored job. It is committed before a worker is woken, and waking may fail: workers also look by themselves."""
+    checked = check(requested)
+    with transaction() as session:
+        job = _insert(session, requested, checked)
+        answer = job_out(session, job)
+    wake_workers()
+    return answer
+
+
+def validate(requested: JobSpec) -> ValidationOut:
+    """What ``submit`` would store, without storing it."""
+    checked = check(requested)
+    return ValidationOut(
+        spec=checked.spec,
+        data_report=checked.data_report,
+        warnings=[WarningOut.model_validate(warning) for warning in checked.warnings],
+    )
+
+
+def check(requested: JobSpec) -> _Checked:
+    """Refuse what cannot succeed; infer and choose what is ``"auto"``. Raises a ServiceError that names the parameter.
+
+    What only the trainer can see (Hub data, the model of an unreachable hub) it checks later by the same rules.
+    """
+    reference = models.resolve_reference(requested.model, revision=requested.model_revision)
+    metric_names([] if requested.metrics == "auto" else requested.metrics)
+    if requested.dataset.name is not None:
+        models.check_hub_dataset(requested.dataset.name, requested.dataset.config, requested.dataset.revision)
+        return _Checked(spec=requested, data_report=None, warnings=[])
+    profiles = _profiles(requested)
+    resolved = inference.resolve(requested, profiles)
+    spec = inference.write_back(requested, resolved)
+    if reference.config is not None:
+        spec = recipe.fill(
+            spec,
+            num_examples=_num_train_examples(spec, profiles["train"]),
+            num_labels=len(resolved.label_names),
+            model_config=reference.config,
+        )
+    return _Checked(spec=spec, data_report=inference.data_report(profiles, resolved), warnings=resolved.warnings)
+
+
+def _profiles(spec: JobSpec) -> dict[inference.Split, DatasetProfile]:
+    """Profiles of the uploaded files by split. Raises InvalidRequest naming the split whose file is unknown."""
+    profiles: dict[inference.Split, DatasetProfile] = {}
+    splits: tuple[inference.Split, ...] = ("train", "validation", "test")
+    for split in splits:
+        file_id = getattr(spec.dataset, split)
+        if not isinstance(file_id, str) or file_id == "auto":
+            continue
+        try:
+            profiles[split] = files.profile_of(files.get_file(file_id))
+        except NotFound as error:
+            raise InvalidRequest(
+                f"There is no file {file_id!r}.",
+                param=f"dataset.{split}",
+                code="file_not_found",
+                hint="Upload it with POST /files and use the id of the answer.",
+            ) from error
+    return profiles
+
+
+def _num_train_examples(spec: JobSpec, profile: DatasetProfile) -> int:
+    """Rows that are left to train on when a fraction is set aside for validation."""
+    fraction = spec.dataset.validation
+    return profile.num_rows - round(profile.num_rows * fraction) if isinstance(fraction, float) else profile.num_rows
+
+
+def _insert(session: Session, requested: JobSpec, checked: _Checked) -> Job:
+    moment = utc_now()
+    job = Job(
+        id=ids.new_id(ids.JOB),
+        status=JobStatus.QUEUED,
+        spec=checked.spec.model_dump(mode="json"),
+        requested_spec=requested.model_dump(mode="json", exclude_unset=True),
+        job_metadata=requested.metadata,
+        created_at=moment,
+        not_before=now(session),
+        progress={},
+        warnings=checked.warnings,
+        data_report=checked.data_report,
+        timings={},
+    )
+    session.add(job)
+    session.flush()
+    events.append(session, job.id, "The job was accepted.", kind="status", data={"status": JobStatus.QUEUED})
+    session.refresh(job)
+    return job

@@ -1,0 +1,53 @@
+"""Wiring of the HTTP server, and nothing else."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import FastAPI
+
+from app import log, sweep
+from app.api import docs, events, files, health, jobs, models, predict
+from app.api.body_limit import BodyLimitMiddleware
+from app.api.errors import install_error_handlers
+from app.api.request_id import RequestIdMiddleware
+from app.api.security import SecurityMiddleware
+from app.config import Settings, get_settings
+from app.prediction import client as prediction_client
+
+DESCRIPTION = "Fine-tune Hugging Face models on your own machines: upload labelled text, post a job, ask the model."
+
+
+def create_app() -> FastAPI:
+    """The application, for uvicorn's factory mode and for tests."""
+    settings = get_settings()
+    app = FastAPI(
+        title="Tunery",
+        version=version("tunery"),
+        description=DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=_lifespan,
+    )
+    for module in (health, files, models, jobs, events, predict, docs):
+        app.include_router(module.router)
+    install_error_handlers(app)
+    _add_middleware(app, settings)
+    return app
+
+
+def _add_middleware(app: FastAPI, settings: Settings) -> None:
+    """The last one added is the first one a request meets."""
+    app.add_middleware(BodyLimitMiddleware, max_bytes=settings.max_body_bytes)
+    app.add_middleware(SecurityMiddleware, settings=settings)
+    app.add_middleware(RequestIdMiddleware)
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:  # noqa: ARG001
+    settings = get_settings()
+    log.configure(settings)
+    with sweep.running():
+        async with events.stream_hub():
+            yield
+    await prediction_client.close()

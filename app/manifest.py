@@ -1,0 +1,127 @@
+"""A folder that is either whole or known not to be: files, then ``manifest.json`` with the size and SHA-256 of each.
+
+The commit protocol: write into a temporary folder beside the target, flush the files, write the manifest, flush it,
+rename, flush the parent. A folder without a manifest was never committed. Own checksums are needed because safetensors
+and ``torch.save`` load a flipped byte without a word.
+"""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+MANIFEST: Final = "manifest.json"
+TEMPORARY_PREFIX: Final = ".tmp-"
+_CHUNK_BYTES: Final = 4 * 2**20
+
+
+class CorruptArtefactError(Exception):
+    """A file is missing, has another size, or another hash than its manifest says."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What a committed folder holds."""
+
+    files: dict[str, dict[str, Any]]
+    """``{relative name: {"bytes": …, "sha256": …}}``"""
+    about: dict[str, Any]
+    """What the writer wanted to say of it, such as the step of a checkpoint."""
+    sha256: str
+    """Hash of the manifest file itself: it stands for the whole folder."""
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(int(entry["bytes"]) for entry in self.files.values())
+
+    def weights_sha256(self) -> str:
+        """One hash over all ``*.safetensors``: of the file itself if there is one, else of their names and hashes."""
+        weights = {name: entry["sha256"] for name, entry in sorted(self.files.items()) if name.endswith(".safetensors")}
+        if len(weights) == 1:
+            return str(next(iter(weights.values())))
+        return hashlib.sha256(orjson.dumps(weights)).hexdigest()
+
+
+def sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+@contextmanager
+def committed_folder(target: Path, *, about: dict[str, Any] | None = None) -> Iterator[Path]:
+    """Yield a temporary folder to fill; on leaving the block without an error it becomes ``target``, durably.
+
+    Raises FileExistsError when ``target`` is there already. On an error nothing is left behind.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.parent / f"{TEMPORARY_PREFIX}{target.name}-{os.getpid()}"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    try:
+        yield temporary
+        seal(temporary, about=about or {})
+        if target.exists():
+            raise FileExistsError(target)
+        temporary.rename(target)
+        _flush(target.parent)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def seal(folder: Path, *, about: dict[str, Any]) -> Manifest:
+    """Flush every file of ``folder`` to the disk and write its manifest."""
+    files = {}
+    for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.name != MANIFEST):
+        _flush(path)
+        files[path.relative_to(folder).as_posix()] = {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
+    for path in (p for p in folder.rglob("*") if p.is_dir()):
+        _flush(path)
+    manifest = folder / MANIFEST
+    manifest.write_bytes(orjson.dumps({"files": files, "about": about}, option=orjson.OPT_INDENT_2))
+    _flush(manifest)
+    _flush(folder)
+    return read_manifest(folder)
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a committed folder. Raises CorruptArtefactError if there is none or it cannot be read."""
+    try:
+        content = (folder / MANIFEST).read_bytes()
+        parsed = orjson.loads(content)
+        return Manifest(files=parsed["files"], about=parsed["about"], sha256=hashlib.sha256(content).hexdigest())
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CorruptArtefactError(f"{folder.name}: no readable manifest") from error
+
+
+def verify(folder: Path, *, expected_sha256: str | None = None) -> Manifest:
+    """Read every file of ``folder`` and compare. Raises CorruptArtefactError at the first that differs."""
+    manifest = read_manifest(folder)
+    if expected_sha256 is not None and manifest.sha256 != expected_sha256:
+        raise CorruptArtefactError(f"{folder.name}: the manifest is not the one that was committed")
+    for name, entry in manifest.files.items():
+        path = folder / name
+        if not path.is_file():
+            raise CorruptArtefactError(f"{folder.name}/{name} is missing")
+        if path.stat().st_size != entry["bytes"]:
+            raise CorruptArtefactError(f"{folder.name}/{name} has {path.stat().st_size} bytes, not {entry['bytes']}")
+        if sha256_of(path) != entry["sha256"]:
+            raise CorruptArtefactError(f"{folder.name}/{name} has changed since it was written")
+    return manifest
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,19 @@
+"""What all models of the contract share."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Auto = Literal["auto"]
+"""Left to the recipe; replaced by the chosen value in the job's ``spec``."""
+
+MAX_STEPS = 10_000_000
+"""No job is longer; an absurd number is refused where it is written, not found out by a worker."""
+
+Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+
+class Contract(BaseModel):
+    """A strict model: unknown names are refused, NaN is no number, defaults are written out."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, str_max_length=4096, frozen=True)

@@ -1,0 +1,105 @@
+"""``JobSpec``: the body of ``POST /jobs``, and, with everything filled in, the record of what a job did."""
+
+import re
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import Field, StringConstraints, field_validator, model_validator
+
+from app.spec.base import Auto, Contract, Fraction
+from app.spec.training import TrainingSpec
+
+FILE_ID: Final = re.compile(r"file-[0-9a-f]{32}")
+HUB_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?")
+SPLIT_NAME: Final = re.compile(r"[\w.-]{1,64}(\[[\w%:+-]{0,32}\])?")
+FINE_TUNED_ID: Final = re.compile(r"ft:[\w./-]{1,200}:[\w-]*:[\w-]{0,64}:[\w-]{1,64}(:ckpt-step-\d+)?")
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+MetricName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,40}(/[a-z0-9_]{1,40})?$")]
+
+
+def check_reference(value: str) -> str:
+    """A model or data set is named by an id, never by a path or URL (rule 12). Raises ValueError."""
+    if FINE_TUNED_ID.fullmatch(value) and ".." not in value:
+        return value
+    if HUB_ID.fullmatch(value) and ".." not in value and "--" not in value and not value.endswith((".git", ".ipynb")):
+        return value
+    raise ValueError("must be an id (such as google-bert/bert-base-uncased), not a path or a URL")
+
+
+class DatasetSpec(Contract):
+    """Uploaded files by id, or a Hub data set by name with the names of its splits."""
+
+    name: Name | None = None
+    """Hub data set id; unset for uploads."""
+    config: Annotated[str, StringConstraints(pattern=r"^[\w.-]{1,96}$")] | None = None
+    revision: Annotated[str, StringConstraints(pattern=r"^[\w][\w./-]{0,127}$")] | None = None
+    train: Name | None = None
+    """File id, or split name (default ``train``)."""
+    validation: Name | Fraction | Auto = "auto"
+    """File id, split name, or the fraction of the training split to set aside (stratified by label, seeded)."""
+    test: Name | None = None
+    """File id or split name; evaluated once, on the chosen checkpoint, and never used for choosing."""
+
+    @field_validator("name")
+    @classmethod
+    def _is_id(cls, value: str | None) -> str | None:
+        return None if value is None else check_reference(value)
+
+    @field_validator("validation")
+    @classmethod
+    def _fraction_leaves_both(cls, value: Any) -> Any:
+        if isinstance(value, float | int) and not 0 < value < 0.9:
+            raise ValueError("a validation fraction must be above 0 and below 0.9")
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "DatasetSpec":
+        pattern, kind = (FILE_ID, "a file id (file-…)") if self.name is None else (SPLIT_NAME, "a split name")
+        if self.name is None and self.train is None:
+            raise ValueError("give train, the id of an uploaded file, or name, a Hub data set")
+        if self.name is None and (self.config or self.revision):
+            raise ValueError("config and revision belong to a Hub data set; give its name")
+        for field in ("train", "validation", "test"):
+            value = getattr(self, field)
+            if isinstance(value, str) and value != "auto" and (not pattern.fullmatch(value) or ".." in value):
+                raise ValueError(f"{field} must be {kind}")
+        if self.name is not None and self.train is None:
+            return self.model_copy(update={"train": "train"})
+        return self
+
+
+class ColumnsSpec(Contract):
+    """Which columns of the data play which part."""
+
+    text: Name | Auto = "auto"
+    text_pair: Name | Auto | None = "auto"
+    """``null``: there is no second text, whatever the data holds."""
+    label: Name | Auto = "auto"
+
+
+class JobSpec(Contract):
+    """What to train, on what, and how. Only ``model`` and ``dataset`` are required."""
+
+    model: Name
+    """Hub id, registered name, or ``ft:…`` id of a finished model."""
+    model_revision: Annotated[str, StringConstraints(pattern=r"^[\w][\w./-]{0,127}$")] | None = None
+    task: Literal["text-classification"] | Auto = "auto"
+    dataset: DatasetSpec
+    columns: ColumnsSpec = ColumnsSpec()
+    label_names: Annotated[list[Annotated[str, StringConstraints(max_length=256)]], Field(max_length=5000)] | Auto = (
+        "auto"
+    )
+    """Names of the classes in the order of their ids; auto: the labels' own text, integers sorted by value."""
+    training: TrainingSpec = TrainingSpec()
+    metrics: Annotated[list[MetricName], Field(min_length=1, max_length=16)] | MetricName | Auto = "auto"
+    """Metric names, or a named set such as ``glue/mrpc``."""
+    suffix: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")] | None = None
+    """Part of the finished model's id."""
+    metadata: dict[
+        Annotated[str, StringConstraints(max_length=64)], Annotated[str, StringConstraints(max_length=512)]
+    ] = Field(default_factory=dict, max_length=16)
+
+    @field_validator("model")
+    @classmethod
+    def _is_id(cls, value: str) -> str:
+        return check_reference(value)

@@ -1,0 +1,120 @@
+"""The recipe: what ``"auto"`` becomes in a job's spec, where that can be known without torch.
+
+The trainer calls ``fill`` once the data is read, and adds what only it can know (``bf16``, ``max_length``,
+``per_device_eval_batch_size``). Each choice has its reason beside it; a value the user gave is never changed.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any, Final
+
+from app.errors import InvalidRequest
+from app.spec.job import JobSpec
+from app.spec.metrics import LOSS, is_greater_better, metric_names
+from app.spec.training import TrainingSpec
+
+NUM_TRAIN_EPOCHS: Final = 3.0
+"""What the BERT paper and the Hugging Face course train for."""
+
+BATCH_SIZE: Final = 32
+SMALL_BATCH_SIZE: Final = 16
+SMALL_DATASET: Final = 2_000
+"""Below this many examples the smaller batch is taken: three epochs of 1,000 examples are 94 updates of 32, too few for a
+new head and an encoder to settle, and 189 of 16."""
+
+LEARNING_RATE: Final = 5e-5
+LEARNING_RATE_OF_LARGE_MODELS: Final = 2e-5
+LARGE_HIDDEN_SIZE: Final = 1024
+"""Encoders of this width ("large") diverge on small data at 5e-5 (Mosbach et al., 2021); 2e-5 is their authors' rate."""
+
+WARMUP: Final = 0.1
+"""A tenth of the steps: Adam's first estimates are poor, and warm-up is what keeps small data sets from failed runs."""
+
+WEIGHT_DECAY: Final = 0.01
+"""The BERT paper's."""
+
+NUM_LOSS_POINTS: Final = 50
+"""Points on a loss curve: enough to see its shape, few enough that logging costs nothing."""
+MAX_LOGGING_STEPS: Final = 500
+
+
+def fill(spec: JobSpec, *, num_examples: int, num_labels: int, model_config: Mapping[str, Any]) -> JobSpec:
+    """The spec with every choice made that needs no torch.
+
+    ``num_examples`` counts the training split; ``model_config`` is the base model's ``config.json``.
+    Raises InvalidRequest for a metric that is not known, or a ``metric_for_best_model`` that is not measured.
+    """
+    metrics = list(default_metrics(num_labels=num_labels)) if spec.metrics == "auto" else spec.metrics
+    training = spec.training
+    batch_size = training.per_device_train_batch_size
+    if batch_size == "auto":
+        batch_size = SMALL_BATCH_SIZE if num_examples < SMALL_DATASET else BATCH_SIZE
+    learning_rate = training.learning_rate
+    if learning_rate == "auto":
+        large = hidden_size(model_config) >= LARGE_HIDDEN_SIZE
+        learning_rate = LEARNING_RATE_OF_LARGE_MODELS if large else LEARNING_RATE
+    chosen: dict[str, Any] = {
+        "num_train_epochs": NUM_TRAIN_EPOCHS if training.num_train_epochs == "auto" else training.num_train_epochs,
+        "per_device_train_batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "warmup_steps": WARMUP if training.warmup_steps == "auto" else training.warmup_steps,
+        "weight_decay": WEIGHT_DECAY if training.weight_decay == "auto" else training.weight_decay,
+        **_choice_of_the_best(training, metrics=metrics, num_labels=num_labels),
+    }
+    if training.logging_steps == "auto":
+        steps = num_steps(training.model_copy(update=chosen), num_examples=num_examples)
+        chosen["logging_steps"] = min(max(1, steps // NUM_LOSS_POINTS), MAX_LOGGING_STEPS)
+    filled = training.model_dump() | chosen
+    return JobSpec.model_validate(
+        spec.model_dump() | {"task": "text-classification", "metrics": metrics, "training": filled}
+    )
+
+
+def default_metrics(*, num_labels: int) -> tuple[str, ...]:
+    """Accuracy, and F1: alone, accuracy flatters a model that always answers with the larger class."""
+    return ("accuracy", "f1", "precision", "recall") if num_labels == 2 else ("accuracy", "f1")
+
+
+def num_steps(training: TrainingSpec, *, num_examples: int) -> int:
+    """Optimizer steps of the whole run. Batch size and epochs must be numbers, not ``"auto"``."""
+    if training.max_steps > 0:
+        return training.max_steps
+    batch_size, num_epochs = training.per_device_train_batch_size, training.num_train_epochs
+    if batch_size == "auto" or num_epochs == "auto":
+        raise ValueError("fill the spec first")
+    return math.ceil(num_epochs * steps_per_epoch(training, num_examples=num_examples))
+
+
+def steps_per_epoch(training: TrainingSpec, *, num_examples: int) -> int:
+    """Every example is used in every epoch: a short last batch and a short last group make a step of their own."""
+    batch_size = training.per_device_train_batch_size
+    if batch_size == "auto":
+        raise ValueError("fill the spec first")
+    return math.ceil(math.ceil(num_examples / batch_size) / training.gradient_accumulation_steps)
+
+
+def hidden_size(model_config: Mapping[str, Any]) -> int:
+    """The width of the model, under whichever of its names the config gives it; 0 if under none."""
+    return next(
+        (int(model_config[name]) for name in ("hidden_size", "d_model", "dim", "n_embd") if model_config.get(name)), 0
+    )
+
+
+def _choice_of_the_best(training: TrainingSpec, *, metrics: list[str] | str, num_labels: int) -> dict[str, Any]:
+    """F1 where there are two classes (it does not reward ignoring the rarer one), accuracy for more, if measured."""
+    measured = metric_names(metrics)
+    best = training.metric_for_best_model
+    if best == "auto":
+        wanted = "f1" if num_labels == 2 else "accuracy"
+        best = wanted if wanted in measured else measured[0]
+    if best != LOSS and best not in measured:
+        raise InvalidRequest(
+            f"metric_for_best_model is {best!r}, which is not among the job's metrics ({', '.join(measured)})",
+            param="training.metric_for_best_model",
+            code="metric_not_measured",
+        )
+    greater = training.greater_is_better
+    return {
+        "metric_for_best_model": best,
+        "greater_is_better": is_greater_better(best) if greater == "auto" else greater,
+    }

@@ -1,0 +1,183 @@
+"""What the worker tells a trainer (``run.json`` in the run directory) and what the trainer tells back (JSON lines).
+
+The control descriptor goes the other way: the worker writes ``drain`` (checkpoint at the next optimizer step, exit 75)
+or ``cancel`` (leave without a checkpoint) and a newline; its end of file means the worker is dead and the trainer exits.
+"""
+
+from enum import IntEnum
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from app.spec.job import JobSpec
+
+RUN_FILE: Final = "run.json"
+TRAINER_LOG: Final = "trainer.log"
+
+
+class ExitCode(IntEnum):
+    """How a trainer ends. Any other code, and any signal, is a crash."""
+
+    SUCCESS = 0
+    USER_ERROR = 65
+    """An ``error`` event said why; trying again would not help."""
+    DRAINED = 75
+    """Stopped on ``drain`` or SIGTERM with a checkpoint; another attempt goes on from it."""
+    CANCELLED = 76
+    """Stopped on ``cancel``."""
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataFile(_Message):
+    """An uploaded file, where it lies and what it must be."""
+
+    path: str
+    format: Literal["jsonl", "csv", "parquet"]
+    sha256: str
+
+
+class RunSpec(_Message):
+    """A trainer's only world. All paths are absolute."""
+
+    job_id: str
+    attempt: int
+    spec: JobSpec
+    model_path: str | None = None
+    """Folder of a registered or finished model; unset: load ``spec.model`` from the Hub."""
+    files: dict[Literal["train", "validation", "test"], DataFile] = Field(default_factory=dict)
+    """For uploads; empty for a Hub data set."""
+    checkpoints: list[str] = Field(default_factory=list)
+    """Folders of committed checkpoints of earlier attempts, newest first; the first that verifies is resumed from."""
+    cache_dir: str
+
+
+class PhaseMessage(_Message):
+    type: Literal["phase"] = "phase"
+    phase: str
+
+
+class ResolvedMessage(_Message):
+    """The spec with every ``"auto"`` replaced."""
+
+    type: Literal["resolved"] = "resolved"
+    spec: JobSpec
+
+
+class StartedMessage(_Message):
+    """Training begins after ``resumed_from_step`` (0: from the start); the counts of the run are known."""
+
+    type: Literal["started"] = "started"
+    resumed_from_step: int
+    max_steps: int
+    num_epochs: float
+    num_examples: dict[str, int]
+
+
+class ProgressMessage(_Message):
+    type: Literal["progress"] = "progress"
+    step: int
+    max_steps: int
+    epoch: float
+    samples_per_second: float | None = None
+    tokens_per_second: float | None = None
+    eta_seconds: float | None = None
+
+
+class Point(_Message):
+    step: int
+    epoch: float
+    name: str
+    value: float
+
+
+class MetricsMessage(_Message):
+    type: Literal["metrics"] = "metrics"
+    points: list[Point]
+
+
+class CheckpointMessage(_Message):
+    """A checkpoint was committed at ``path`` (absolute). ``deleted`` are folders that rotation will now remove."""
+
+    type: Literal["checkpoint"] = "checkpoint"
+    path: str
+    step: int
+    epoch: float
+    is_best: bool
+    resumable: bool
+    metrics: dict[str, float]
+    manifest_sha256: str
+    size_bytes: int
+    deleted: list[str] = Field(default_factory=list)
+
+
+class CorruptMessage(_Message):
+    """A checkpoint of an earlier attempt could not be used."""
+
+    type: Literal["corrupt"] = "corrupt"
+    path: str
+    message: str
+
+
+class WarningMessage(_Message):
+    type: Literal["warning"] = "warning"
+    code: str
+    message: str
+
+
+class LogMessage(_Message):
+    """Something a user following the job wants to read."""
+
+    type: Literal["log"] = "log"
+    level: Literal["info", "warn", "error"] = "info"
+    message: str
+    data: dict[str, Any] | None = None
+
+
+class DataReportMessage(_Message):
+    type: Literal["data_report"] = "data_report"
+    data_report: dict[str, Any]
+
+
+class ErrorMessage(_Message):
+    """The job cannot succeed as it is (exit code 65)."""
+
+    type: Literal["error"] = "error"
+    code: str
+    message: str
+    param: str | None = None
+    hint: str | None = None
+
+
+class ResultMessage(_Message):
+    """Training has ended well; ``model_path`` is a sealed folder (manifest) ready to be published."""
+
+    type: Literal["result"] = "result"
+    model_path: str
+    manifest_sha256: str
+    weights_sha256: str
+    best_step: int
+    metrics: dict[str, float]
+    """``eval/…`` (and ``test/…``) of the chosen checkpoint, measured through the serving path."""
+    report: dict[str, Any]
+    timings: dict[str, float]
+
+
+Message = Annotated[
+    PhaseMessage
+    | ResolvedMessage
+    | StartedMessage
+    | ProgressMessage
+    | MetricsMessage
+    | CheckpointMessage
+    | CorruptMessage
+    | WarningMessage
+    | LogMessage
+    | DataReportMessage
+    | ErrorMessage
+    | ResultMessage,
+    Field(discriminator="type"),
+]
+MESSAGE: Final[TypeAdapter[Message]] = TypeAdapter(Message)

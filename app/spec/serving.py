@@ -1,0 +1,21 @@
+"""``tunery.json``: what a finished model needs to be served as it was evaluated. Stored beside its weights."""
+
+from typing import Final, Literal
+
+from app.spec.base import Contract
+
+SERVING_FILE: Final = "tunery.json"
+
+
+class ServingSpec(Contract):
+    """The model's own preprocessing and the meaning of its outputs."""
+
+    task: Literal["text-classification"]
+    base_model: str
+    labels: list[str]
+    """Label names by class id."""
+    text_fields: list[str]
+    """Columns it was trained on, in the order they were tokenised: one, or two for pairs."""
+    max_length: int
+    precision: Literal["float32", "bfloat16"]
+    """What evaluation ran in, and what serving runs in."""

@@ -1,0 +1,91 @@
+"""The leaderless sweep that runs in every process: requeue jobs whose worker is lost, and wake workers for old queued rows.
+
+It acts by conditional update only, so any number of sweeps may run at once. It is level-triggered: it looks at what is,
+not at what happened, so nothing it missed is missed for good.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import structlog
+from sqlalchemy.exc import DBAPIError
+
+from app import host
+from app.config import get_settings
+from app.db import now, reading, transaction
+from app.job import lifecycle, repository
+from app.task_queue import wake_workers
+
+log = structlog.get_logger(__name__)
+
+
+class Sweep:
+    """State of one process's sweep: since when the database has answered without a break."""
+
+    def __init__(self) -> None:
+        self._reachable_since: float | None = None
+
+    def once(self) -> None:
+        """One round. An unreachable database is logged and tried again, and then nobody is reaped for a full lease."""
+        try:
+            if self._reachable_since is None:
+                with reading() as session:
+                    now(session)
+                self._reachable_since = time.monotonic()
+            self._reap_dead_neighbours()
+            if time.monotonic() - self._reachable_since >= get_settings().lease_seconds:
+                self._reap_expired()
+            self._wake_for_waiting_jobs()
+        except DBAPIError as error:
+            self._reachable_since = None
+            log.warning("the sweep cannot reach the database", error=str(error))
+
+    def _reap_expired(self) -> None:
+        with transaction() as session:
+            for job in repository.expired(session, now=now(session)):
+                if lifecycle.lost(session, job, reason="Its worker was not heard of any more."):
+                    log.warning("lease expired", job_id=job.id, attempt=job.attempt)
+
+    def _reap_dead_neighbours(self) -> None:
+        """A worker of this very host whose process is gone need not be waited for."""
+        with reading() as session:
+            dead = [
+                job.id
+                for job, worker in repository.running_of_host(session, host=host.identity())
+                if not host.is_alive(worker.pid, started_at=worker.process_started)
+            ]
+        for job_id in dead:
+            with transaction() as session:
+                job = repository.get(session, job_id)
+                if job is not None and lifecycle.lost(session, job, reason="Its worker died."):
+                    log.warning("worker died", job_id=job_id, attempt=job.attempt)
+
+    def _wake_for_waiting_jobs(self) -> None:
+        with reading() as session:
+            waiting = repository.has_eligible(session, now=now(session))
+        if waiting:
+            wake_workers()
+
+
+@contextmanager
+def running(each_round: Callable[[], None] | None = None) -> Iterator[None]:
+    """Sweep in a thread while the block runs. ``each_round`` is called before each round (a worker says it is alive)."""
+    stop = threading.Event()
+    sweep = Sweep()
+
+    def rounds() -> None:
+        while not stop.is_set():
+            if each_round is not None:
+                each_round()
+            sweep.once()
+            stop.wait(get_settings().sweep_seconds)
+
+    thread = threading.Thread(target=rounds, name="sweep", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(timeout=5)

@@ -1,0 +1,51 @@
+"""The migrations make exactly the tables the models describe, on both databases."""
+
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import text
+
+import app.file.models
+import app.job.models
+import app.model.models  # noqa: F401
+from app.db import Base, get_engine, now, reading, transaction
+from app.db.migrate import upgrade
+
+
+def test_the_migrated_schema_is_that_of_the_models(database):
+    with get_engine().connect() as connection:
+        differences = compare_metadata(
+            MigrationContext.configure(connection, opts={"compare_type": True}), Base.metadata
+        )
+    assert differences == []
+
+
+def test_migrating_twice_changes_nothing(database):
+    upgrade(database)
+    with reading() as session:
+        assert session.scalar(text("SELECT count(*) FROM jobs")) == 0
+
+
+def test_a_raising_transaction_leaves_nothing(database):
+    class Boom(Exception):
+        pass
+
+    try:
+        with transaction() as session:
+            session.execute(
+                text(
+                    "INSERT INTO workers (id, host, pid, process_started, slots, started_at, seen_at) "
+                    "VALUES ('w', 'h', 1, 1, 1, '2026-01-01', '2026-01-01')"
+                )
+            )
+            raise Boom
+    except Boom:
+        pass
+    with reading() as session:
+        assert session.scalar(text("SELECT count(*) FROM workers")) == 0
+
+
+def test_the_database_tells_the_time_in_utc(database):
+    from app.clock import utc_now
+
+    with reading() as session:
+        assert abs((now(session) - utc_now()).total_seconds()) < 5

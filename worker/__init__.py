@@ -1,0 +1,1 @@
+"""The processes that do the work: the Celery worker, the trainer it starts, and the predictor."""

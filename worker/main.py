@@ -1,0 +1,48 @@
+"""``python -m worker.main``: a Celery worker that runs jobs in threads, each of which supervises a trainer process.
+
+Threads, not forked children: a supervisor only waits for its trainer, nothing here may fork after threads have started,
+and the pool runs what it is given even while the broker is away (docs/adr/0002).
+"""
+
+import argparse
+import os
+import sys
+
+import structlog
+
+from app import log, sweep
+from app.config import get_settings
+from app.task_queue import QUEUE, get_celery
+from worker import presence, tasks
+from worker.polling import Poller
+
+logger = structlog.get_logger(__name__)
+
+
+def main(arguments: list[str]) -> int:
+    """Run until SIGTERM or SIGINT; jobs are then drained: a checkpoint at the next step, and back to the queue."""
+    parser = argparse.ArgumentParser(prog="python -m worker.main", description="Runs the jobs of a Tunery service.")
+    parser.add_argument("--home", help="the service's home, for those who read the process list")
+    parser.parse_args(arguments)
+    settings = get_settings()
+    log.configure(settings)
+    celery = get_celery()
+    tasks.register(celery)
+    celery.steps["worker"].add(Poller)
+    worker = celery.Worker(
+        pool="threads",
+        concurrency=settings.worker_slots,
+        queues=[QUEUE],
+        hostname=f"tunery-{os.getpid()}@%h",
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=True,
+        loglevel=settings.log_level.upper(),
+    )
+    with sweep.running(each_round=presence.announce):
+        worker.start()
+    return int(worker.exitcode or 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,103 @@
+"""How a trainer ended, committed once: published, failed, cancelled, drained, or to be tried again."""
+
+import signal
+from collections import deque
+from typing import assert_never
+
+import structlog
+
+from app import ids
+from app.config import get_settings
+from app.db import transaction
+from app.job import events, lifecycle, repository
+from app.job.repository import Claim
+from app.model import service as models
+from app.spec.job import JobSpec
+from app.spec.run import TRAINER_LOG, ErrorMessage, ExitCode, ResultMessage
+
+log = structlog.get_logger(__name__)
+
+LAST_LINES = 20
+
+
+def commit_outcome(claim: Claim, exit_code: int, *, result: ResultMessage | None, error: ErrorMessage | None) -> None:
+    """Raises ClaimLost when another attempt owns the job, and DBAPIError when the database is away."""
+    if exit_code == ExitCode.SUCCESS and result is not None:
+        publish(claim, result)
+        return
+    known = exit_code in {code.value for code in ExitCode}
+    with transaction() as session:
+        if known:
+            match ExitCode(exit_code):
+                case ExitCode.DRAINED:
+                    job = repository.get(session, claim.job_id)
+                    if job is not None and job.cancel_requested_at is not None:
+                        lifecycle.cancelled(session, claim)
+                    else:
+                        lifecycle.drained(session, claim)
+                    return
+                case ExitCode.CANCELLED:
+                    lifecycle.cancelled(session, claim)
+                    return
+                case ExitCode.USER_ERROR if error is not None:
+                    lifecycle.fail(session, claim, error=error.model_dump(exclude={"type"}))
+                    return
+                case ExitCode.USER_ERROR | ExitCode.SUCCESS:
+                    pass  # it kept the reason, or the result, to itself: that is a crash
+                case never:
+                    assert_never(never)
+        message, code, hint = _describe(exit_code)
+        last_lines = _last_log_lines(claim)
+        log.warning("the trainer crashed", job_id=claim.job_id, exit_code=exit_code, last_lines=last_lines)
+        events.append(session, claim.job_id, message, level="warn", data={"code": code, "last_log_lines": last_lines})
+        lifecycle.crashed(session, claim, code=code, message=message, hint=hint)
+
+
+def publish(claim: Claim, result: ResultMessage) -> None:
+    """Move the model where models live, then make it known and end the job in one transaction."""
+    with transaction() as session:
+        lifecycle.write(session, claim, phase="publishing")
+        job = repository.get(session, claim.job_id)
+        assert job is not None
+        spec = JobSpec.model_validate(job.spec)
+    model_id = ids.fine_tuned_model_id(spec.model, suffix=spec.suffix, job_id=claim.job_id)
+    folder = models.place(get_settings().jobs_dir / result.model_path, model_id=model_id)
+    with transaction() as session:
+        models.publish(
+            session,
+            model_id=model_id,
+            job_id=claim.job_id,
+            base_model=spec.model,
+            task=spec.task,
+            folder=folder,
+            metrics=result.metrics,
+        )
+        lifecycle.succeed(
+            session, claim, model_id=model_id, report=result.report, timings=result.timings, best_metrics=_best(result)
+        )
+
+
+def _best(result: ResultMessage) -> dict[str, float]:
+    return {"step": result.best_step, **result.metrics}
+
+
+def _describe(exit_code: int) -> tuple[str, str, str | None]:
+    """What to say of a crash: message, code, hint."""
+    if exit_code in {-signal.SIGKILL, 128 + signal.SIGKILL}:
+        return (
+            "The trainer was killed, most likely because the machine ran out of memory.",
+            "out_of_memory",
+            "Use a smaller per_device_train_batch_size or max_length, with more gradient_accumulation_steps.",
+        )
+    if exit_code < 0:
+        return f"The trainer died of {signal.Signals(-exit_code).name}.", "trainer_crashed", "Its log says more."
+    return f"The trainer ended with exit code {exit_code}.", "trainer_crashed", "Its log says more."
+
+
+def _last_log_lines(claim: Claim) -> list[str]:
+    path = get_settings().jobs_dir / claim.job_id / f"attempt-{claim.attempt}" / TRAINER_LOG
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            return [line.rstrip("\n")[:500] for line in deque(file, maxlen=LAST_LINES)]
+    except OSError:
+        return []

@@ -1,0 +1,117 @@
+"""A trainer as an operating-system process: its own group, a bare environment, a descriptor to hear it and one to tell it.
+
+The control descriptor is also the death pipe: when this worker dies, however it dies, the trainer reads its end of file
+and exits.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, Literal
+
+from app.spec.run import TRAINER_LOG
+
+PASSED_ON: Final = frozenset(
+    {"PATH", "HOME", "LANG", "TZ", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "XDG_CACHE_HOME", "USER",
+     "HF_HOME", "HF_ENDPOINT", "HF_HUB_CACHE", "HF_DATASETS_CACHE", "HF_HUB_OFFLINE", "HF_HUB_ETAG_TIMEOUT",
+     "HF_HUB_DOWNLOAD_TIMEOUT", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE",
+     "OMP_NUM_THREADS"}
+)  # fmt: skip
+PASSED_ON_PREFIXES: Final = ("LC_", "CUDA_", "NVIDIA_", "NCCL_")
+"""All else, the service's own settings and their secrets above all, stays out of the trainer's environment."""
+
+LONGEST_MESSAGE_BYTES: Final = 16 * 2**20
+
+
+def trainer_environment(own: Mapping[str, str]) -> dict[str, str]:
+    environment = {
+        name: value for name, value in own.items() if name in PASSED_ON or name.startswith(PASSED_ON_PREFIXES)
+    }
+    # Two torch processes that spin-wait on the same cores slow each other tenfold.
+    environment["OMP_WAIT_POLICY"] = "passive"
+    environment["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    environment["PYTHONUNBUFFERED"] = "1"
+    return environment
+
+
+class TrainerProcess:
+    """Started at construction. Not thread-safe: one supervisor owns it."""
+
+    def __init__(self, run_dir: Path) -> None:
+        events_read, events_write = os.pipe()
+        control_read, control_write = os.pipe()
+        try:
+            with (run_dir / TRAINER_LOG).open("ab") as log:
+                self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+                    [
+                        sys.executable,
+                        "-m",
+                        "worker.trainer",
+                        str(run_dir),
+                        "--events-fd",
+                        str(events_write),
+                        "--control-fd",
+                        str(control_read),
+                    ],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    env=trainer_environment(os.environ),
+                    pass_fds=(events_write, control_read),
+                    start_new_session=True,
+                )
+        except BaseException:
+            os.close(events_read)
+            os.close(control_write)
+            raise
+        finally:
+            os.close(events_write)
+            os.close(control_read)
+        os.set_blocking(events_read, False)
+        self.events_fd: Final = events_read
+        self._control_fd: Final = control_write
+        self._buffer = bytearray()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def exit_code(self) -> int | None:
+        """None while it runs; negative for a signal."""
+        return self._process.poll()
+
+    def read_lines(self) -> list[bytes]:
+        """The complete lines that have come in; never blocks."""
+        while True:
+            try:
+                chunk = os.read(self.events_fd, 65536)
+            except BlockingIOError:
+                break
+            if not chunk:
+                break
+            self._buffer += chunk
+            if len(self._buffer) > LONGEST_MESSAGE_BYTES:
+                raise ValueError("the trainer's message has no end")
+        *lines, rest = self._buffer.split(b"\n")
+        self._buffer = bytearray(rest)
+        return [bytes(line) for line in lines]
+
+    def tell(self, order: Literal["drain", "cancel"]) -> None:
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self._control_fd, f"{order}\n".encode())
+
+    def kill(self) -> None:
+        """SIGKILL to the whole group, and wait until the trainer is gone."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+    def close(self) -> None:
+        """Leave nothing of the group alive and no descriptor open."""
+        self.kill()
+        os.close(self.events_fd)
+        os.close(self._control_fd)

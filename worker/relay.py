@@ -1,0 +1,189 @@
+"""A trainer's messages into the database: in order, several to a transaction, each guarded by the claim's token."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import structlog
+from sqlalchemy.orm import Session
+
+from app import ids
+from app.clock import utc_now
+from app.config import get_settings
+from app.db import transaction
+from app.job import events, lifecycle, repository
+from app.job.models import Checkpoint
+from app.job.repository import Claim
+from app.spec.run import (
+    CheckpointMessage,
+    CorruptMessage,
+    DataReportMessage,
+    LogMessage,
+    Message,
+    MetricsMessage,
+    PhaseMessage,
+    ProgressMessage,
+    ResolvedMessage,
+    StartedMessage,
+    WarningMessage,
+)
+
+log = structlog.get_logger(__name__)
+
+PHASE_WORDS = {
+    "preparing": "Loading the model.",
+    "validating": "Checking the data.",
+    "tokenizing": "Tokenizing the data.",
+    "training": "Training.",
+    "evaluating": "Evaluating.",
+    "saving": "Saving a checkpoint.",
+    "publishing": "Publishing the model.",
+}
+QUIET_PHASES = frozenset({"evaluating", "saving"})
+"""They alternate with training many times; the job shows them, its story does not."""
+
+
+class Relay:
+    """Keeps what could not be written while the database was away, and writes it when it is back."""
+
+    def __init__(self, claim: Claim) -> None:
+        self.claim = claim
+        self.pending: list[Message] = []
+        self._phase: str | None = None
+
+    def flush(self) -> bool:
+        """Write all pending messages and renew the lease; True if cancelling was asked for.
+
+        Raises ClaimLost, or DBAPIError, after which everything is still pending.
+        """
+        batch = list(self.pending)
+        with transaction() as session:
+            columns: dict[str, Any] = {}
+            lifecycle.write(session, self.claim)  # first: a lost claim must write nothing at all
+            for message in batch:
+                columns |= self._apply(session, message, columns)
+            if columns:
+                lifecycle.write(session, self.claim, **columns)
+            cancel = lifecycle.cancel_is_requested(session, self.claim)
+        del self.pending[: len(batch)]
+        return cancel
+
+    def _apply(self, session: Session, message: Message, so_far: dict[str, Any]) -> dict[str, Any]:
+        """Store one message; the columns of the job that it changes."""
+        match message:
+            case PhaseMessage():
+                return self._on_phase(session, message)
+            case ProgressMessage():
+                return {"progress": _progress(message)}
+            case MetricsMessage():
+                return self._on_metrics(session, message)
+            case CheckpointMessage():
+                return self._on_checkpoint(session, message)
+            case ResolvedMessage():
+                return {"spec": message.spec.model_dump(mode="json")}
+            case StartedMessage():
+                return self._on_started(session, message)
+            case DataReportMessage():
+                return {"data_report": message.data_report}
+            case WarningMessage():
+                return self._on_warning(session, message, so_far)
+            case LogMessage():
+                events.append(session, self.claim.job_id, message.message, level=message.level, data=message.data)
+            case CorruptMessage():
+                self._on_corrupt(session, message)
+            case _:
+                log.error("unexpected message", job_id=self.claim.job_id, type=message.type)
+        return {}
+
+    def _on_phase(self, session: Session, message: PhaseMessage) -> dict[str, Any]:
+        if message.phase not in QUIET_PHASES and message.phase != self._phase:
+            self._phase = message.phase
+            words = PHASE_WORDS.get(message.phase, message.phase)
+            events.append(session, self.claim.job_id, words, kind="phase", data={"phase": message.phase})
+        return {"phase": message.phase}
+
+    def _on_started(self, session: Session, message: StartedMessage) -> dict[str, Any]:
+        attempt = repository.attempt(session, self.claim)
+        assert attempt is not None
+        attempt.resumed_from_step = message.resumed_from_step
+        attempt.last_step = message.resumed_from_step
+        words = f"Training on {message.num_examples.get('train', 0)} examples for {message.max_steps} steps."
+        if message.resumed_from_step:
+            words = f"Training goes on from step {message.resumed_from_step} of {message.max_steps}."
+        events.append(session, self.claim.job_id, words, data=message.model_dump(exclude={"type"}))
+        return {}
+
+    def _on_metrics(self, session: Session, message: MetricsMessage) -> dict[str, Any]:
+        moment = utc_now()
+        rows = [
+            {"job_id": self.claim.job_id, "created_at": moment, **point.model_dump()}
+            for point in {(point.step, point.name): point for point in message.points}.values()
+        ]
+        repository.upsert_metrics(session, rows)
+        return self._latest(session, message)
+
+    def _latest(self, session: Session, message: MetricsMessage) -> dict[str, Any]:
+        """The newest evaluation, as one object; its arrival is an event."""
+        evaluated = [point for point in message.points if point.name.startswith("eval/")]
+        if not evaluated:
+            return {}
+        step = max(point.step for point in evaluated)
+        latest: dict[str, float] = {"step": step}
+        for point in evaluated:
+            if point.step == step:
+                latest |= {"epoch": point.epoch, point.name: point.value}
+        scores = ", ".join(f"{n.removeprefix('eval/')} {v:.4f}" for n, v in latest.items() if n.startswith("eval/"))
+        events.append(session, self.claim.job_id, f"Evaluation at step {step}: {scores}.", kind="metrics", data=latest)
+        return {"latest_metrics": latest}
+
+    def _on_checkpoint(self, session: Session, message: CheckpointMessage) -> dict[str, Any]:
+        if message.is_best:
+            repository.clear_best(session, self.claim.job_id)
+        session.add(
+            Checkpoint(
+                id=ids.new_id(ids.CHECKPOINT),
+                job_id=self.claim.job_id,
+                attempt=self.claim.attempt,
+                step=message.step,
+                epoch=message.epoch,
+                path=_relative(message.path),
+                manifest_sha256=message.manifest_sha256,
+                size_bytes=message.size_bytes,
+                metrics=message.metrics,
+                is_best=message.is_best,
+                created_at=utc_now(),
+            )
+        )
+        session.flush()
+        if message.deleted:
+            gone = [_relative(path) for path in message.deleted]
+            repository.mark_checkpoints(session, self.claim.job_id, paths=gone, state="deleted")
+        attempt = repository.attempt(session, self.claim)
+        assert attempt is not None
+        attempt.last_step = message.step
+        if not message.is_best:
+            return {}
+        return {"best_metrics": {"step": message.step, "epoch": message.epoch, **message.metrics}}
+
+    def _on_warning(self, session: Session, message: WarningMessage, so_far: dict[str, Any]) -> dict[str, Any]:
+        job = repository.get(session, self.claim.job_id)
+        assert job is not None
+        warnings: Sequence[dict[str, str]] = so_far.get("warnings", job.warnings)
+        warning = {"code": message.code, "message": message.message}
+        if warning in warnings:
+            return {}
+        events.append(session, self.claim.job_id, message.message, level="warn", data={"code": message.code})
+        return {"warnings": [*warnings, warning]}
+
+    def _on_corrupt(self, session: Session, message: CorruptMessage) -> None:
+        repository.mark_checkpoints(session, self.claim.job_id, paths=[_relative(message.path)], state="corrupt")
+        events.append(session, self.claim.job_id, message.message, level="warn", data={"code": "checkpoint_corrupt"})
+
+
+def _progress(message: ProgressMessage) -> dict[str, Any]:
+    fraction = message.step / message.max_steps if message.max_steps else 0.0
+    return {**message.model_dump(exclude={"type"}), "fraction": min(1.0, fraction)}
+
+
+def _relative(path: str) -> str:
+    return Path(path).resolve().relative_to(get_settings().jobs_dir).as_posix()

@@ -1,0 +1,46 @@
+"""A trainer's only world: a folder of its attempt with ``run.json``."""
+
+import shutil
+from pathlib import Path
+
+from app.config import get_settings
+from app.file import service as files
+from app.job.lifecycle import ClaimedJob
+from app.model import service as models
+from app.spec.job import JobSpec
+from app.spec.run import RUN_FILE, DataFile, RunSpec
+
+
+def prepare(claimed: ClaimedJob) -> Path:
+    """Make the run directory. Raises NotFound or InvalidModel when a file or model is gone since the job was accepted."""
+    settings = get_settings()
+    claim = claimed.claim
+    run_dir = settings.jobs_dir / claim.job_id / f"attempt-{claim.attempt}"
+    shutil.rmtree(run_dir, ignore_errors=True)
+    run_dir.mkdir(parents=True)
+    spec = JobSpec.model_validate(claimed.spec)
+    reference = models.resolve_reference(spec.model, revision=spec.model_revision, ask_hub=False)
+    run = RunSpec(
+        job_id=claim.job_id,
+        attempt=claim.attempt,
+        spec=spec,
+        model_path=str(reference.folder) if reference.folder else None,
+        files=_data_files(spec),
+        checkpoints=[str(settings.jobs_dir / path) for path in claimed.checkpoints],
+        cache_dir=str(settings.cache_dir),
+    )
+    (run_dir / RUN_FILE).write_text(run.model_dump_json(indent=2), encoding="utf-8")
+    return run_dir
+
+
+def _data_files(spec: JobSpec) -> dict[str, DataFile]:
+    """Uploaded files by split; none for a Hub data set."""
+    if spec.dataset.name is not None:
+        return {}
+    found = {}
+    for split in ("train", "validation", "test"):
+        file_id = getattr(spec.dataset, split)
+        if isinstance(file_id, str) and file_id.startswith("file-"):
+            file = files.get_file(file_id)
+            found[split] = DataFile(path=str(files.path_of(file)), format=file.format, sha256=file.sha256)
+    return found

@@ -1,0 +1,160 @@
+"""One attempt of one job: start a trainer, relay what it says, pass on orders, and commit how it ended.
+
+"Claim lost" is not "database unreachable": lost means stop at once and write nothing; unreachable means train on, keep
+the messages, and write them when it is back.
+"""
+
+import selectors
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+from pydantic import ValidationError
+from sqlalchemy.exc import DBAPIError
+
+from app.config import get_settings
+from app.db import transaction
+from app.errors import ServiceError
+from app.job import lifecycle
+from app.job.lifecycle import ClaimedJob, ClaimLost
+from app.spec.run import MESSAGE, ErrorMessage, ExitCode, Message, ResultMessage
+from worker import run_directory
+from worker.outcome import commit_outcome
+from worker.process import TrainerProcess
+from worker.relay import Relay
+
+log = structlog.get_logger(__name__)
+
+TICK_SECONDS = 0.25
+FLUSH_SECONDS = 0.5
+"""Messages are gathered for so long; the look for a cancel request comes with it."""
+DATABASE_OUTAGE_SECONDS = 15 * 60
+"""How long a trainer goes on while nothing of it can be recorded."""
+
+
+def run_attempt(claimed: ClaimedJob, *, draining: threading.Event) -> None:
+    """Run until the trainer is gone and the outcome is committed, or the claim is lost. Raises nothing of the job's."""
+    with structlog.contextvars.bound_contextvars(job_id=claimed.claim.job_id, attempt=claimed.claim.attempt):
+        try:
+            run_dir = _prepare(claimed)
+            if run_dir is not None:
+                _Supervision(claimed, run_dir, draining).run()
+        except ClaimLost:
+            log.warning("the claim is lost; the trainer was stopped")
+
+
+def _prepare(claimed: ClaimedJob) -> Path | None:
+    """The run directory, or None when the job has failed for want of what it needs."""
+    try:
+        return run_directory.prepare(claimed)
+    except ServiceError as error:
+        log.info("the job cannot be prepared", code=error.code)
+        with transaction() as session:
+            lifecycle.fail(session, claimed.claim, error=error.as_job_error())
+        return None
+
+
+class _Supervision:
+    """State of the loop that watches one trainer."""
+
+    def __init__(self, claimed: ClaimedJob, run_dir: Path, draining: threading.Event) -> None:
+        self.claim = claimed.claim
+        self.run_dir = run_dir
+        self.draining = draining
+        self.relay = Relay(claimed.claim)
+        self.result: ResultMessage | None = None
+        self.error: ErrorMessage | None = None
+        self.order: str | None = None
+        self.killed = False
+        self._kill_at: float | None = None
+        self._flushed_at = 0.0
+        self._database_seen_at = time.monotonic()
+
+    def run(self) -> None:
+        """Raises ClaimLost, after the trainer was killed."""
+        trainer = TrainerProcess(self.run_dir)
+        log.info("trainer started", pid=trainer.pid)
+        try:
+            exit_code = self._watch(trainer)
+        finally:
+            trainer.close()
+        log.info("trainer ended", exit_code=exit_code)
+        _until_the_database_answers(self.relay.flush)
+        if exit_code != ExitCode.SUCCESS and self.order == "cancel":
+            exit_code = ExitCode.CANCELLED
+        elif exit_code != ExitCode.SUCCESS and self.killed:
+            exit_code = ExitCode.DRAINED
+        _until_the_database_answers(lambda: commit_outcome(self.claim, exit_code, result=self.result, error=self.error))
+
+    def _watch(self, trainer: TrainerProcess) -> int:
+        """The exit code, once the trainer has ended and everything it said was read."""
+        with selectors.DefaultSelector() as selector:
+            selector.register(trainer.events_fd, selectors.EVENT_READ)
+            while True:
+                exit_code = (
+                    trainer.exit_code()
+                )  # asked before reading: what it said before it ended is then in the pipe
+                if selector.select(0 if exit_code is not None else TICK_SECONDS):
+                    self._take(trainer.read_lines())
+                if exit_code is not None:
+                    return exit_code
+                self._flush_when_due()
+                self._give_orders(trainer)
+                time.sleep(0.01)  # at the end of file the descriptor is always readable
+
+    def _take(self, lines: list[bytes]) -> None:
+        for line in lines:
+            try:
+                message: Message = MESSAGE.validate_json(line)
+            except ValidationError:
+                log.exception("the trainer said something that is no message", line=line[:500])
+                continue
+            if isinstance(message, ResultMessage):
+                self.result = message
+            elif isinstance(message, ErrorMessage):
+                self.error = message
+            else:
+                self.relay.pending.append(message)
+
+    def _flush_when_due(self) -> None:
+        if time.monotonic() - self._flushed_at < FLUSH_SECONDS:
+            return
+        self._flushed_at = time.monotonic()
+        try:
+            if self.relay.flush() and self.order is None:
+                self.order = "cancel"
+            self._database_seen_at = time.monotonic()
+        except DBAPIError as error:
+            if time.monotonic() - self._database_seen_at > DATABASE_OUTAGE_SECONDS:
+                raise
+            log.warning("the database is away; training goes on", error=str(error.orig))
+
+    def _give_orders(self, trainer: TrainerProcess) -> None:
+        if self.order is None and self.draining.is_set():
+            self.order = "drain"
+        if self.order is None:
+            return
+        if self._kill_at is None:
+            self._kill_at = time.monotonic() + get_settings().stop_seconds
+            trainer.tell("cancel" if self.order == "cancel" else "drain")
+        elif time.monotonic() > self._kill_at:
+            log.warning("the trainer did not stop in time and is killed", pid=trainer.pid)
+            self.killed = True
+            trainer.kill()
+
+
+def _until_the_database_answers(write: Callable[[], object]) -> None:
+    """The end of a job is worth waiting for. Raises DBAPIError after the longest outage that is waited for."""
+    deadline = time.monotonic() + DATABASE_OUTAGE_SECONDS
+    while True:
+        try:
+            write()
+        except DBAPIError as error:
+            if time.monotonic() > deadline:
+                raise
+            log.warning("the database is away; the end of the job waits for it", error=str(error.orig))
+            time.sleep(1)
+        else:
+            return
