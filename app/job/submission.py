@@ -57,19 +57,20 @@ def check(requested: JobSpec) -> _Checked:
     What only the trainer can see (Hub data, the model of an unreachable hub) it checks later by the same rules.
     """
     reference = models.resolve_reference(requested.model, revision=requested.model_revision)
+    pinned = requested.model_copy(update={"model_revision": reference.revision})
     metric_names([] if requested.metrics == "auto" else requested.metrics)
     if requested.dataset.name is not None:
         models.check_hub_dataset(requested.dataset.name, requested.dataset.config, requested.dataset.revision)
-        return _Checked(spec=requested, data_report=None, warnings=[])
+        return _Checked(spec=pinned, data_report=None, warnings=[])
     profiles = _profiles(requested)
     resolved = inference.resolve(requested, profiles)
-    spec = inference.write_back(requested, resolved)
-    if reference.config is not None:
+    spec = inference.write_back(pinned, resolved)
+    if reference.info is not None:
         spec = recipe.fill(
             spec,
             num_examples=_num_train_examples(spec, profiles["train"]),
             num_labels=len(resolved.label_names),
-            model_config=reference.config,
+            model_config={"hidden_size": reference.info.hidden_size},
         )
     return _Checked(spec=spec, data_report=inference.data_report(profiles, resolved), warnings=resolved.warnings)
 
