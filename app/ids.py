@@ -1,5 +1,6 @@
 """Public identifiers: a prefix that tells the noun, and a UUIDv7, so that they sort by time of creation."""
 
+import re
 from typing import Final
 
 import uuid_utils
@@ -14,6 +15,11 @@ MODEL: Final = "model"
 def new_id(prefix: str) -> str:
     """``ftjob-019…``: the prefix, a hyphen and 32 hexadecimal digits."""
     return f"{prefix}-{uuid_utils.uuid7().hex}"
+
+
+def is_id(text: str, prefix: str) -> bool:
+    """Whether ``text`` has the form of an id of that noun. What has not need not be looked up."""
+    return re.fullmatch(rf"{prefix}-[0-9a-f]{{32}}", text) is not None
 
 
 def fine_tuned_model_id(base_model: str, *, suffix: str | None, job_id: str) -> str:

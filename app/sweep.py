@@ -15,10 +15,14 @@ from sqlalchemy.exc import DBAPIError
 from app import host
 from app.config import get_settings
 from app.db import now, reading, transaction
+from app.file import service as files
 from app.job import lifecycle, repository
 from app.task_queue import wake_workers
 
 log = structlog.get_logger(__name__)
+
+LEFTOVERS_SECONDS = 3600.0
+"""How often leftovers are looked for, and how long a folder must have rested to be one."""
 
 
 class Sweep:
@@ -26,6 +30,7 @@ class Sweep:
 
     def __init__(self) -> None:
         self._reachable_since: float | None = None
+        self._collect_at = 0.0
 
     def once(self) -> None:
         """One round. An unreachable database is logged and tried again, and then nobody is reaped for a full lease."""
@@ -38,6 +43,7 @@ class Sweep:
             if time.monotonic() - self._reachable_since >= get_settings().lease_seconds:
                 self._reap_expired()
             self._wake_for_waiting_jobs()
+            self._collect_leftovers()
         except DBAPIError as error:
             self._reachable_since = None
             log.warning("the sweep cannot reach the database", error=str(error))
@@ -67,6 +73,16 @@ class Sweep:
             waiting = repository.has_eligible(session, now=now(session))
         if waiting:
             wake_workers()
+
+
+    def _collect_leftovers(self) -> None:
+        """What killed uploads left on the disk."""
+        if time.monotonic() < self._collect_at:
+            return
+        self._collect_at = time.monotonic() + LEFTOVERS_SECONDS
+        removed = files.collect_leftovers(older_than_seconds=LEFTOVERS_SECONDS)
+        if removed:
+            log.info("leftovers removed", num_folders=removed)
 
 
 @contextmanager

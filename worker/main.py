@@ -6,6 +6,7 @@ and the pool runs what it is given even while the broker is away (docs/adr/0002)
 
 import argparse
 import os
+import socket
 import sys
 
 import structlog
@@ -33,11 +34,12 @@ def main(arguments: list[str]) -> int:
         pool="threads",
         concurrency=settings.worker_slots,
         queues=[QUEUE],
-        hostname=f"tunery-{os.getpid()}@%h",
+        hostname=f"tunery-{os.getpid()}@{socket.gethostname()}",
         without_gossip=True,
         without_mingle=True,
         without_heartbeat=True,
         loglevel=settings.log_level.upper(),
+        quiet=True,
     )
     with sweep.running(each_round=presence.announce):
         worker.start()

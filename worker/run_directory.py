@@ -12,19 +12,19 @@ from app.spec.run import RUN_FILE, DataFile, RunSpec
 
 
 def prepare(claimed: ClaimedJob) -> Path:
-    """Make the run directory. Raises NotFound or InvalidModel when a file or model is gone since the job was accepted."""
+    """Make the run directory. Raises a ServiceError when a file or the model is gone, or damaged, since the job was accepted."""
     settings = get_settings()
     claim = claimed.claim
     run_dir = settings.jobs_dir / claim.job_id / f"attempt-{claim.attempt}"
     shutil.rmtree(run_dir, ignore_errors=True)
     run_dir.mkdir(parents=True)
     spec = JobSpec.model_validate(claimed.spec)
-    reference = models.resolve_reference(spec.model, revision=spec.model_revision, ask_hub=False)
+    model_folder = models.own_folder(spec.model)
     run = RunSpec(
         job_id=claim.job_id,
         attempt=claim.attempt,
         spec=spec,
-        model_path=str(reference.folder) if reference.folder else None,
+        model_path=str(model_folder) if model_folder else None,
         files=_data_files(spec),
         checkpoints=[str(settings.jobs_dir / path) for path in claimed.checkpoints],
         cache_dir=str(settings.cache_dir),

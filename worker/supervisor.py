@@ -43,6 +43,24 @@ def run_attempt(claimed: ClaimedJob, *, draining: threading.Event) -> None:
                 _Supervision(claimed, run_dir, draining).run()
         except ClaimLost:
             log.warning("the claim is lost; the trainer was stopped")
+        except Exception:  # the outermost frame: whatever went wrong here, the job must not hang until its lease ends
+            log.exception("the supervisor failed")
+            _give_back(claimed)
+
+
+def _give_back(claimed: ClaimedJob) -> None:
+    """Count a fault of the worker itself as a crash. If even that cannot be stored, the lease ends by itself."""
+    try:
+        with transaction() as session:
+            lifecycle.crashed(
+                session,
+                claimed.claim,
+                code="worker_error",
+                message="The worker itself failed.",
+                hint="The worker's log says more.",
+            )
+    except (ClaimLost, DBAPIError) as error:
+        log.warning("the job waits for the end of its lease", error=str(error))
 
 
 def _prepare(claimed: ClaimedJob) -> Path | None:

@@ -28,7 +28,11 @@ def get_job(job_id: str) -> JobOut:
 
 
 def list_jobs(*, status: JobStatus | None, metadata: Mapping[str, str], after: str | None, limit: int) -> JobPage:
-    """Newest first; ``after`` is the id of the last job of the page before."""
+    """Newest first; ``after`` is the id of the last job of the page before. Raises InvalidRequest if it is no job id."""
+    if after is not None and not ids.is_id(after, ids.JOB):
+        raise InvalidRequest(f"{after!r} is not the id of a job.", param="after", code="invalid_cursor")
+    if any("\0" in text for pair in metadata.items() for text in pair):
+        raise InvalidRequest("A metadata filter cannot hold a NUL.", param="metadata")
     with reading() as session:
         rows = repository.page(session, status=status, metadata=metadata, after=after, limit=limit)
         data = [job_out(session, job) for job in rows[:limit]]
@@ -165,7 +169,7 @@ def _cancel_waiting(session: Session, job: Job, status: JobStatus) -> None:
 
 
 def _require(session: Session, job_id: str) -> Job:
-    job = repository.get(session, job_id)
+    job = repository.get(session, job_id) if ids.is_id(job_id, ids.JOB) else None
     if job is None:
         raise NotFound(f"There is no job {job_id!r}.", param="job_id", code="job_not_found")
     return job

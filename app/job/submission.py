@@ -9,6 +9,7 @@ from app import ids
 from app.clock import utc_now
 from app.dataset import inference
 from app.dataset.profile import DatasetProfile
+from app.dataset.resolved import SPLITS, Split
 from app.db import now, transaction
 from app.errors import InvalidRequest, NotFound
 from app.file import service as files
@@ -19,7 +20,7 @@ from app.job.schemas import JobOut, ValidationOut, WarningOut
 from app.job.states import JobStatus
 from app.model import service as models
 from app.spec import recipe
-from app.spec.job import JobSpec
+from app.spec.job import FILE_ID, JobSpec
 from app.spec.metrics import metric_names
 from app.task_queue import wake_workers
 
@@ -75,14 +76,11 @@ def check(requested: JobSpec) -> _Checked:
     return _Checked(spec=spec, data_report=inference.data_report(profiles, resolved), warnings=resolved.warnings)
 
 
-def _profiles(spec: JobSpec) -> dict[inference.Split, DatasetProfile]:
+def _profiles(spec: JobSpec) -> dict[Split, DatasetProfile]:
     """Profiles of the uploaded files by split. Raises InvalidRequest naming the split whose file is unknown."""
-    profiles: dict[inference.Split, DatasetProfile] = {}
-    splits: tuple[inference.Split, ...] = ("train", "validation", "test")
-    for split in splits:
+    profiles: dict[Split, DatasetProfile] = {}
+    for split in _file_splits(spec):
         file_id = getattr(spec.dataset, split)
-        if not isinstance(file_id, str) or file_id == "auto":
-            continue
         try:
             profiles[split] = files.profile_of(files.get_file(file_id))
         except NotFound as error:
@@ -95,6 +93,11 @@ def _profiles(spec: JobSpec) -> dict[inference.Split, DatasetProfile]:
     return profiles
 
 
+def _file_splits(spec: JobSpec) -> list[Split]:
+    """Splits that are uploaded files; a validation split may also be a fraction."""
+    return [split for split in SPLITS if FILE_ID.fullmatch(str(getattr(spec.dataset, split)))]
+
+
 def _num_train_examples(spec: JobSpec, profile: DatasetProfile) -> int:
     """Rows that are left to train on when a fraction is set aside for validation."""
     fraction = spec.dataset.validation
@@ -102,6 +105,8 @@ def _num_train_examples(spec: JobSpec, profile: DatasetProfile) -> int:
 
 
 def _insert(session: Session, requested: JobSpec, checked: _Checked) -> Job:
+    if requested.dataset.name is None:
+        files.hold(session, [str(getattr(requested.dataset, split)) for split in _file_splits(requested)])
     moment = utc_now()
     job = Job(
         id=ids.new_id(ids.JOB),

@@ -1,5 +1,6 @@
 """``JobSpec``: the body of ``POST /jobs``, and, with everything filled in, the record of what a job did."""
 
+import json
 import re
 from typing import Annotated, Any, Final, Literal
 
@@ -98,6 +99,14 @@ class JobSpec(Contract):
     metadata: dict[
         Annotated[str, StringConstraints(max_length=64)], Annotated[str, StringConstraints(max_length=512)]
     ] = Field(default_factory=dict, max_length=16)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _storable(cls, value: Any) -> Any:
+        """A NUL can be stored by no database."""
+        if "\\u0000" in json.dumps(value, default=str):
+            raise ValueError("a text cannot hold the character NUL (U+0000)")
+        return value
 
     @field_validator("model")
     @classmethod

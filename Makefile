@@ -1,0 +1,50 @@
+# Everything that is done here often. `make` alone lists it.
+#
+#   PYTHON=python3.12 make setup       another interpreter than python3
+#   make demo ARGS=--exit              options of the command behind a target
+#   make test ARGS='-k lease -x'
+
+VENV         ?= .venv
+ARGS         ?=
+# Tests that share a broker or a database carry an xdist_group, so that one process runs them.
+PYTEST_FLAGS ?= -n 2 --dist loadgroup
+
+BOOTSTRAP    := docker/bootstrap.sh
+BUILT_FROM   := pyproject.toml $(BOOTSTRAP)
+# bootstrap.sh writes these last: where they are newer than what they were built from, there is nothing to do.
+SETUP_STAMP  := $(VENV)/.bootstrap-train-demo
+TEST_STAMP   := $(VENV)/.bootstrap-train-demo-test
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-test demo run test lint format
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+setup: $(SETUP_STAMP) ## build .venv with everything that a laptop needs
+
+setup-test: $(TEST_STAMP)
+
+demo: $(SETUP_STAMP) ## start the service, fine-tune a model on the example data, leave the dashboard open
+	@$(VENV)/bin/tunery demo $(ARGS)
+
+run: $(SETUP_STAMP) ## start the service
+	@$(VENV)/bin/tunery up $(ARGS)
+
+test: lint ## lint, then the whole suite
+	$(VENV)/bin/pytest $(PYTEST_FLAGS) $(ARGS)
+
+lint: $(TEST_STAMP) ## ruff and mypy
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+format: $(TEST_STAMP) ## let ruff rewrite what it can
+	$(VENV)/bin/ruff check --fix-only .
+	$(VENV)/bin/ruff format .
+
+$(SETUP_STAMP): $(BUILT_FROM)
+	@$(BOOTSTRAP) $(VENV) train,demo
+
+$(TEST_STAMP): $(SETUP_STAMP) $(BUILT_FROM)
+	@$(BOOTSTRAP) $(VENV) train,demo,test

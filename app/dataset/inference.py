@@ -1,0 +1,112 @@
+"""From a job's spec and the profiles of its splits to what the data means, or to a refusal that names the row.
+
+It works on profiles alone, so the same rules hold when a job is submitted (for uploads) and in the trainer (for Hub data).
+"""
+
+from collections.abc import Mapping
+
+from app.dataset.columns import find_columns, missing_column
+from app.dataset.labels import check_kind, find_classes, is_hidden
+from app.dataset.profile import DatasetProfile
+from app.dataset.report import data_report
+from app.dataset.resolved import SPLITS, ResolvedData, Split, refuse_split_row
+from app.errors import InvalidData
+from app.spec.job import ColumnsSpec, JobSpec
+
+__all__ = ["ResolvedData", "Split", "data_report", "resolve", "write_back"]
+
+
+def resolve(spec: JobSpec, profiles: Mapping[Split, DatasetProfile]) -> ResolvedData:
+    """Columns, classes and warnings. ``profiles`` holds ``train`` and those other splits that are files or Hub splits.
+
+    Raises InvalidData with a code of its own for all that cannot be trained on; ``param`` names the field or split.
+    """
+    splits = {split: profiles[split] for split in SPLITS if split in profiles}
+    _check_rows(splits)
+    text, text_pair, label = find_columns(splits["train"], columns=spec.columns)
+    text_columns = [name for name in (text, text_pair) if name is not None]
+    for split, profile in splits.items():
+        for name in (*text_columns, label):
+            if profile.column(name) is None:
+                raise missing_column(name, profile, param=f"dataset.{split}", split=split)
+    warnings = []
+    if "test" in splits and is_hidden(splits["test"], label=label) and not _has_label(splits["train"], label, value=-1):
+        del splits["test"]
+        message = "All labels of the test split are -1 (hidden by its makers): it is left out."
+        warnings.append({"code": "hidden_test_labels", "message": message})
+    kinds = {split: check_kind(profile, label=label, split=split) for split, profile in splits.items()}
+    _check_same_kind(splits, kinds, label=label)
+    for split, profile in splits.items():
+        for name in text_columns:
+            warnings += _check_texts(profile, name, split=split, param=_text_param(split, name, text=text))
+    names = None if spec.label_names == "auto" else spec.label_names
+    classes = find_classes(splits, label=label, label_names=names)
+    return ResolvedData(
+        task="text-classification",
+        text=text,
+        text_pair=text_pair,
+        label=label,
+        label_names=classes.names,
+        label_values=classes.values,
+        has_test="test" in splits,
+        warnings=warnings + classes.warnings,
+    )
+
+
+def write_back(spec: JobSpec, resolved: ResolvedData) -> JobSpec:
+    """``spec`` with what was found in place of ``"auto"``; resolving it again finds the same."""
+    columns = ColumnsSpec(text=resolved.text, text_pair=resolved.text_pair, label=resolved.label)
+    return spec.model_copy(update={"task": resolved.task, "columns": columns, "label_names": resolved.label_names})
+
+
+def _check_rows(splits: Mapping[Split, DatasetProfile]) -> None:
+    for split, profile in splits.items():
+        if profile.num_rows == 0:
+            raise InvalidData(f"The {split} split has no rows.", param=f"dataset.{split}", code="no_rows")
+    if splits["train"].num_rows == 1:
+        raise InvalidData("The train split has only one row.", param="dataset.train", code="too_few_rows")
+
+
+def _has_label(profile: DatasetProfile, label: str, *, value: int) -> bool:
+    column = profile.column(label)
+    return column is not None and any(counted.value == value for counted in column.values or ())
+
+
+def _check_same_kind(splits: Mapping[Split, DatasetProfile], kinds: Mapping[Split, str], *, label: str) -> None:
+    for split, kind in kinds.items():
+        if kind != kinds["train"]:
+            column = splits[split].column(label)
+            assert column is not None
+            raise refuse_split_row(
+                split,
+                min(counted.first_row for counted in column.kinds.values()),
+                f"has a label of type {kind}, but the train split has {kinds['train']} labels (column {label!r})",
+                code="mixed_label_types",
+                param="columns.label",
+            )
+
+
+def _text_param(split: Split, name: str, *, text: str) -> str:
+    if split != "train":
+        return f"dataset.{split}"
+    return "columns.text" if name == text else "columns.text_pair"
+
+
+def _check_texts(profile: DatasetProfile, name: str, *, split: Split, param: str) -> list[dict[str, str]]:
+    """Warnings about the texts of one column. Raises InvalidData if any is not a text, or all are empty."""
+    column = profile.column(name)
+    assert column is not None
+    if "null" in column.kinds:
+        row = column.kinds["null"].first_row
+        raise refuse_split_row(split, row, f"has no text in {name!r}", code="null_text", param=param)
+    others = {kind: counted.first_row for kind, counted in column.kinds.items() if kind != "string"}
+    if others:
+        kind, row = min(others.items(), key=lambda item: item[1])
+        problem = f"has a value of type {kind} in {name!r}, where a text is needed"
+        raise refuse_split_row(split, row, problem, code="text_not_string", param=param)
+    if column.num_empty == profile.num_rows:
+        raise InvalidData(f"All texts in {name!r} of the {split} split are empty.", param=param, code="no_text")
+    if column.num_empty:
+        message = f"{column.num_empty:,} texts in {name!r} of the {split} split are empty, the first in row {column.first_empty_row:,}."
+        return [{"code": "empty_text", "message": message}]
+    return []

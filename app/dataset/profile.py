@@ -1,0 +1,54 @@
+"""What is known of a data file or split after one pass over it. Stored with the file; all inference works on it."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Kind = Literal["string", "integer", "number", "boolean", "list", "object", "null", "nan"]
+"""``number`` is a JSON number that is not an integer; ``nan`` a not-a-number or infinity; absent values are ``null``."""
+
+
+class _Profile(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class KindCount(_Profile):
+    count: int
+    first_row: int
+    """1-based, counting data rows."""
+
+
+class ValueCount(_Profile):
+    value: str | int | float | bool
+    count: int
+    first_row: int
+
+
+class ColumnProfile(_Profile):
+    """One column: what kinds of values it holds, where each kind is first met, and its distinct values if few."""
+
+    name: str
+    kinds: dict[Kind, KindCount]
+    values: list[ValueCount] | None = None
+    """Distinct strings, integers, numbers and booleans in order of first appearance; null once too many or too long."""
+    max_chars: int = 0
+    mean_chars: float = 0.0
+    num_empty: int = 0
+    """Strings that are empty or only white space."""
+    first_empty_row: int | None = None
+    length_histogram: list[int] = Field(default_factory=list)
+    """Strings by length in characters: [0,16), [16,32), [32,64), … doubling; the last bucket is open."""
+
+    def has(self, kind: Kind) -> bool:
+        return kind in self.kinds
+
+
+class DatasetProfile(_Profile):
+    num_rows: int
+    columns: list[ColumnProfile]
+    class_names: dict[str, list[str]] = Field(default_factory=dict)
+    """Names of integer classes by column, where the source declares them (a Hub data set's ClassLabel)."""
+    num_exact_duplicates: int = 0
+
+    def column(self, name: str) -> ColumnProfile | None:
+        return next((column for column in self.columns if column.name == name), None)

@@ -1,0 +1,51 @@
+"""SQL of the file noun."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Integer, or_, select
+from sqlalchemy.orm import Session, defer
+
+from app.file.models import File
+from app.job.models import Job
+from app.job.states import TERMINAL
+
+_SPLITS = ("train", "validation", "test")
+
+
+def add(session: Session, file: File) -> None:
+    session.add(file)
+    session.flush()
+
+
+def get(session: Session, file_id: str) -> File | None:
+    return session.get(File, file_id)
+
+
+def get_locked(session: Session, file_id: str) -> File | None:
+    """The file, held against deletion until the transaction ends (on SQLite every transaction is alone anyway)."""
+    return session.get(File, file_id, with_for_update=True)
+
+
+def hold(session: Session, file_ids: Sequence[str]) -> set[str]:
+    """Those that exist, held against deletion until the transaction ends; others may hold them too."""
+    query = select(File.id).where(File.id.in_(file_ids)).with_for_update(read=True, key_share=True)
+    return set(session.scalars(query))
+
+
+def page(session: Session, *, after: str | None, limit: int) -> Sequence[tuple[File, int]]:
+    """Files without their profiles, and their numbers of rows; newest first, one more than ``limit`` if there is more."""
+    num_rows = File.profile["num_rows"].as_integer()
+    query = select(File, num_rows.cast(Integer)).options(defer(File.profile, raiseload=True))
+    if after is not None:
+        query = query.where(File.id < after)
+    return [(file, rows) for file, rows in session.execute(query.order_by(File.id.desc()).limit(limit + 1))]
+
+
+def existing_ids(session: Session, file_ids: Sequence[str]) -> set[str]:
+    return set(session.scalars(select(File.id).where(File.id.in_(file_ids))))
+
+
+def unfinished_job_using(session: Session, file_id: str) -> str | None:
+    """Id of a job that is not terminal and whose data this file is."""
+    uses = or_(*(Job.spec["dataset"][split].as_string() == file_id for split in _SPLITS))
+    return session.scalar(select(Job.id).where(Job.status.not_in(list(TERMINAL)), uses).limit(1))

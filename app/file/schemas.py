@@ -1,0 +1,47 @@
+"""What the API says of a file."""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel
+
+from app.dataset.formats import DataFormat
+from app.dataset.profile import DatasetProfile
+
+
+class FileSummary(BaseModel):
+    """A file in a list."""
+
+    id: str
+    object: Literal["file"] = "file"
+    bytes: int
+    created_at: datetime
+    filename: str
+    """As the client named it; says nothing about where it lies."""
+    purpose: str
+    format: DataFormat
+    sha256: str
+    status: Literal["processed"] = "processed"
+    """A file that was not fit is refused while it is uploaded, so every file there is can be used."""
+    num_rows: int
+
+
+class FileOut(FileSummary):
+    """A file, with what is known of its rows and columns."""
+
+    profile: DatasetProfile
+
+
+class FilePage(BaseModel):
+    """Files, newest first. The next page is asked for with ``after=last_id``."""
+
+    data: list[FileSummary]
+    has_more: bool
+    first_id: str | None
+    last_id: str | None
+
+
+class FileDeleted(BaseModel):
+    id: str
+    object: Literal["file"] = "file"
+    deleted: Literal[True] = True

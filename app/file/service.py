@@ -1,0 +1,194 @@
+"""What can be done with data files."""
+
+import errno
+import shutil
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy.orm import Session
+
+from app import ids
+from app.clock import utc_now
+from app.config import get_settings
+from app.dataset.profile import DatasetProfile
+from app.db import reading, transaction
+from app.errors import Conflict, InvalidRequest, NotFound, OutOfSpace, Unavailable
+from app.file import repository
+from app.file.models import File
+from app.file.schemas import FileDeleted, FileOut, FilePage, FileSummary
+from app.file.upload import UploadPart, receive
+from app.manifest import committed_folder, read_manifest
+from app.spec.job import FILE_ID
+
+FOLDER: Final = "files"
+"""In the artefacts folder; each file has a folder of its own, named by its id, with the data and a manifest."""
+_DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+def create_file(parts: Iterable[UploadPart]) -> FileOut:
+    """Store an upload that is fit to train on; its bytes are on the disk before its row is committed.
+
+    Raises InvalidRequest, InvalidData or TooLarge, naming the row where there is one, as soon as the first bad row has
+    arrived, and OutOfSpace; then nothing is left behind.
+    """
+    settings = get_settings()
+    file_id = ids.new_id(ids.FILE)
+    folder = settings.artefacts_dir / FOLDER / file_id
+    with _full_disk_told():
+        with committed_folder(folder) as temporary:
+            received, purpose = receive(parts, folder=temporary, max_row_bytes=settings.max_row_bytes)
+        stored = read_manifest(folder).files[received.stored_as]
+    file = File(
+        id=file_id,
+        filename=received.filename,
+        purpose=purpose,
+        format=received.format,
+        size_bytes=stored["bytes"],
+        sha256=stored["sha256"],
+        path=f"{FOLDER}/{file_id}/{received.stored_as}",
+        profile=received.profile.model_dump(mode="json"),
+        created_at=utc_now(),
+    )
+    try:
+        with transaction() as session:
+            repository.add(session, file)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return _out(file, received.profile)
+
+
+def get_file(file_id: str) -> File:
+    """The row of a file. Raises NotFound."""
+    _check_id(file_id)
+    with reading() as session:
+        return _found(repository.get(session, file_id), file_id)
+
+
+def profile_of(file: File) -> DatasetProfile:
+    return DatasetProfile.model_validate(file.profile)
+
+
+def path_of(file: File) -> Path:
+    """Where its bytes are, absolute. They are only ever written before the row is."""
+    return get_settings().artefacts_dir / file.path
+
+
+def describe(file_id: str) -> FileOut:
+    file = get_file(file_id)
+    return _out(file, profile_of(file))
+
+
+def content_of(file_id: str) -> tuple[File, Path]:
+    """The row and the path of its bytes. Raises NotFound, and Unavailable when they have gone from the disk."""
+    file = get_file(file_id)
+    path = path_of(file)
+    if not path.is_file():
+        raise Unavailable(f"The bytes of {file_id} are not on the disk.", code="artifact_corrupt")
+    return file, path
+
+
+def list_files(*, after: str | None, limit: int) -> FilePage:
+    """A page of files, newest first, from the one older than ``after`` on. Raises InvalidRequest if that is no file id."""
+    if after is not None and not FILE_ID.fullmatch(after):
+        raise InvalidRequest("after must be the id of a file.", param="after", code="invalid_value")
+    with reading() as session:
+        found = repository.page(session, after=after, limit=limit)
+    data = [FileSummary(**_facts(file), num_rows=num_rows) for file, num_rows in found[:limit]]
+    return FilePage(
+        data=data,
+        has_more=len(found) > limit,
+        first_id=data[0].id if data else None,
+        last_id=data[-1].id if data else None,
+    )
+
+
+def delete_file(file_id: str) -> FileDeleted:
+    """Delete a file that no unfinished job needs. Raises NotFound or Conflict."""
+    _check_id(file_id)
+    with transaction() as session:
+        file = _found(repository.get_locked(session, file_id), file_id)
+        job_id = repository.unfinished_job_using(session, file_id)
+        if job_id is not None:
+            raise Conflict(
+                f"The file {file_id} is the data of job {job_id}, which has not ended.",
+                code="file_in_use",
+                hint="Wait for the job or cancel it.",
+            )
+        session.delete(file)
+    shutil.rmtree(path_of(file).parent, ignore_errors=True)
+    return FileDeleted(id=file_id)
+
+
+def hold(session: Session, file_ids: Sequence[str]) -> None:
+    """Keep these from being deleted until the caller's transaction ends. Raises NotFound if one is gone already."""
+    held = repository.hold(session, file_ids)
+    for file_id in file_ids:
+        if file_id not in held:
+            raise NotFound(f"There is no file {file_id!r}.", code="file_not_found")
+
+
+def collect_leftovers(*, older_than_seconds: float) -> int:
+    """Remove folders that belong to no file: of uploads and deletions whose process was killed. Returns how many.
+
+    An upload that is still running keeps changing its folder, and a folder gets its row within moments, so the age must
+    be longer than the longest pause of an upload.
+    """
+    root = get_settings().artefacts_dir / FOLDER
+    newest = time.time() - older_than_seconds
+    old = [path for path in root.glob("*") if _last_change(path) < newest]
+    with reading() as session:
+        kept = repository.existing_ids(session, [path.name for path in old])
+    leftovers = [path for path in old if path.name not in kept]
+    for path in leftovers:
+        shutil.rmtree(path, ignore_errors=True)
+    return len(leftovers)
+
+
+def _last_change(folder: Path) -> float:
+    """When anything in the folder last changed; now, if it vanishes meanwhile."""
+    try:
+        return max(path.stat().st_mtime for path in (folder, *folder.glob("*")))
+    except FileNotFoundError:
+        return time.time()
+
+
+def _check_id(file_id: str) -> None:
+    """Raise NotFound for what cannot be an id: PostgreSQL refuses to even compare with a text that has a NUL."""
+    if not FILE_ID.fullmatch(file_id):
+        raise NotFound(f"There is no file {file_id!r}.", code="file_not_found")
+
+
+def _found(file: File | None, file_id: str) -> File:
+    if file is None:
+        raise NotFound(f"There is no file {file_id!r}.", code="file_not_found")
+    return file
+
+
+def _facts(file: File) -> dict[str, Any]:
+    return {
+        "id": file.id,
+        "bytes": file.size_bytes,
+        "created_at": file.created_at,
+        "filename": file.filename,
+        "purpose": file.purpose,
+        "format": file.format,
+        "sha256": file.sha256,
+    }
+
+
+def _out(file: File, profile: DatasetProfile) -> FileOut:
+    return FileOut(**_facts(file), num_rows=profile.num_rows, profile=profile)
+
+
+@contextmanager
+def _full_disk_told() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _DISK_FULL:
+            raise
+        raise OutOfSpace("The disk is full; the file was not stored.", hint="Delete files or models.") from error

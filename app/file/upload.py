@@ -1,0 +1,109 @@
+"""One upload: the parts of a form become a checked data file in a folder. No SQL, no HTTP."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, Final
+
+from app.dataset.formats import HEAD_BYTES, DataFormat, find_format
+from app.dataset.profile import DatasetProfile
+from app.dataset.readers import profile_arriving
+from app.errors import InvalidRequest
+
+FINE_TUNE: Final = "fine-tune"
+_LONGEST_PURPOSE: Final = 64
+_LONGEST_NAME: Final = 255
+
+
+@dataclass(frozen=True, kw_only=True)
+class UploadPart:
+    """A part of a multipart form. ``blocks`` come from the network and can be read once."""
+
+    name: str
+    filename: str | None
+    blocks: Iterator[bytes]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReceivedFile:
+    filename: str
+    format: DataFormat
+    stored_as: str
+    """Name in the folder."""
+    profile: DatasetProfile
+
+
+def receive(parts: Iterable[UploadPart], *, folder: Path, max_row_bytes: int) -> tuple[ReceivedFile, str]:
+    """Store the part ``file`` in ``folder`` and check its rows as they arrive; also the purpose, in whatever order they come.
+
+    Raises InvalidRequest for a form that is not as asked for, and InvalidData or TooLarge for the first bad row.
+    """
+    received, purpose = None, FINE_TUNE
+    for part in parts:
+        if part.name == "purpose":
+            purpose = _purpose(part)
+        elif part.name != "file":
+            raise InvalidRequest(
+                f"The form has an unknown part {part.name!r}; known are file and purpose.",
+                param=part.name[:64],
+                code="unknown_parameter",
+            )
+        elif received is not None:
+            raise InvalidRequest("The form has two parts called file.", param="file", code="duplicate_part")
+        else:
+            received = _receive_file(part, folder=folder, max_row_bytes=max_row_bytes)
+    if received is None:
+        raise InvalidRequest("The form has no part called file.", param="file", code="missing_parameter")
+    return received, purpose
+
+
+def safe_filename(filename: str | None) -> str:
+    """The last component of a client's file name, printable: it is shown and sent back, never used as a path."""
+    last = PurePosixPath((filename or "").replace("\\", "/")).name
+    printable = "".join(character for character in last if character.isprintable()).strip()
+    return printable[-_LONGEST_NAME:] if printable.strip(".") else "data"
+
+
+def _purpose(part: UploadPart) -> str:
+    content = b""
+    for block in part.blocks:
+        content += block
+        if len(content) > _LONGEST_PURPOSE:
+            break
+    purpose = content.decode(errors="replace").strip()
+    if purpose != FINE_TUNE:
+        raise InvalidRequest(
+            f"The purpose must be {FINE_TUNE!r}, not {purpose[:_LONGEST_PURPOSE]!r}.",
+            param="purpose",
+            code="invalid_purpose",
+        )
+    return purpose
+
+
+def _receive_file(part: UploadPart, *, folder: Path, max_row_bytes: int) -> ReceivedFile:
+    filename = safe_filename(part.filename)
+    head, blocks = _peek(part.blocks)
+    format_ = find_format(filename, head=head)
+    path = folder / f"data.{format_}"
+    with path.open("wb") as file:
+        profile = profile_arriving(_stored(blocks, file=file), path=path, format=format_, max_row_bytes=max_row_bytes)
+    return ReceivedFile(filename=filename, format=format_, stored_as=path.name, profile=profile)
+
+
+def _peek(blocks: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
+    """The first bytes, and all blocks from the first one on."""
+    start = b""
+    for block in blocks:
+        start += block
+        if len(start) >= HEAD_BYTES:
+            break
+    return start[:HEAD_BYTES], chain([start], blocks)
+
+
+def _stored(blocks: Iterable[bytes], *, file: BinaryIO) -> Iterator[bytes]:
+    """The same blocks, each written before it is passed on; all are in the file once the last was taken."""
+    for block in blocks:
+        file.write(block)
+        yield block
+    file.flush()

@@ -1,0 +1,127 @@
+"""The memory of the API stays flat whatever is uploaded: measured on a real server process."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx2
+import pytest
+
+MIB = 2**20
+ALLOWED_GROWTH = 64 * MIB
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the memory from /proc")
+
+
+@dataclass
+class Server:
+    url: str
+    pid: int
+    home: Path
+
+    def forget_peak(self) -> int:
+        """Start a new peak; returns what is in use now."""
+        Path(f"/proc/{self.pid}/clear_refs").write_text("5")
+        return self.peak_bytes()
+
+    def peak_bytes(self) -> int:
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))) * 1024
+
+    def upload(self, filename: str, blocks: Iterator[bytes]) -> httpx2.Response:
+        def body() -> Iterator[bytes]:
+            yield f'--cut\r\nContent-Disposition: form-data; name="file"; filename="{filename}"\r\n\r\n'.encode()
+            yield from blocks
+            yield b"\r\n--cut--\r\n"
+
+        headers = {"content-type": "multipart/form-data; boundary=cut"}
+        return httpx2.post(f"{self.url}/files", content=body(), headers=headers, timeout=120)
+
+
+@pytest.fixture(scope="module")
+def server(migrated_sqlite, tmp_path_factory) -> Iterator[Server]:
+    home = tmp_path_factory.mktemp("home")
+    shutil.copy(migrated_sqlite, home / "tunery.db")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [
+        sys.executable,
+        "-m",
+        "uvicorn",
+        "--factory",
+        "app.main:create_app",
+        "--port",
+        str(port),
+        "--log-level",
+        "warning",
+    ]
+    process = subprocess.Popen(command, env=os.environ | {"TUNERY_HOME": str(home)})
+    try:
+        server = Server(url=f"http://127.0.0.1:{port}", pid=process.pid, home=home)
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                httpx2.get(f"{server.url}/files")
+                break
+            except httpx2.TransportError:
+                assert process.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+        warm_up = server.upload("a.jsonl", iter([b'{"text": "a", "label": 1}\n' * 50_000]))
+        assert warm_up.status_code == 201
+        yield server
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def test_a_line_of_100_mb_is_refused_without_being_held(server):
+    before = server.forget_peak()
+    answer = server.upload("a.jsonl", (b"x" * MIB for _ in range(100)))
+    assert (answer.status_code, answer.json()["error"]["code"]) == (413, "row_too_long")
+    assert server.peak_bytes() - before < ALLOWED_GROWTH
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "csv"])
+def test_a_file_of_200_mb_is_stored_with_flat_memory(server, kind):
+    before = server.forget_peak()
+    text = b"A sentence of some length, as reviews and comments are. " * 36
+    row = {"jsonl": b'{"text": "%d %s", "label": %d}\n', "csv": b'"%d %s",%d\n'}[kind]
+
+    def blocks() -> Iterator[bytes]:
+        yield b"text,label\n" if kind == "csv" else b""
+        for start in range(0, 100_000, 500):
+            yield b"".join(row % (number, text, number % 7) for number in range(start, start + 500))
+
+    answer = server.upload(f"a.{kind}", blocks())
+    assert answer.status_code == 201
+    file = answer.json()
+    assert (file["bytes"] > 200_000_000, file["num_rows"]) == (True, 100_000)
+    assert server.peak_bytes() - before < ALLOWED_GROWTH
+
+
+def test_a_client_that_goes_away_leaves_nothing(server):
+    folder = server.home / "artefacts" / "files"
+    stored = set(folder.iterdir())
+
+    def interrupted() -> Iterator[bytes]:
+        yield b'{"text": "a", "label": 1}\n' * 100_000
+        deadline = time.monotonic() + 10
+        while set(folder.iterdir()) == stored:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        server.upload("a.jsonl", interrupted())
+    deadline = time.monotonic() + 10
+    while set(folder.iterdir()) != stored and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert set(folder.iterdir()) == stored
