@@ -8,7 +8,7 @@ from sqlalchemy.exc import DBAPIError
 from app.config import get_settings
 from app.db import now, reading
 from app.job import repository
-from app.prediction import client as prediction_client
+import app.prediction.client as prediction_client
 from app.task_queue import BROKER_TIMEOUT_SECONDS
 
 SWEEPS_UNTIL_SILENT = 3

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 import structlog
 from sqlalchemy.exc import DBAPIError
@@ -17,6 +18,7 @@ from app.config import get_settings
 from app.db import now, reading, transaction
 from app.file import service as files
 from app.job import lifecycle, repository
+from app.model import service as models
 from app.task_queue import wake_workers
 
 log = structlog.get_logger(__name__)
@@ -76,11 +78,12 @@ class Sweep:
 
 
     def _collect_leftovers(self) -> None:
-        """What killed uploads left on the disk."""
+        """What killed uploads and attempts left on the disk."""
         if time.monotonic() < self._collect_at:
             return
         self._collect_at = time.monotonic() + LEFTOVERS_SECONDS
         removed = files.collect_leftovers(older_than_seconds=LEFTOVERS_SECONDS)
+        removed += len(models.remove_strays(older_than=timedelta(days=1)))
         if removed:
             log.info("leftovers removed", num_folders=removed)
 

@@ -20,9 +20,11 @@ draining: Final = threading.Event()
 """Set when the worker was told to stop: no new claims, and running trainers write a checkpoint and leave."""
 
 
-@worker_shutting_down.connect
 def _drain(**_: object) -> None:
     draining.set()
+
+
+worker_shutting_down.connect(_drain)
 
 
 def register(celery: Celery) -> None:

@@ -1,10 +1,8 @@
 """What can be done with data files."""
 
-import errno
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +13,8 @@ from app.clock import utc_now
 from app.config import get_settings
 from app.dataset.profile import DatasetProfile
 from app.db import reading, transaction
-from app.errors import Conflict, InvalidRequest, NotFound, OutOfSpace, Unavailable
+from app.disk import full_disk_told
+from app.errors import Conflict, InvalidRequest, NotFound, Unavailable
 from app.file import repository
 from app.file.models import File
 from app.file.schemas import FileDeleted, FileOut, FilePage, FileSummary
@@ -25,7 +24,6 @@ from app.spec.job import FILE_ID
 
 FOLDER: Final = "files"
 """In the artefacts folder; each file has a folder of its own, named by its id, with the data and a manifest."""
-_DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 def create_file(parts: Iterable[UploadPart]) -> FileOut:
@@ -37,7 +35,7 @@ def create_file(parts: Iterable[UploadPart]) -> FileOut:
     settings = get_settings()
     file_id = ids.new_id(ids.FILE)
     folder = settings.artefacts_dir / FOLDER / file_id
-    with _full_disk_told():
+    with full_disk_told("the file"):
         with committed_folder(folder) as temporary:
             received, purpose = receive(parts, folder=temporary, max_row_bytes=settings.max_row_bytes)
         stored = read_manifest(folder).files[received.stored_as]
@@ -182,13 +180,3 @@ def _facts(file: File) -> dict[str, Any]:
 
 def _out(file: File, profile: DatasetProfile) -> FileOut:
     return FileOut(**_facts(file), num_rows=profile.num_rows, profile=profile)
-
-
-@contextmanager
-def _full_disk_told() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in _DISK_FULL:
-            raise
-        raise OutOfSpace("The disk is full; the file was not stored.", hint="Delete files or models.") from error

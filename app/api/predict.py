@@ -1,0 +1,34 @@
+"""``POST /predict``: ask a finished model."""
+
+import time
+
+from fastapi import APIRouter, Response
+
+from app.api.errors import error_responses
+from app.prediction import service
+from app.prediction.schemas import LabelScore, PredictRequest, PredictResponse, Timings, Usage
+
+router = APIRouter(tags=["predict"])
+
+
+@router.post("/predict", summary="Ask a finished model", responses=error_responses(404, 409, 413, 422, 429, 503))
+async def predict(request: PredictRequest, response: Response) -> PredictResponse:
+    """Classify one text, one pair, or up to 64 of them; the answer has a list of scores for each.
+
+    Headers ``x-total-time``, ``x-tokenization-time``, ``x-queue-time`` and ``x-inference-time`` are milliseconds.
+    """
+    started = time.monotonic()
+    served, answer = await service.predict(request)
+    milliseconds = {
+        "x-total-time": (time.monotonic() - started) * 1000,
+        "x-tokenization-time": answer.tokenization_ms,
+        "x-queue-time": answer.queue_ms,
+        "x-inference-time": answer.inference_ms,
+    }
+    response.headers.update({name: f"{value:.3f}" for name, value in milliseconds.items()})
+    return PredictResponse(
+        model=served.id,
+        predictions=[[LabelScore(label=label, score=score) for label, score in row] for row in answer.predictions],
+        usage=Usage(tokens=answer.num_tokens, truncated=answer.truncated),
+        timings=Timings(queue_ms=round(answer.queue_ms, 3), inference_ms=round(answer.inference_ms, 3)),
+    )

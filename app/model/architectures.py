@@ -1,0 +1,43 @@
+"""Which ``model_type`` can be fine-tuned as a text classifier. Known here, so that the API can say it without torch.
+
+The three sets together are the keys of transformers 5.23's ``MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES``; a test
+compares them with the installed version.
+"""
+
+from typing import Final
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+TEXT_CLASSIFIERS: Final = _names(
+    """
+    albert arcee axk1 axk2 bert big_bird biogpt bloom camembert canine cohere_compass_text convbert ctrl data2vec-text
+    deberta deberta-v2 deepseek_v2 deepseek_v3 diffllama distilbert doge electra ernie esm esmc eurobert exaone4 falcon
+    flaubert fnet funnel gemma gemma2 gemma3_text glm glm4 gpt-sw3 gpt2 gpt_bigcode gpt_neo gpt_neox gpt_oss gptj gte
+    helium hunyuan_v1_dense hunyuan_v1_moe ibert jamba jetmoe jina_embeddings_v3 llama longformer luke megatron-bert
+    minicpm3 minimax ministral ministral3 mistral mistral4 mixtral mobilebert modernbert modernbert-decoder mpnet mpt mra
+    nemotron nomic_bert nystromformer olmo olmo2 olmo3 openai-gpt opt persimmon phi phi3 phimoe qwen2 qwen2_moe qwen3
+    qwen3_5_text qwen3_moe qwen3_next rembert roberta roberta-prelayernorm roc_bert roformer seed_oss smollm3 squeezebert
+    stablelm starcoder2 ultrabert xlm xlm-roberta xlm-roberta-xl xlnet xmod yoso zamba zamba2
+    """
+)
+"""Encoders and decoders over token ids with a sequence-classification head."""
+
+ENCODER_DECODERS: Final = _names("bart bigbird_pegasus mbart mt5 mvp plbart t5 t5gemma t5gemma2 umt5")
+"""Their classification heads need decoder inputs of their own."""
+
+NOT_TEXT_ALONE: Final = _names(
+    """
+    gemma3 layoutlm layoutlmv2 layoutlmv3 lilt markuplm modernvbert perceiver qwen3_5 reformer tapas ultravbert
+    """
+)
+"""Want pictures, page layouts, tables or inputs of one fixed length beside, or instead of, token ids."""
+
+POSITIONS_AFTER_PADDING: Final = _names(
+    """
+    camembert data2vec-text esm ibert longformer luke mpnet roberta roberta-prelayernorm xlm-roberta xlm-roberta-xl xmod
+    """
+)
+"""Number positions from ``pad_token_id + 1``: of 514 position embeddings, 512 can be used."""

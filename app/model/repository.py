@@ -1,0 +1,39 @@
+"""SQL of the model noun."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import and_, or_, select
+from sqlalchemy.orm import Session
+
+from app.job.models import Job
+from app.job.states import TERMINAL
+from app.model.models import Model
+
+
+def get(session: Session, model_id: str) -> Model | None:
+    return session.get(Model, model_id)
+
+
+def page(session: Session, *, after: Model | None, limit: int) -> Sequence[Model]:
+    """Newest first, one row more than ``limit`` if there is more."""
+    query = select(Model).order_by(Model.created_at.desc(), Model.id.desc()).limit(limit + 1)
+    if after is not None:
+        older = Model.created_at < after.created_at
+        query = query.where(or_(older, and_(Model.created_at == after.created_at, Model.id < after.id)))
+    return session.scalars(query).all()
+
+
+def all_paths(session: Session) -> set[str]:
+    """Every model's folder, relative to the artefacts folder."""
+    return set(session.scalars(select(Model.path)))
+
+
+def unfinished_job_using(session: Session, model_id: str) -> str | None:
+    """Id of a job that will still load the model."""
+    query = (
+        select(Job.id)
+        .where(Job.status.not_in(TERMINAL), Job.requested_spec["model"].as_string() == model_id)
+        .order_by(Job.id)
+        .limit(1)
+    )
+    return session.scalar(query)

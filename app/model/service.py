@@ -1,0 +1,296 @@
+"""What can be asked of models: list, look at, register, download, delete; and what a job's ``model`` stands for."""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal, cast
+
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from app import ids
+from app.clock import utc_now
+from app.config import get_settings
+from app.db import reading, transaction
+from app.disk import full_disk_told
+from app.errors import Conflict, InvalidModel, InvalidRequest, NotFound, Unavailable
+from app.manifest import CorruptArtefactError, Manifest, committed_folder, read_manifest, verify
+from app.model import hub, repository
+from app.model.archive import stream_zip
+from app.model.inspection import TOKENIZER_CONFIG_FILE, ModelInfo, inspect_config, labels_of, parse_config
+from app.model.models import Model
+from app.model.publishing import MODELS_FOLDER, models_dir, place, publish, remove_folder, remove_strays
+from app.model.schemas import DeletedModelOut, ModelDetailOut, ModelFileOut, ModelOut, ModelPage
+from app.model.upload import CARD_FILE, IncomingPart, inspect_folder, receive
+from app.spec.job import HUB_ID, check_reference
+
+__all__ = [
+    "ModelReference",
+    "check_hub_dataset",
+    "check_name",
+    "delete_model",
+    "download",
+    "get_model",
+    "list_models",
+    "own_folder",
+    "place",
+    "publish",
+    "register",
+    "remove_strays",
+    "resolve_reference",
+]
+
+_ROUTE_ENDINGS: Final = frozenset({"info", "health", "predict", "download", "export", "files"})
+"""``/models/{id}/info`` and the like are routes; a name that ends so could not be asked for."""
+_RESERVED: Final = re.compile(r"(ftjob|ftevent|ftckpt|file)-.*")
+_SHOWN_CONFIG: Final = (
+    "model_type",
+    "architectures",
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "intermediate_size",
+    "max_position_embeddings",
+    "vocab_size",
+    "problem_type",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelReference:
+    """What ``model`` in a job's spec stands for."""
+
+    kind: Literal["registered", "fine-tuned", "hub"]
+    folder: Path | None
+    """Where a model of ours lies; ``None`` for the Hub's."""
+    info: ModelInfo | None
+    """``None`` when the hub could not be asked: the trainer finds out."""
+    revision: str | None
+    """The commit of a Hub model, pinned if the hub told it."""
+
+
+def list_models(*, after: str | None, limit: int) -> ModelPage:
+    """Newest first; ``after`` is the id of the last model of the page before. Raises InvalidRequest if it is unknown."""
+    with reading() as session:
+        last = None if after is None else repository.get(session, after)
+        if after is not None and last is None:
+            raise InvalidRequest(f"There is no model {after!r} to list from.", param="after", code="unknown_cursor")
+        rows = repository.page(session, after=last, limit=limit)
+    data = [_out(row) for row in rows[:limit]]
+    return ModelPage(
+        data=data,
+        has_more=len(rows) > limit,
+        first_id=data[0].id if data else None,
+        last_id=data[-1].id if data else None,
+    )
+
+
+def get_model(model_id: str) -> ModelDetailOut:
+    """Raises NotFound, or Unavailable if its files are damaged."""
+    with reading() as session:
+        row = _require(session, model_id)
+    manifest = _manifest(row)
+    card = _folder(row) / CARD_FILE
+    files = [
+        ModelFileOut(name=name, size_bytes=entry["bytes"], sha256=entry["sha256"])
+        for name, entry in manifest.files.items()
+    ]
+    return ModelDetailOut(
+        **_out(row).model_dump(),
+        files=files,
+        config={key: row.config[key] for key in _SHOWN_CONFIG if key in row.config},
+        card=card.read_text(encoding="utf-8", errors="replace") if card.exists() else None,
+    )
+
+
+def download(model_id: str) -> tuple[str, Iterator[bytes]]:
+    """A file name, and the model's folder as a zip. Raises NotFound, or Unavailable if its files are damaged."""
+    with reading() as session:
+        row = _require(session, model_id)
+    manifest = _manifest(row)
+    name = re.sub(r"[^A-Za-z0-9.-]+", "_", row.id).strip("._")
+    return f"{name}.zip", stream_zip(_folder(row), manifest, top_folder=name, stamp=row.created_at)
+
+
+def check_name(name: str) -> str:
+    """The name if a model can be registered under it. Raises InvalidRequest."""
+    try:
+        check_reference(name)
+    except ValueError as error:
+        raise _bad_name(str(error)) from error
+    if not HUB_ID.fullmatch(name) or _RESERVED.fullmatch(name):
+        raise _bad_name("must not look like an id of this service")
+    if name.rpartition("/")[2] in _ROUTE_ENDINGS:
+        raise _bad_name(f"must not end in {name.rpartition('/')[2]!r}, which is a route")
+    return name
+
+
+def register(parts: Iterable[IncomingPart]) -> tuple[ModelOut, bool]:
+    """Check and keep an uploaded model; and whether it is new. The same model under the same name again is no error.
+
+    Raises InvalidRequest, InvalidModel, OutOfSpace, or Conflict when another model has that name; then nothing is left
+    behind.
+    """
+    target = models_dir() / ids.new_id(ids.MODEL)
+    with full_disk_told("the model"), committed_folder(target) as folder:
+        name = check_name(receive(parts, folder=folder))
+        config, serving = inspect_folder(folder)
+    manifest = read_manifest(target)
+    row = Model(
+        id=name,
+        kind="registered",
+        base_model=serving.base_model if serving else None,
+        job_id=None,
+        task=serving.task if serving else None,
+        path=f"{MODELS_FOLDER}/{target.name}",
+        manifest_sha256=manifest.sha256,
+        weights_sha256=manifest.weights_sha256(),
+        size_bytes=manifest.size_bytes,
+        config=config,
+        metrics={},
+        created_at=utc_now(),
+    )
+    try:
+        with transaction() as session:
+            session.add(row)
+    except IntegrityError:  # another error may follow a commit that succeeded: then the folder must stay
+        remove_folder(row.path)
+        return _existing(name, manifest), False
+    return _out(row), True
+
+
+def delete_model(model_id: str) -> DeletedModelOut:
+    """Raises NotFound, or Conflict while an unfinished job trains from it."""
+    with transaction() as session:
+        row = _require(session, model_id)
+        job = repository.unfinished_job_using(session, model_id)
+        if job is not None:
+            message = f"The job {job} trains from this model and is not finished."
+            raise Conflict(message, code="model_in_use", hint="Wait for it, or cancel it.")
+        session.delete(row)
+    remove_folder(row.path)
+    return DeletedModelOut(id=model_id)
+
+
+def resolve_reference(model: str, *, revision: str | None) -> ModelReference:
+    """The model a job wants to start from: ours by that id or name, else the Hub's.
+
+    Raises InvalidModel when there is none, or it cannot be fine-tuned (see ``app.model.hub``); Unavailable if ours is
+    damaged. No transaction is open while the hub is asked.
+    """
+    with reading() as session:
+        row = repository.get(session, model)
+    if row is not None:
+        return _own_reference(row, revision=revision)
+    if not HUB_ID.fullmatch(model):
+        raise _unknown(model)
+    found = hub.inspect_model(model, revision=revision)
+    if found is None:
+        return ModelReference(kind="hub", folder=None, info=None, revision=revision)
+    return ModelReference(kind="hub", folder=None, info=found.info, revision=found.commit or revision)
+
+
+def own_folder(model: str) -> Path | None:
+    """Where the model of ours that a job starts from lies, each byte of it compared with its manifest; ``None``: the Hub's.
+
+    Raises InvalidModel when it is gone since the job was accepted, Unavailable when it is damaged.
+    """
+    with reading() as session:
+        row = repository.get(session, model)
+    if row is None:
+        if HUB_ID.fullmatch(model):
+            return None
+        raise _unknown(model)
+    try:
+        verify(_folder(row), expected_sha256=row.manifest_sha256)
+    except CorruptArtefactError as error:
+        raise _damaged(row) from error
+    return _folder(row)
+
+
+def check_hub_dataset(name: str, config: str | None, revision: str | None) -> None:
+    """Raises InvalidData when the hub says that the data set cannot be loaded (see ``app.model.hub``)."""
+    hub.check_dataset(name, config=config, revision=revision)
+
+
+def _own_reference(row: Model, *, revision: str | None) -> ModelReference:
+    if revision is not None:
+        message = f"{row.id!r} is a model of this server, which has no revisions."
+        raise InvalidModel(message, param="model_revision", code="model_revision_not_found")
+    _manifest(row)
+    folder = _folder(row)
+    tokenizer = folder / TOKENIZER_CONFIG_FILE
+    info = inspect_config(
+        row.config,
+        source="upload" if row.kind == "registered" else "hub",
+        tokenizer_config=parse_config(tokenizer.read_bytes(), name=tokenizer.name) if tokenizer.exists() else None,
+    )
+    kind = cast("Literal['registered', 'fine-tuned']", row.kind)
+    return ModelReference(kind=kind, folder=folder, info=info, revision=None)
+
+
+def _existing(name: str, manifest: Manifest) -> ModelOut:
+    with reading() as session:
+        row = _require(session, name)
+    if row.manifest_sha256 != manifest.sha256:
+        message = f"Another model is registered as {name!r}."
+        raise Conflict(message, param="name", code="model_exists", hint="Delete it first, or choose another name.")
+    return _out(row)
+
+
+def _out(row: Model) -> ModelOut:
+    labels = labels_of(row.config) if row.task else None
+    return ModelOut(
+        id=row.id,
+        kind=cast("Literal['registered', 'fine-tuned']", row.kind),
+        base_model=row.base_model,
+        job_id=row.job_id,
+        task=row.task,
+        labels=None if labels is None else list(labels),
+        metrics=row.metrics,
+        weights_sha256=row.weights_sha256,
+        size_bytes=row.size_bytes,
+        created_at=row.created_at,
+    )
+
+
+def _require(session: Session, model_id: str) -> Model:
+    row = repository.get(session, model_id)
+    if row is None:
+        raise NotFound(f"There is no model {model_id[:300]!r}.", param="model", code="model_not_found")
+    return row
+
+
+def _folder(row: Model) -> Path:
+    return get_settings().artefacts_dir / row.path
+
+
+def _manifest(row: Model) -> Manifest:
+    """The manifest that was published, with every file still there and as long as it was."""
+    folder = _folder(row)
+    try:
+        manifest = read_manifest(folder)
+        intact = manifest.sha256 == row.manifest_sha256
+        sizes = {name: (folder / name).stat().st_size for name in manifest.files}
+    except (CorruptArtefactError, OSError):
+        intact, sizes = False, {}
+    if not intact or any(sizes[name] != entry["bytes"] for name, entry in manifest.files.items()):
+        raise _damaged(row)
+    return manifest
+
+
+def _unknown(model: str) -> InvalidModel:
+    return InvalidModel(f"There is no model {model!r}.", param="model", code="model_not_found")
+
+
+def _damaged(row: Model) -> Unavailable:
+    return Unavailable(
+        f"The files of the model {row.id!r} are damaged.",
+        code="artifact_corrupt",
+        hint="Restore them from a backup, or train or register it again.",
+    )
+
+
+def _bad_name(reason: str) -> InvalidRequest:
+    return InvalidRequest(f"The name of a model {reason}.", param="name", code="invalid_name")

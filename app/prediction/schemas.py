@@ -1,0 +1,108 @@
+"""The body of ``POST /predict`` and its answer."""
+
+from typing import Annotated, Any, Final
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, FiniteFloat, StrictInt, StrictStr, Tag
+
+from app.prediction.wire import FunctionToApply
+
+MAX_INPUTS: Final = 64
+
+
+def _encodable(value: str) -> str:
+    """JSON can write half a surrogate pair, which is no character and cannot be sent on."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError("is not valid Unicode: it holds half of a surrogate pair") from None
+    return value
+
+
+Text = Annotated[StrictStr, AfterValidator(_encodable)]
+
+
+class TextPair(BaseModel):
+    """A text, and for models trained on pairs its second text."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    text: Text
+    text_pair: Text | None = None
+
+
+def _shape_of_one(value: Any) -> str:
+    return "dict" if isinstance(value, dict | TextPair) else "str"
+
+
+def _shape(value: Any) -> str:
+    return "list" if isinstance(value, list) else _shape_of_one(value)
+
+
+# Told apart by shape, so that an error names the one thing that is wrong and not every branch of the union.
+Input = Annotated[Annotated[Text, Tag("str")] | Annotated[TextPair, Tag("dict")], Discriminator(_shape_of_one)]
+Inputs = Annotated[
+    Annotated[Text, Tag("str")]
+    | Annotated[TextPair, Tag("dict")]
+    # The upper bound is checked by the service, which has a code for it.
+    | Annotated[list[Input], Field(min_length=1, json_schema_extra={"maxItems": MAX_INPUTS}), Tag("list")],
+    Discriminator(_shape),
+]
+
+
+class PredictParameters(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    top_k: Annotated[StrictInt, Field(ge=1, le=1_000_000)] | None = None
+    """Only the best so many labels; unset: all."""
+    function_to_apply: FunctionToApply = "softmax"
+    """What makes scores of the model's logits; none: the logits themselves."""
+    threshold: FiniteFloat | None = None
+    """Leave out labels whose score is below."""
+
+
+class PredictRequest(BaseModel):
+    """One text, one pair, or a list of up to 64 of them, for one finished model."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+        json_schema_extra={
+            "examples": [
+                {"model": "ftjob-0190…", "inputs": [{"text": "He left.", "text_pair": "He went away."}, "Hello"]}
+            ]
+        },
+    )
+
+    model: Annotated[Text, Field(min_length=1, max_length=320)]
+    """Id of a succeeded job (``ftjob-…``), of a finished model (``ft:…``) or of its checkpoint (``ft:…:ckpt-step-80``)."""
+    inputs: Inputs
+    parameters: PredictParameters = PredictParameters()
+
+
+class LabelScore(BaseModel):
+    label: str
+    score: float
+
+
+class Usage(BaseModel):
+    tokens: int
+    """Tokens that the model read, special ones counted, padding not."""
+    truncated: list[bool]
+    """By input: whether it was cut to the model's ``max_length``."""
+
+
+class Timings(BaseModel):
+    """Milliseconds in the predictor. A cold model's loading counts as queueing."""
+
+    queue_ms: float
+    inference_ms: float
+
+
+class PredictResponse(BaseModel):
+    model: str
+    """Id of the model that answered."""
+    predictions: list[list[LabelScore]]
+    """By input, best first."""
+    usage: Usage
+    timings: Timings

@@ -1,0 +1,166 @@
+"""Ask a finished model."""
+
+import asyncio
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy.orm import Session
+
+from app.config import get_settings
+from app.db import reading
+from app.errors import (
+    Conflict,
+    InvalidModel,
+    InvalidRequest,
+    NotFound,
+    ServiceError,
+    TooLarge,
+    TooManyRequests,
+    Unavailable,
+)
+from app.job.models import Job
+from app.job.states import TERMINAL, JobStatus
+from app.model.models import Model
+from app.prediction import repository
+from app.prediction.client import RETRY_AFTER_SECONDS, get_client
+from app.prediction.schemas import MAX_INPUTS, Inputs, PredictRequest, TextPair
+from app.prediction.wire import Failure, Prediction
+from app.spec.job import check_reference
+from app.spec.serving import SERVING_FILE
+
+MAX_TEXT_BYTES: Final = 2**20
+_CHECKPOINT_ID: Final = re.compile(r"(?P<model>ft:.+):ckpt-step-(?P<step>\d{1,9})")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServedModel:
+    """Where the predictor finds a model."""
+
+    id: str
+    folder: Path
+    manifest_sha256: str
+
+
+async def predict(request: PredictRequest) -> tuple[ServedModel, Prediction]:
+    """Scores of every input by the model that ``request.model`` means.
+
+    Raises NotFound, Conflict (its job has no model yet, or never will), InvalidModel, InvalidRequest, TooLarge,
+    TooManyRequests (the queue is full) and Unavailable.
+    """
+    inputs = texts_of(request.inputs)
+    served = await asyncio.to_thread(resolve, request.model)
+    answer = await get_client().predict(
+        inputs,
+        model_id=served.id,
+        folder=str(served.folder),
+        manifest_sha256=served.manifest_sha256,
+        timeout_seconds=get_settings().predict_timeout_seconds,
+        function_to_apply=request.parameters.function_to_apply,
+        top_k=request.parameters.top_k,
+        threshold=request.parameters.threshold,
+    )
+    if isinstance(answer, Failure):
+        raise _as_error(answer, served)
+    return served, answer
+
+
+def texts_of(inputs: Inputs) -> list[tuple[str, str | None]]:
+    """``inputs`` as a list of texts and second texts. Raises InvalidRequest for too many, TooLarge for too long."""
+    items = inputs if isinstance(inputs, list) else [inputs]
+    if len(items) > MAX_INPUTS:
+        raise InvalidRequest(
+            f"{len(items)} inputs are too many: at most {MAX_INPUTS} may be sent at a time.",
+            param="inputs",
+            code="too_many_inputs",
+        )
+    texts = [(item.text, item.text_pair) if isinstance(item, TextPair) else (item, None) for item in items]
+    for index, (text, pair) in enumerate(texts):
+        for value in (text, pair or ""):
+            if len(value.encode()) > MAX_TEXT_BYTES:
+                raise TooLarge(
+                    f"A text may have at most {MAX_TEXT_BYTES} bytes.", param=f"inputs[{index}]", code="text_too_large"
+                )
+    return texts
+
+
+def resolve(reference: str) -> ServedModel:
+    """Find the model that a job id, model id or checkpoint id means. Raises NotFound, Conflict or InvalidModel."""
+    try:
+        check_reference(reference)
+    except ValueError as error:
+        raise InvalidRequest(f"model {error}", param="model", code="invalid_model") from error
+    with reading() as session:
+        model = _find(session, reference)
+    folder = get_settings().artefacts_dir / model.path
+    if model.kind != "fine-tuned" and not (folder / SERVING_FILE).is_file():
+        raise InvalidModel(
+            f"{model.id} is a base model: it can be fine-tuned, not asked.", param="model", code="model_not_servable"
+        )
+    return ServedModel(id=model.id, folder=folder, manifest_sha256=model.manifest_sha256)
+
+
+def _find(session: Session, reference: str) -> Model:
+    if checkpoint := _CHECKPOINT_ID.fullmatch(reference):
+        return _checkpoint(session, checkpoint["model"], step=int(checkpoint["step"]))
+    if model := repository.model(session, reference) or repository.model_of_job(session, reference):
+        return model
+    if job := repository.job(session, reference):
+        raise _without_model(job)
+    raise NotFound(f"There is no model or job {reference}.", param="model", code="model_not_found")
+
+
+def _checkpoint(session: Session, model_id: str, *, step: int) -> Model:
+    """Find the published model of a checkpoint, which is the best one of its job; others only serve to resume."""
+    model = repository.model(session, model_id)
+    job = repository.job(session, model.job_id) if model is not None and model.job_id is not None else None
+    if model is None or job is None:
+        raise NotFound(f"There is no model {model_id}.", param="model", code="model_not_found")
+    published = (job.best_metrics or {}).get("step")
+    if published != step:
+        raise NotFound(
+            f"The checkpoint of step {step} is not published.",
+            param="model",
+            code="checkpoint_not_published",
+            hint=f"{model_id} is its best checkpoint" + (f", of step {published}." if published is not None else "."),
+        )
+    return model
+
+
+def _without_model(job: Job) -> ServiceError:
+    if JobStatus(job.status) in TERMINAL - {JobStatus.SUCCEEDED}:
+        return Conflict(f"Job {job.id} is {job.status}: it has no model.", param="model", code="job_has_no_model")
+    if job.status == JobStatus.SUCCEEDED:
+        return NotFound(f"The model of job {job.id} was deleted.", param="model", code="model_not_found")
+    return Conflict(
+        f"Job {job.id} is {job.status}: its model can be asked once it has succeeded.",
+        param="model",
+        code="model_not_ready",
+    )
+
+
+def _as_error(failure: Failure, served: ServedModel) -> ServiceError:
+    match failure.code:
+        case "artifact_corrupt":
+            return Unavailable(
+                f"The stored files of {served.id} are damaged ({failure.message}); it is not served.",
+                code=failure.code,
+                hint="Restore its folder from a backup, or train it again.",
+            )
+        case "invalid_input":
+            return InvalidRequest(f"{failure.param}: {failure.message}", param=failure.param, code=failure.code)
+        case "overloaded":
+            return TooManyRequests(
+                f"The predictor is busy: {failure.message}.",
+                code=failure.code,
+                retry_after_seconds=RETRY_AFTER_SECONDS,
+            )
+        case "model_load_failed" | "prediction_failed":
+            return Unavailable(f"{served.id} could not answer: {failure.message}", code=failure.code)
+        case "deadline_exceeded" | "shutting_down":
+            return Unavailable(
+                f"{served.id} did not answer: {failure.message}.",
+                code="predictor_unavailable" if failure.code == "shutting_down" else "prediction_timeout",
+                retry_after_seconds=RETRY_AFTER_SECONDS,
+            )

@@ -1,0 +1,87 @@
+"""The messages between the API and the predictor: msgpack over a ZeroMQ ROUTER, one frame each way.
+
+Every message carries the ``request_id`` of its question, unique within its connection. Durations are milliseconds.
+"""
+
+from typing import Final, Literal
+
+import msgspec
+
+MAX_MESSAGE_BYTES: Final = 64 * 2**20
+
+FunctionToApply = Literal["softmax", "sigmoid", "none"]
+LabelScore = tuple[str, float]
+
+FailureCode = Literal[
+    "artifact_corrupt",  # the model's files are not what was published
+    "model_load_failed",  # they are, but cannot be served
+    "invalid_input",  # the model does not take such an input; ``param`` names it
+    "overloaded",  # the queue is full
+    "deadline_exceeded",  # nobody waits for it any more
+    "shutting_down",
+    "prediction_failed",  # the forward itself failed, such as for lack of memory
+]
+
+
+class _Message(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag=True):
+    request_id: int
+
+
+class Ping(_Message, frozen=True, kw_only=True):
+    pass
+
+
+class Predict(_Message, frozen=True, kw_only=True):
+    """Classify ``inputs`` with the model in ``folder``, loading it first if need be."""
+
+    model_id: str
+    folder: str
+    """Absolute path of a sealed folder with ``tunery.json``."""
+    manifest_sha256: str
+    inputs: list[tuple[str, str | None]]
+    timeout_ms: float
+    """From receipt; afterwards the answer is not wanted. A duration, because clocks of two machines differ."""
+    function_to_apply: FunctionToApply = "softmax"
+    top_k: int | None = None
+    threshold: float | None = None
+    """Scores below it are left out."""
+
+
+class Cancel(_Message, frozen=True, kw_only=True):
+    """The question ``request_id`` needs no answer any more."""
+
+
+class Pong(_Message, frozen=True, kw_only=True):
+    pid: int
+    models: list[str]
+    """Ids of the loaded models, least recently used first."""
+    num_loads: int
+    """Models loaded since the process began."""
+    num_waiting: int
+    """Texts in the queue."""
+
+
+class Prediction(_Message, frozen=True, kw_only=True):
+    """Scores by input, best first."""
+
+    predictions: list[list[LabelScore]]
+    num_tokens: int
+    truncated: list[bool]
+    tokenization_ms: float
+    queue_ms: float
+    """From receipt to the first forward, tokenisation left out; loading of the model counted."""
+    inference_ms: float
+
+
+class Failure(_Message, frozen=True, kw_only=True):
+    code: FailureCode
+    message: str
+    param: str | None = None
+
+
+Question = Ping | Predict | Cancel
+Answer = Pong | Prediction | Failure
+
+encode: Final = msgspec.msgpack.Encoder().encode
+decode_question: Final = msgspec.msgpack.Decoder(Question).decode
+decode_answer: Final = msgspec.msgpack.Decoder(Answer).decode

@@ -1,0 +1,28 @@
+from app.model.architectures import ENCODER_DECODERS, NOT_TEXT_ALONE, POSITIONS_AFTER_PADDING, TEXT_CLASSIFIERS
+
+
+def test_the_known_model_types_are_those_of_transformers():
+    from transformers import __version__
+    from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES as HEADS
+
+    known = TEXT_CLASSIFIERS | ENCODER_DECODERS | NOT_TEXT_ALONE
+    assert set(HEADS) <= known
+    if __version__.startswith("5.23."):
+        assert known == set(HEADS)
+
+
+def test_every_encoder_decoder_and_nothing_else_is_called_one():
+    from transformers import CONFIG_MAPPING
+
+    for model_type in TEXT_CLASSIFIERS | ENCODER_DECODERS:
+        if model_type in CONFIG_MAPPING:
+            config = CONFIG_MAPPING[model_type]
+            is_one = bool(getattr(config(), "is_encoder_decoder", False))
+            assert is_one == (model_type in ENCODER_DECODERS), model_type
+
+
+def test_no_model_type_has_two_verdicts():
+    assert not TEXT_CLASSIFIERS & ENCODER_DECODERS
+    assert not TEXT_CLASSIFIERS & NOT_TEXT_ALONE
+    assert not ENCODER_DECODERS & NOT_TEXT_ALONE
+    assert POSITIONS_AFTER_PADDING <= TEXT_CLASSIFIERS

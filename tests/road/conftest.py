@@ -1,0 +1,92 @@
+"""A whole running service, and a few words to speak to it."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from tests.road.tiny import build_encoder, jsonl
+from tests.stack.conftest import Up
+
+JOB_SECONDS = 120
+
+
+class Service:
+    """What a user of the REST API does, with plain requests."""
+
+    def __init__(self, up: Up, url: str) -> None:
+        self.up = up
+        self.http = httpx2.Client(base_url=url, timeout=60)
+
+    def upload(self, rows: list[dict], name: str = "data.jsonl") -> str:
+        answer = self.http.post("/files", files={"file": (name, jsonl(rows))})
+        assert answer.status_code == 201, answer.text
+        return answer.json()["id"]
+
+    def register(self, name: str, folder: Path) -> None:
+        parts = [("files", (path.name, path.read_bytes())) for path in sorted(folder.iterdir())]
+        answer = self.http.post("/models", data={"name": name}, files=parts)
+        assert answer.status_code in {200, 201}, answer.text
+
+    def submit(self, **spec: Any) -> str:
+        answer = self.http.post("/jobs", json=spec)
+        assert answer.status_code == 201, answer.text
+        return answer.json()["id"]
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        return self.http.get(f"/jobs/{job_id}").raise_for_status().json()
+
+    def wait(self, job_id: str, *, seconds: float = JOB_SECONDS) -> dict[str, Any]:
+        """The job once it has ended."""
+        return self.wait_for(job_id, lambda job: job["finished_at"] is not None, seconds=seconds)
+
+    def wait_for(self, job_id: str, condition, *, seconds: float = JOB_SECONDS) -> dict[str, Any]:
+        deadline = time.monotonic() + seconds
+        while True:
+            job = self.job(job_id)
+            if condition(job):
+                return job
+            assert time.monotonic() < deadline, f"{job['status']} {job['phase']} {job['progress']}\n{self.up.log()[-4000:]}"
+            time.sleep(0.1)
+
+    def logs(self, job_id: str) -> str:
+        lines, after = [], None
+        while True:
+            page = self.http.get(f"/jobs/{job_id}/logs", params={"after": after} if after else {}).json()
+            lines += page["lines"]
+            if page["next"] == after or page["ended"]:
+                return "\n".join(lines)
+            after = page["next"]
+
+
+@pytest.fixture(scope="session")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_encoder(tmp_path_factory.mktemp("models") / "tiny-bert")
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory, encoder: Path) -> Iterator[Service]:
+    """One service for all tests that do not break it, with the tiny encoder registered as ``tiny-bert``."""
+    up = Up(tmp_path_factory.mktemp("road") / "home")
+    try:
+        running = Service(up, up.wait_ready())
+        running.register("tiny-bert", encoder)
+        yield running
+        assert up.stop() == 0, up.log()[-4000:]
+    finally:
+        up.clean_up()
+
+
+@pytest.fixture
+def own_service(tmp_path: Path, encoder: Path) -> Iterator[Service]:
+    """A service for one test, which may break it."""
+    up = Up(tmp_path / "home")
+    try:
+        running = Service(up, up.wait_ready())
+        running.register("tiny-bert", encoder)
+        yield running
+    finally:
+        up.clean_up()

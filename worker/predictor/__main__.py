@@ -1,0 +1,45 @@
+"""``python -m worker.predictor``: serve predictions on a socket until told to stop."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the predictor. What is not given comes from the settings (``TUNERY_*``)."""
+    from app import log  # noqa: PLC0415  the environment below comes first
+    from app.config import Settings  # noqa: PLC0415
+    from worker.predictor.server import Options, Server  # noqa: PLC0415
+
+    parser = argparse.ArgumentParser(prog="worker.predictor", description="Serve finished models on a local socket.")
+    parser.add_argument("--home", type=Path, help="folder of the service; models are served from below it only")
+    parser.add_argument("--bind", help="ZeroMQ address: ipc:///path or tcp://127.0.0.1:port")
+    parser.add_argument("--memory-bytes", type=int, help="memory that the loaded models may take")
+    parser.add_argument("--batch-tokens", type=int, help="token budget of one forward")
+    parser.add_argument("--queue-size", type=int, help="texts that may wait")
+    parser.add_argument("--idle-seconds", type=float, default=1800.0, help="a model not asked for so long is unloaded")
+    given = parser.parse_args(arguments)
+    settings = Settings() if given.home is None else Settings(home=given.home)
+    log.configure(settings)
+    options = Options(
+        bind=given.bind or settings.predictor,
+        artefacts_dir=settings.artefacts_dir,
+        memory_bytes=given.memory_bytes or settings.predict_memory_bytes,
+        batch_tokens=given.batch_tokens or settings.predict_batch_tokens,
+        queue_size=given.queue_size or settings.predict_queue_size,
+        idle_seconds=given.idle_seconds,
+    )
+    return Server(options).run()
+
+
+if __name__ == "__main__":
+    # Threads of the model that spin while they wait would starve the one that talks to the socket.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    # Nothing is ever fetched to serve a model, whatever its configuration names.
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # a thread may be in the middle of loading a model, which nobody needs now

@@ -1,0 +1,160 @@
+"""The two threads that do the work: one loads models, one tokenises and runs batches. Both answer through ``reply``."""
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import structlog
+
+from app.manifest import CorruptArtefactError
+from app.prediction.wire import Answer, Failure, FailureCode, Prediction
+from worker.predictor.decode import label_scores
+from worker.predictor.scheduler import ModelKey, Pending, Scheduler
+
+if TYPE_CHECKING:
+    from worker.predictor.engine import LoadedModel
+
+log = structlog.get_logger(__name__)
+
+_OF_ONE_REQUEST: Final = (RuntimeError, MemoryError, ValueError, TypeError, IndexError, OverflowError)
+"""What tokenising or a forward may raise for one request's sake (or for lack of memory); the others are tried alone."""
+
+Reply = Callable[[Pending, Answer], None]
+
+
+def failure(pending: Pending, code: FailureCode, message: str, *, param: str | None = None) -> Failure:
+    return Failure(request_id=pending.request.request_id, code=code, message=message, param=param)
+
+
+def _refuse(pending: Pending, error: Exception, *, reply: Reply) -> None:
+    log.error("prediction failed", model=pending.request.model_id, exc_info=error)
+    reply(pending, failure(pending, "prediction_failed", f"{type(error).__name__}: {error}"))
+
+
+def load_models(scheduler: Scheduler, *, reply: Reply) -> None:
+    """Load what is asked for, one model at a time, until the scheduler stops. Imports torch, which takes seconds."""
+    from worker.predictor.engine import LoadedModel, ModelLoadError  # noqa: PLC0415  the socket answers meanwhile
+
+    while (key := scheduler.next_load()) is not None:
+        code: FailureCode
+        try:
+            started = time.monotonic()
+            model = LoadedModel.load(key.folder, expected_manifest_sha256=key.manifest_sha256)
+        except CorruptArtefactError as error:
+            code, problem = "artifact_corrupt", error
+        except (ModelLoadError, MemoryError, RuntimeError, OSError) as error:
+            code, problem = "model_load_failed", error  # type: ignore[assignment]
+        else:
+            _announce(scheduler, key, model, seconds=time.monotonic() - started)
+            continue
+        log.error("model could not be loaded", folder=str(key.folder), code=code, error=str(problem))
+        for pending in scheduler.load_failed(key):
+            reply(pending, failure(pending, code, str(problem)))
+
+
+def _announce(scheduler: Scheduler, key: ModelKey, model: "LoadedModel", *, seconds: float) -> None:
+    name = key.folder.name
+    unloaded = scheduler.loaded(key, model=model, name=name)
+    log.info("model loaded", model=name, seconds=round(seconds, 3), bytes=model.memory_bytes, unloaded=unloaded)
+
+
+def run_batches(scheduler: Scheduler, *, max_tokens: int, reply: Reply) -> None:
+    """Answer requests, batch after batch, until the scheduler stops."""
+    while (work := scheduler.next_requests()) is not None:
+        model, requests = work
+        wanted = []
+        for pending in requests:
+            if pending.is_late():
+                reply(pending, failure(pending, "deadline_exceeded", "nobody waits for it any more"))
+            elif problem := _unfit(pending, model):
+                reply(pending, problem)
+            else:
+                wanted.append(pending)
+        batch, rest = _cut(_tokenize(wanted, model, reply=reply), max_tokens=max_tokens)
+        scheduler.put_back(rest)
+        if batch:
+            _answer(batch, model, max_tokens=max_tokens, reply=reply)
+
+
+def _unfit(pending: Pending, model: "LoadedModel") -> Failure | None:
+    if len(model.spec.text_fields) > 1:
+        return None
+    for index, (_, pair) in enumerate(pending.request.inputs):
+        if pair is not None:
+            message = "the model was trained on single texts and takes no text_pair"
+            return failure(pending, "invalid_input", message, param=f"inputs[{index}].text_pair")
+    return None
+
+
+def _tokenize(requests: list[Pending], model: "LoadedModel", *, reply: Reply) -> list[Pending]:
+    """Fill in ``encoded`` where it is missing, all in one call. Returns those that have it."""
+    fresh = [pending for pending in requests if pending.encoded is None]
+    if not fresh:
+        return requests
+    started = time.monotonic()
+    try:
+        encoded = model.encode([text for pending in fresh for text in pending.request.inputs])
+    except _OF_ONE_REQUEST as error:
+        if len(requests) > 1:
+            return [done for pending in requests for done in _tokenize([pending], model, reply=reply)]
+        _refuse(requests[0], error, reply=reply)
+        return []
+    seconds = time.monotonic() - started
+    position = 0
+    for pending in fresh:
+        pending.encoded = encoded[position : position + pending.num_texts]
+        pending.tokenization_seconds = seconds
+        position += pending.num_texts
+    return requests
+
+
+def _cut(requests: list[Pending], *, max_tokens: int) -> tuple[list[Pending], list[Pending]]:
+    """Split into whole requests of ``max_tokens`` together (one at least) and the rest."""
+    total = 0
+    for position, pending in enumerate(requests):
+        total += sum(item.num_tokens for item in pending.encoded or ())
+        if position and total > max_tokens:
+            return requests[:position], requests[position:]
+    return requests, []
+
+
+def _answer(batch: list[Pending], model: "LoadedModel", *, max_tokens: int, reply: Reply) -> None:
+    started = time.monotonic()
+    try:
+        logits = model.forward([item for pending in batch for item in pending.encoded or ()], max_tokens=max_tokens)
+    except _OF_ONE_REQUEST as error:
+        if len(batch) > 1:
+            for pending in batch:
+                _answer([pending], model, max_tokens=max_tokens, reply=reply)
+            return
+        _refuse(batch[0], error, reply=reply)
+        return
+    inference_ms = (time.monotonic() - started) * 1000
+    position = 0
+    for pending in batch:
+        rows = logits[position : position + pending.num_texts]
+        position += pending.num_texts
+        if not np.isfinite(rows).all():
+            reply(pending, failure(pending, "prediction_failed", "the model's outputs are not finite numbers"))
+            continue
+        request, encoded = pending.request, pending.encoded or []
+        waited_seconds = started - pending.received_at - pending.tokenization_seconds
+        reply(
+            pending,
+            Prediction(
+                request_id=request.request_id,
+                predictions=label_scores(
+                    rows,
+                    labels=model.spec.labels,
+                    function_to_apply=request.function_to_apply,
+                    top_k=request.top_k,
+                    threshold=request.threshold,
+                ),
+                num_tokens=sum(item.num_tokens for item in encoded),
+                truncated=[item.truncated for item in encoded],
+                tokenization_ms=pending.tokenization_seconds * 1000,
+                queue_ms=max(0.0, waited_seconds * 1000),
+                inference_ms=inference_ms,
+            ),
+        )

@@ -1,0 +1,36 @@
+"""From logits to named scores."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.prediction.wire import FunctionToApply, LabelScore
+
+
+def scores_of(logits: NDArray[np.float32], *, function_to_apply: FunctionToApply) -> NDArray[np.float64]:
+    """Scores ``[n, K]`` of ``logits`` ``[n, K]``, worked out in float64 so that a row of softmax sums to 1."""
+    values = logits.astype(np.float64)
+    if function_to_apply == "none":
+        return values
+    if function_to_apply == "sigmoid":
+        return np.asarray(0.5 * (1.0 + np.tanh(0.5 * values)))  # 1/(1+exp(-x)) would overflow
+    exponentials = np.exp(values - values.max(axis=-1, keepdims=True))
+    return np.asarray(exponentials / exponentials.sum(axis=-1, keepdims=True))
+
+
+def label_scores(
+    logits: NDArray[np.float32],
+    *,
+    labels: Sequence[str],
+    function_to_apply: FunctionToApply = "softmax",
+    top_k: int | None = None,
+    threshold: float | None = None,
+) -> list[list[LabelScore]]:
+    """``(label, score)`` by row, best first and equal ones by class id: at most ``top_k``, none below ``threshold``."""
+    decoded = []
+    for row in scores_of(logits, function_to_apply=function_to_apply):
+        best_first = np.argsort(-row, kind="stable")[:top_k]
+        chosen = [(labels[index], float(row[index])) for index in best_first]
+        decoded.append([pair for pair in chosen if threshold is None or pair[1] >= threshold])
+    return decoded

@@ -1,0 +1,219 @@
+"""A finished model in memory: texts in, logits out.
+
+The trainer makes its report through this, so that what is served is what was evaluated. One precision path for both: parameters in ``ServingSpec.precision``; in bfloat16 the last linear layer stays in
+float32, because logits of 8 significant bits would tie where the model does not.
+"""
+
+import inspect
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import orjson
+import torch
+from numpy.typing import NDArray
+from safetensors import safe_open
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
+from transformers.utils import logging as transformers_logging
+
+from app.manifest import verify
+from app.spec.serving import SERVING_FILE, ServingSpec
+from worker.predictor.batching import padded_length, token_budget_batches
+
+DTYPES: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+DEFAULT_MAX_TOKENS: Final = 16_384
+CPU_TOKENS_PER_THREAD: Final = 512
+"""A forward on a CPU is kept this small: its activations stay in the cache, and texts of like length leave little
+padding. On 64 sentence pairs and MiniLM, 1,024 tokens at a time made 440 texts per second of CPU, one batch 320."""
+LEAST_CPU_TOKENS: Final = 1_024
+
+TextPair = tuple[str, str | None]
+"""A text, and the second text of a pair where there is one."""
+
+
+class ModelLoadError(Exception):
+    """The folder is whole, but what it holds cannot be served."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EncodedText:
+    """One input as the model sees it."""
+
+    input_ids: list[int]
+    token_type_ids: list[int] | None
+    truncated: bool
+    """Tokens were cut off to fit ``ServingSpec.max_length``."""
+
+    @property
+    def num_tokens(self) -> int:
+        return len(self.input_ids)
+
+
+class LoadedModel:
+    """A sequence classifier with its own preprocessing. For use by one thread at a time."""
+
+    def __init__(self, *, spec: ServingSpec, tokenizer: Any, model: PreTrainedModel, device: torch.device) -> None:
+        self.spec = spec
+        self.device = device
+        self._tokenizer = tokenizer
+        self._model = model
+        self._pad_id: int = tokenizer.pad_token_id
+        self._takes_token_types = "token_type_ids" in inspect.signature(model.forward).parameters
+
+    @classmethod
+    def load(
+        cls, folder: Path, *, expected_manifest_sha256: str | None = None, device: str | None = None
+    ) -> "LoadedModel":
+        """Verify every byte of ``folder`` against its manifest, then load it on ``device`` (default: CUDA if there).
+
+        Raises app.manifest.CorruptArtefactError if the bytes differ, ModelLoadError if they make no servable model.
+        """
+        verify(folder, expected_sha256=expected_manifest_sha256)
+        spec = _read_spec(folder)
+        _refuse_remote_code(folder)
+        chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+            model, loading = AutoModelForSequenceClassification.from_pretrained(
+                folder,
+                dtype=DTYPES[spec.precision],
+                use_safetensors=True,
+                trust_remote_code=False,
+                local_files_only=True,
+                output_loading_info=True,
+            )
+        except Exception as error:  # a library's loading code: any class may come out of it
+            raise ModelLoadError(f"{type(error).__name__}: {error}") from error
+        if loading["missing_keys"]:
+            raise ModelLoadError(f"weights are missing: {', '.join(sorted(loading['missing_keys'])[:5])}")
+        if model.config.num_labels != len(spec.labels):
+            raise ModelLoadError(f"{model.config.num_labels} outputs for {len(spec.labels)} labels")
+        _ensure_padding(tokenizer, model)
+        if spec.precision != "float32":
+            _keep_head_in_float32(model, folder, num_labels=len(spec.labels))
+        return cls(spec=spec, tokenizer=tokenizer, model=model.to(chosen).eval(), device=chosen)
+
+    @property
+    def memory_bytes(self) -> int:
+        """What parameters and buffers take, in bytes."""
+        tensors = [*self._model.parameters(), *self._model.buffers()]
+        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+    def encode(self, pairs: Sequence[TextPair]) -> list[EncodedText]:
+        """Tokenise as the model was trained, cut to its ``max_length`` (longest text of a pair first)."""
+        encoded: dict[int, EncodedText] = {}
+        singles = [index for index, (_, pair) in enumerate(pairs) if pair is None]
+        doubles = [index for index, (_, pair) in enumerate(pairs) if pair is not None]
+        for indices in (singles, doubles):
+            if indices:
+                texts = [pairs[index][0] for index in indices]
+                seconds = None if indices is singles else [pairs[index][1] for index in indices]
+                encoded.update(zip(indices, self._tokenize(texts, seconds), strict=True))
+        return [encoded[index] for index in range(len(pairs))]
+
+    def _tokenize(self, texts: list[str], seconds: Sequence[str | None] | None) -> list[EncodedText]:
+        options = {"truncation": True, "max_length": self.spec.max_length, "return_attention_mask": False}
+        batch = self._tokenizer(texts, seconds, **options)
+        ids: list[list[int]] = batch["input_ids"]
+        types: list[list[int]] | list[None] = batch.get("token_type_ids") or [None] * len(ids)
+        if self._tokenizer.is_fast:
+            truncated = [bool(encoding.overflowing) for encoding in batch.encodings]
+        else:
+            whole = self._tokenizer(texts, seconds, truncation=False, verbose=False)["input_ids"]
+            truncated = [len(cut) < len(full) for cut, full in zip(ids, whole, strict=True)]
+        return [
+            EncodedText(input_ids=row, token_type_ids=row_types, truncated=cut)
+            for row, row_types, cut in zip(ids, types, truncated, strict=True)
+        ]
+
+    def forward(self, encoded: Sequence[EncodedText], *, max_tokens: int = DEFAULT_MAX_TOKENS) -> NDArray[np.float32]:
+        """Logits ``[n, K]`` in the order given; ``max_tokens`` bounds one forward, padding counted."""
+        if self.device.type == "cpu":
+            max_tokens = min(max_tokens, max(LEAST_CPU_TOKENS, CPU_TOKENS_PER_THREAD * torch.get_num_threads()))
+        logits = np.empty((len(encoded), len(self.spec.labels)), dtype=np.float32)
+        for indices in token_budget_batches([item.num_tokens for item in encoded], max_tokens=max_tokens):
+            logits[indices] = self._forward_batch([encoded[index] for index in indices])
+        return logits
+
+    def logits(self, pairs: Sequence[TextPair], *, max_tokens: int = DEFAULT_MAX_TOKENS) -> NDArray[np.float32]:
+        """Logits ``[n, K]`` of ``pairs``, in their order."""
+        return self.forward(self.encode(pairs), max_tokens=max_tokens)
+
+    @torch.inference_mode()
+    def _forward_batch(self, rows: Sequence[EncodedText]) -> NDArray[np.float32]:
+        """One padded forward: the only place that knows how a batch is laid out in memory."""
+        longest = max(row.num_tokens for row in rows)
+        width = padded_length(longest, limit=max(longest, self.spec.max_length))
+        ids = np.full((len(rows), width), self._pad_id, dtype=np.int64)
+        mask = np.zeros((len(rows), width), dtype=np.int64)
+        types = np.zeros((len(rows), width), dtype=np.int64)
+        for position, row in enumerate(rows):
+            ids[position, : row.num_tokens] = row.input_ids
+            mask[position, : row.num_tokens] = 1
+            if row.token_type_ids is not None:
+                types[position, : row.num_tokens] = row.token_type_ids
+        inputs = {"input_ids": ids, "attention_mask": mask}
+        if self._takes_token_types:
+            inputs["token_type_ids"] = types
+        on_device = {name: torch.from_numpy(array).to(self.device) for name, array in inputs.items()}
+        output: NDArray[np.float32] = self._model(**on_device).logits.float().cpu().numpy()
+        return output
+
+
+def _read_spec(folder: Path) -> ServingSpec:
+    try:
+        return ServingSpec.model_validate_json((folder / SERVING_FILE).read_bytes())
+    except FileNotFoundError as error:
+        raise ModelLoadError(f"{SERVING_FILE} is missing: the model was not made by a job") from error
+    except ValueError as error:
+        raise ModelLoadError(f"{SERVING_FILE} cannot be understood: {error}") from error
+
+
+def _refuse_remote_code(folder: Path) -> None:
+    """Raise if a configuration names code of its own, whatever the loading library would do with it."""
+    for path in folder.glob("*.json"):
+        with suppress(orjson.JSONDecodeError):
+            content = orjson.loads(path.read_bytes())
+            if isinstance(content, dict) and "auto_map" in content:
+                raise ModelLoadError(f"{path.name} asks for code of its own (auto_map)")
+
+
+def _ensure_padding(tokenizer: Any, model: PreTrainedModel) -> None:
+    """Give a decoder without a padding token its end token for one, and tell the model, which looks for the last word."""
+    if tokenizer.pad_token_id is None:
+        if tokenizer.eos_token_id is None:
+            raise ModelLoadError("the tokenizer has neither a padding nor an end token")
+        tokenizer.pad_token = tokenizer.eos_token
+    if model.config.pad_token_id is None:
+        model.config.pad_token_id = tokenizer.pad_token_id
+
+
+def _keep_head_in_float32(model: PreTrainedModel, folder: Path, *, num_labels: int) -> None:
+    """Give the layer that makes the logits its stored float32 weights back, and have it compute in them."""
+    heads = [
+        (name, module)
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear) and module.out_features == num_labels
+    ]
+    if not heads:
+        return
+    name, head = heads[-1]
+    stored = _stored_tensors(folder, {f"{name}.{parameter}" for parameter, _ in head.named_parameters()})
+    head.float()
+    with torch.no_grad():
+        for parameter_name, parameter in head.named_parameters():
+            if (tensor := stored.get(f"{name}.{parameter_name}")) is not None:
+                parameter.copy_(tensor)
+    head.register_forward_pre_hook(lambda _, args: tuple(tensor.float() for tensor in args))
+
+
+def _stored_tensors(folder: Path, names: set[str]) -> dict[str, torch.Tensor]:
+    found: dict[str, torch.Tensor] = {}
+    for path in sorted(folder.glob("*.safetensors")):
+        with safe_open(path, framework="pt") as file:
+            found.update({name: file.get_tensor(name) for name in names.intersection(file.keys())})
+    return found

@@ -1,0 +1,196 @@
+"""The predictor's socket: a ZeroMQ ROUTER that takes questions and gives answers in whatever order they are ready.
+
+The main thread only moves messages; it never computes, so that a ping is answered while a model loads or runs.
+"""
+
+import contextlib
+import os
+import signal
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+import msgspec
+import structlog
+import zmq
+
+from app.prediction.wire import MAX_MESSAGE_BYTES, Answer, Cancel, Failure, Ping, Pong, Predict, decode_question, encode
+from worker.predictor.computing import failure, load_models, run_batches
+from worker.predictor.scheduler import ModelKey, OverloadedError, Pending, Scheduler
+
+log = structlog.get_logger(__name__)
+
+STOP_SECONDS: Final = 30.0
+"""How long the batch in flight is waited for at the end."""
+LINGER_MS: Final = 500
+MESSAGES_PER_TURN: Final = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How the predictor runs; the defaults stand in ``app.config.Settings``."""
+
+    bind: str
+    """ZeroMQ address: ``ipc://…`` or, on loopback, ``tcp://127.0.0.1:…``."""
+    artefacts_dir: Path
+    """Models are served from below this folder only."""
+    memory_bytes: int
+    batch_tokens: int
+    queue_size: int
+    idle_seconds: float
+
+
+class Server:
+    """One process's predictor. ``run`` must be called from the main thread, where signals arrive."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._scheduler = Scheduler(
+            max_texts=options.queue_size, memory_bytes=options.memory_bytes, idle_seconds=options.idle_seconds
+        )
+        self._outbox: deque[tuple[bytes, bytes]] = deque()
+        self._waker, self._wakes = socket.socketpair()
+        self._waker.setblocking(False)
+        self._wakes.setblocking(False)
+        self._exit_code: int | None = None
+
+    def run(self) -> int:
+        """Serve until SIGTERM or SIGINT, then finish the batch in flight. Returns the exit code."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        context = zmq.Context()
+        router = context.socket(zmq.ROUTER)
+        router.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
+        router.setsockopt(zmq.LINGER, LINGER_MS)
+        _bind(router, self._options.bind)
+        log.info("predictor listens", address=self._options.bind)
+        self._start_thread("loading", lambda: load_models(self._scheduler, reply=self._reply))
+        computing = self._start_thread(
+            "computing",
+            lambda: run_batches(self._scheduler, max_tokens=self._options.batch_tokens, reply=self._reply),
+        )
+        self._serve(router)
+        for pending in self._scheduler.stop():
+            self._reply(pending, failure(pending, "shutting_down", "the predictor is shutting down"))
+        computing.join(STOP_SECONDS)
+        self._send_answers(router)
+        router.close()
+        context.term()
+        log.info("predictor stopped", exit_code=self._exit_code)
+        return self._exit_code or 0
+
+    def _serve(self, router: zmq.Socket[bytes]) -> None:
+        poller = zmq.Poller()
+        poller.register(router, zmq.POLLIN)
+        poller.register(self._wakes, zmq.POLLIN)
+        while self._exit_code is None:
+            ready = dict(poller.poll())
+            if self._wakes.fileno() in ready:
+                with contextlib.suppress(BlockingIOError):
+                    self._wakes.recv(4096)
+                self._send_answers(router)
+            if router in ready:
+                self._receive(router)
+
+    def _receive(self, router: zmq.Socket[bytes]) -> None:
+        """Take what lies there, up to a bound, so that answers are not kept waiting by a flood of questions."""
+        with contextlib.suppress(zmq.Again):
+            for _ in range(MESSAGES_PER_TURN):
+                frames = router.recv_multipart(zmq.NOBLOCK)
+                answer = self._take(frames)
+                if answer is not None:
+                    router.send_multipart([frames[0], encode(answer)])
+
+    def _take(self, frames: list[bytes]) -> Answer | None:
+        if len(frames) != 2:
+            log.warning("message dropped", reason=f"{len(frames)} frames")
+            return None
+        try:
+            question = decode_question(frames[1])
+        except msgspec.MsgspecError as error:
+            log.warning("message dropped", reason=str(error))
+            return None
+        if isinstance(question, Ping):
+            return Pong(
+                request_id=question.request_id,
+                pid=os.getpid(),
+                models=self._scheduler.model_names(),
+                num_loads=self._scheduler.num_loads,
+                num_waiting=self._scheduler.num_waiting,
+            )
+        if isinstance(question, Cancel):
+            self._scheduler.cancel(frames[0], request_id=question.request_id)
+            return None
+        return self._submit(frames[0], question)
+
+    def _submit(self, identity: bytes, request: Predict) -> Answer | None:
+        folder = Path(request.folder)
+        if not folder.resolve().is_relative_to(self._options.artefacts_dir.resolve()):
+            message = "the model lies outside the folder of artefacts"
+            return Failure(request_id=request.request_id, code="model_load_failed", message=message)
+        key = ModelKey(folder=folder, manifest_sha256=request.manifest_sha256)
+        pending = Pending(identity=identity, request=request, key=key, received_at=time.monotonic())
+        try:
+            late = self._scheduler.submit(pending)
+        except OverloadedError:
+            return failure(pending, "overloaded", f"{self._scheduler.num_waiting} texts are waiting already")
+        for other in late:
+            self._reply(other, failure(other, "deadline_exceeded", "nobody waits for it any more"))
+        return None
+
+    def _reply(self, pending: Pending, answer: Answer) -> None:
+        """Hand an answer to the main thread, which alone may use the socket. For any thread."""
+        self._outbox.append((pending.identity, encode(answer)))
+        self._wake()
+
+    def _wake(self) -> None:
+        with contextlib.suppress(BlockingIOError):  # then it is awake
+            self._waker.send(b"\0")
+
+    def _send_answers(self, router: zmq.Socket[bytes]) -> None:
+        while self._outbox:
+            router.send_multipart(self._outbox.popleft())
+
+    def _start_thread(self, name: str, target: Callable[[], None]) -> threading.Thread:
+        def guarded() -> None:
+            try:
+                target()
+            except BaseException:  # the thread's outermost frame: half a predictor would only seem to live
+                log.exception("predictor broke", thread=name)
+                self._end(exit_code=1)
+
+        thread = threading.Thread(target=guarded, name=name, daemon=True)
+        thread.start()
+        return thread
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        self._end(exit_code=0)
+
+    def _end(self, *, exit_code: int) -> None:
+        if self._exit_code is None:
+            self._exit_code = exit_code
+        self._wake()
+
+
+def _bind(router: zmq.Socket[bytes], address: str) -> None:
+    """Bind; a local socket is for this user alone, and a stale one of a killed predictor is replaced.
+
+    Raises ValueError for an address that other machines reach: there is no encryption yet.
+    """
+    if address.startswith("ipc://"):
+        Path(address.removeprefix("ipc://")).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        previous = os.umask(0o077)
+        try:
+            router.bind(address)
+        finally:
+            os.umask(previous)
+    elif address.startswith("tcp://127.0.0.1:"):
+        router.bind(address)
+    else:
+        raise ValueError(f"{address}: the predictor listens on ipc:// or tcp://127.0.0.1 only")
