@@ -5,10 +5,10 @@ from datetime import timedelta
 import redis
 from sqlalchemy.exc import DBAPIError
 
+import app.prediction.client as prediction_client
 from app.config import get_settings
 from app.db import now, reading
 from app.job import repository
-import app.prediction.client as prediction_client
 from app.task_queue import BROKER_TIMEOUT_SECONDS
 
 SWEEPS_UNTIL_SILENT = 3

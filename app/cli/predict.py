@@ -1,0 +1,102 @@
+"""``tunery predict``: ask a finished model."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from app.cli.client import Client
+from app.cli.errors import CliError
+from app.cli.output import JsonOption, print_json, print_table
+
+BATCH: Final = 32
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(predict)
+
+
+def predict(
+    text: Annotated[str | None, typer.Argument(help="The text.", metavar="TEXT")] = None,
+    text_pair: Annotated[str | None, typer.Argument(help="The second text of a pair.", metavar="TEXT_PAIR")] = None,
+    *,
+    model: Annotated[str, typer.Option(help="A job's id (ftjob-…) or a model's (ft:…).")],
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            help="JSON Lines instead of TEXT: strings, [text, text_pair] or {text, text_pair}; - is standard input."
+        ),
+    ] = None,
+    top_k: Annotated[int | None, typer.Option(min=1, help="Only the best K labels.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask a model for the label of a text, or of a pair of texts."""
+    inputs: list[Any]
+    if (text is None) == (file is None):
+        raise CliError("Give either TEXT or --file.", hint='For example: tunery predict --model ftjob-… "some text"')
+    inputs = (
+        _read(file) if file is not None else [text if text_pair is None else {"text": text, "text_pair": text_pair}]
+    )
+    answer = ask(Client(), model, inputs, top_k=top_k)
+    if as_json:
+        print_json(answer)
+        return
+    rows = [
+        ["  ".join(f"{entry['label']} {entry['score']:.4f}" for entry in scores), _shown(given)]
+        for scores, given in zip(answer["predictions"], inputs, strict=True)
+    ]
+    print_table(["LABELS", "TEXT"], rows, empty="No texts.")
+
+
+def ask(client: Client, model: str, inputs: list[Any], *, top_k: int | None = None) -> dict[str, Any]:
+    """``POST /predict`` in batches; the answer as one, with ``usage`` added up and ``timings`` of the last batch."""
+    merged: dict[str, Any] = {"model": model, "predictions": [], "usage": {"tokens": 0, "truncated": []}, "timings": {}}
+    parameters = {} if top_k is None else {"top_k": top_k}
+    for start in range(0, len(inputs), BATCH):
+        body: dict[str, Any] = {"model": model, "inputs": inputs[start : start + BATCH]}
+        if parameters:
+            body["parameters"] = parameters
+        answer = client.post("/predict", body)
+        merged["model"] = answer["model"]
+        merged["predictions"] += answer["predictions"]
+        usage = answer.get("usage") or {}
+        merged["usage"]["tokens"] += usage.get("tokens", 0)
+        merged["usage"]["truncated"] += usage.get("truncated", [])
+        merged["timings"] = answer.get("timings", {})
+    return merged
+
+
+def _read(path: Path) -> list[Any]:
+    try:
+        raw = typer.get_binary_stream("stdin").read() if str(path) == "-" else path.read_bytes()
+        lines = raw.decode("utf-8-sig").split("\n")  # splitlines() would also split inside of texts
+    except OSError as error:
+        raise CliError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise CliError(f"{path} is not UTF-8 text.") from error
+    found = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            value = json.loads(line)
+        except ValueError as error:
+            raise CliError(
+                f"{path} is not JSON Lines: {error}",
+                where=(f"line {number}",),
+                hint='One per line: "text" or {"text": …}',
+            ) from error
+        if isinstance(value, list):
+            if len(value) != 2:
+                raise CliError(f"{path} holds a list that is no pair.", where=(f"line {number}",))
+            value = {"text": value[0], "text_pair": value[1]}
+        found.append(value)
+    if not found:
+        raise CliError(f"{path} holds no texts.")
+    return found
+
+
+def _shown(given: Any) -> str:
+    text = given if isinstance(given, str) else " | ".join(str(value) for value in given.values())
+    return text if len(text) <= 100 else text[:99] + "…"

@@ -1,0 +1,41 @@
+"""How good the finished model is, as a table: per class, in all, and against always guessing the largest class."""
+
+from typing import Any
+
+from app.cli.output import console
+
+
+def print_report(job: dict[str, Any]) -> None:
+    """Nothing is printed for a job without a report."""
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    report = job.get("report") or {}
+    classes = report.get("per_class") or []
+    if not classes:
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("CLASS")
+    for name in ("PRECISION", "RECALL", "F1", "EXAMPLES"):
+        table.add_column(name, justify="right")
+    for entry in classes:
+        scores = [f"{entry[name]:.3f}" for name in ("precision", "recall", "f1")]
+        table.add_row(Text(str(entry["label"])), *scores, str(entry.get("support", "")))
+    out = console()
+    out.print(table)
+    for line in summary_lines(job):
+        out.print(line, markup=False)
+
+
+def summary_lines(job: dict[str, Any]) -> list[str]:
+    """One line for each split that was evaluated, and one for the baseline."""
+    report = job.get("report") or {}
+    lines = []
+    for name, part in (("validation", report), ("test", report.get("test") or {})):
+        metrics = part.get("metrics") or {}
+        if metrics:
+            lines.append(f"{name}: " + ", ".join(f"{metric} {value:.4f}" for metric, value in metrics.items()))
+    baseline = report.get("majority_baseline")
+    if baseline:
+        lines.append(f"always answering {baseline['label']}, the largest class: accuracy {baseline['accuracy']:.4f}")
+    return lines

@@ -1,0 +1,142 @@
+"""Shows a followed job: a live bar on a terminal, plain lines anywhere else, nothing for ``--json``."""
+
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from app.cli.follow import TERMINAL, JobEvent, JobState, Update
+from app.cli.output import console, human_seconds
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import TaskID
+
+LINE_SECONDS: Final = 5.0
+"""Pause between two plain lines of progress that say nothing new but the step."""
+
+
+class View(Protocol):
+    def event(self, event: dict[str, Any]) -> None: ...
+    def state(self, job: dict[str, Any], *, loss: float | None) -> None: ...
+    def close(self) -> None: ...
+
+
+def watch(updates: Iterable[Update], *, quiet: bool = False) -> dict[str, Any]:
+    """Show the updates until they end; returns the job's last state."""
+    view = _Silent() if quiet else _choose(console())
+    job: dict[str, Any] = {}
+    try:
+        for update in updates:
+            match update:
+                case JobEvent(event):
+                    view.event(event)
+                case JobState(found, loss):
+                    job = found
+                    view.state(job, loss=loss)
+    finally:
+        view.close()
+    return job
+
+
+def _choose(out: "Console") -> View:
+    return _Live(out) if out.is_terminal and not out.is_dumb_terminal else _Lines(out)
+
+
+class _Silent:
+    def event(self, event: dict[str, Any]) -> None:
+        pass
+
+    def state(self, job: dict[str, Any], *, loss: float | None) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class _Lines:
+    """One line for each event, and for progress now and then."""
+
+    def __init__(self, out: "Console") -> None:
+        self._out = out
+        self._shown: tuple[str | None, int] = (None, -1)
+        self._shown_at = 0.0
+
+    def event(self, event: dict[str, Any]) -> None:
+        self._out.print(event_line(event), markup=False)
+
+    def state(self, job: dict[str, Any], *, loss: float | None) -> None:
+        news = (job["phase"], job["progress"]["step"])
+        if job["status"] != "running" or news == self._shown:
+            return
+        if news[0] != self._shown[0] or time.monotonic() - self._shown_at >= LINE_SECONDS:
+            self._out.print(f"{job['phase'] or job['status']:<11} {numbers(job, loss=loss)}".rstrip(), markup=False)
+            self._shown, self._shown_at = news, time.monotonic()
+
+    def close(self) -> None:
+        pass
+
+
+class _Live:
+    """A bar at the bottom, and the events above it."""
+
+    def __init__(self, out: "Console") -> None:
+        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn  # noqa: PLC0415
+
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description:<11}", style="bold", markup=False),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[numbers]}", markup=False),
+            console=out,
+            transient=True,
+        )
+        self._task: TaskID = self._progress.add_task("waiting", total=None, numbers="")
+        self._progress.start()
+
+    def event(self, event: dict[str, Any]) -> None:
+        self._progress.console.print(event_line(event), markup=False)
+
+    def state(self, job: dict[str, Any], *, loss: float | None) -> None:
+        most = job["progress"]["max_steps"]
+        label = job["phase"] if job["status"] == "running" and job["phase"] else job["status"]
+        self._progress.update(
+            self._task,
+            description=label,
+            total=most,
+            completed=job["progress"]["step"],
+            numbers=numbers(job, loss=loss),
+        )
+
+    def close(self) -> None:
+        self._progress.stop()
+
+
+def event_line(event: dict[str, Any]) -> str:
+    level = {"warn": "warning: ", "error": "error: "}.get(str(event.get("level")), "")
+    return f"{str(event.get('created_at', ''))[11:19]}  {level}{event.get('message', '')}"
+
+
+def numbers(job: dict[str, Any], *, loss: float | None = None) -> str:
+    """``step 40/114 · epoch 1.1 · loss 0.512 · eval/f1 0.831 · 812 samples/s · ETA 0:42``, as far as it is known."""
+    progress, evaluation = job["progress"], _evaluation(job)
+    parts = []
+    if job["status"] == "queued" and job.get("queue"):
+        parts.append(f"position {job['queue']['position']} in the queue")
+    if progress["max_steps"]:
+        parts.append(f"step {progress['step']}/{progress['max_steps']}")
+        parts.append(f"epoch {progress['epoch']:.1f}")
+    if loss is not None:
+        parts.append(f"loss {loss:.3f}")
+    parts += [f"{name} {value:.3f}" for name, value in evaluation]
+    if progress["samples_per_second"] and job["phase"] == "training":
+        parts.append(f"{progress['samples_per_second']:.0f} samples/s")
+    if progress["eta_seconds"] is not None and job["status"] not in TERMINAL:
+        parts.append(f"ETA {human_seconds(progress['eta_seconds'])}")
+    return " · ".join(parts)
+
+
+def _evaluation(job: dict[str, Any]) -> list[tuple[str, float]]:
+    """Of the newest evaluation the metric that chooses the checkpoint, and accuracy; more would not fit a line."""
+    latest = job["metrics"]["latest"] or {}
+    chooser = f"eval/{job['spec']['training']['metric_for_best_model']}"
+    return [(name, latest[name]) for name in dict.fromkeys((chooser, "eval/accuracy")) if name in latest]

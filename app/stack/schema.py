@@ -1,0 +1,25 @@
+"""Brings the database to the version of the code, or says in words why that cannot be."""
+
+import structlog
+from alembic.util import CommandError
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.config import Settings
+from app.db import dispose, migrate
+from app.stack.errors import StartError
+
+log = structlog.get_logger(__name__)
+
+
+def migrate_database(settings: Settings) -> None:
+    """Raises StartError when the database cannot be reached or was made by a newer version."""
+    try:
+        migrate.upgrade(settings.database)
+    except (SQLAlchemyError, CommandError) as error:
+        raise StartError(
+            f"the database could not be brought up to date: {error}",
+            hint="check TUNERY_DATABASE_URL, and that this is not an older version of Tunery than the one before",
+        ) from error
+    finally:
+        dispose()
+    log.info("the database is up to date")
