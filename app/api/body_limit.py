@@ -1,15 +1,13 @@
 """A JSON body that is sent in chunks has no length to check beforehand: count it while it comes."""
 
 from starlette.datastructures import Headers
-from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api.errors import problem_response
 from app.errors import TooLarge
 
 
 class BodyLimitMiddleware:
-    """Refuses a body other than multipart once it has grown past ``max_bytes``. Uploads have limits of their own."""
+    """Raises TooLarge into whoever reads a body that has grown past ``max_bytes``. Multipart has limits of its own."""
 
     def __init__(self, app: ASGIApp, max_bytes: int) -> None:
         self.app = app
@@ -20,7 +18,6 @@ class BodyLimitMiddleware:
             await self.app(scope, receive, send)
             return
         received = 0
-        started = False
 
         async def counted() -> Message:
             nonlocal received
@@ -28,21 +25,7 @@ class BodyLimitMiddleware:
             if message["type"] == "http.request":
                 received += len(message.get("body", b""))
                 if received > self.max_bytes:
-                    raise _BodyTooLargeError
+                    raise TooLarge(f"The body is larger than {self.max_bytes} bytes.", code="body_too_large")
             return message
 
-        async def watched(message: Message) -> None:
-            nonlocal started
-            started = True
-            await send(message)
-
-        try:
-            await self.app(scope, counted, watched)
-        except _BodyTooLargeError:
-            if not started:
-                error = TooLarge(f"The body is larger than {self.max_bytes} bytes.", code="body_too_large")
-                await problem_response(Request(scope), error)(scope, receive, send)
-
-
-class _BodyTooLargeError(Exception):
-    pass
+        await self.app(scope, counted, send)

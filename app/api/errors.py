@@ -164,6 +164,16 @@ class _HttpError(ServiceError):
         self.title = phrase  # type: ignore[misc]
 
 
+def _cause_of(error: HTTPException) -> ServiceError:
+    """FastAPI hides whatever goes wrong while a JSON body is read behind a 400."""
+    cause = error.__cause__
+    if isinstance(cause, ServiceError):
+        return cause
+    if isinstance(cause, RecursionError | ValueError):
+        return InvalidRequest("The body cannot be read as JSON: it is malformed or too deeply nested.", code="invalid_json")
+    return _HttpError(error)
+
+
 def _from_database(error: DBAPIError | PoolTimeoutError) -> ServiceError:
     text = str(error.orig if isinstance(error, DBAPIError) else error).lower()
     if "disk is full" in text or "no space left" in text:
@@ -188,7 +198,7 @@ def install_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> Response:
-        response = problem_response(request, _HttpError(error))
+        response = problem_response(request, _cause_of(error))
         response.headers.update(error.headers or {})
         return response
 
