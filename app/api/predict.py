@@ -11,7 +11,7 @@ from app.prediction.schemas import LabelScore, PredictRequest, PredictResponse, 
 router = APIRouter(tags=["predict"])
 
 
-@router.post("/predict", summary="Ask a finished model", responses=error_responses(404, 409, 413, 422, 429, 503))
+@router.post("/predict", summary="Ask a finished model", responses=error_responses(401, 404, 409, 413, 422, 429, 503))
 async def predict(request: PredictRequest, response: Response) -> PredictResponse:
     """Classify one text, one pair, or up to 64 of them; the answer has a list of scores for each.
 

@@ -50,8 +50,9 @@ def print_job(job: dict[str, Any]) -> None:
     for warning in job["warnings"]:
         out.print(f"warning    {warning['message']}", markup=False)
     _print_error(job)
-    if job["report"]:
-        print_report(job)
+    print_report(job)
+    for line in summary_lines(job):
+        out.print(line, markup=False)
 
 
 def print_ending(job: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""How good the finished model is, as a table: per class, in all, and against always guessing the largest class."""
+"""How good the finished model is: a table of its classes, and lines of what it is in all and against a guess."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from app.cli.output import console
 
 
 def print_report(job: dict[str, Any]) -> None:
-    """Nothing is printed for a job without a report."""
+    """The classes of the validation split; nothing for a job without a report."""
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
@@ -21,10 +21,7 @@ def print_report(job: dict[str, Any]) -> None:
     for entry in classes:
         scores = [f"{entry[name]:.3f}" for name in ("precision", "recall", "f1")]
         table.add_row(Text(str(entry["label"])), *scores, str(entry.get("support", "")))
-    out = console()
-    out.print(table)
-    for line in summary_lines(job):
-        out.print(line, markup=False)
+    console().print(table)
 
 
 def summary_lines(job: dict[str, Any]) -> list[str]:

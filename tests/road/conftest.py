@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from tests.road.tiny import build_encoder, jsonl
-from tests.stack.conftest import Up
+from tests.stack.processes import Up
 
 JOB_SECONDS = 120
 
@@ -49,7 +49,9 @@ class Service:
             job = self.job(job_id)
             if condition(job):
                 return job
-            assert time.monotonic() < deadline, f"{job['status']} {job['phase']} {job['progress']}\n{self.up.log()[-4000:]}"
+            assert time.monotonic() < deadline, (
+                f"{job['status']} {job['phase']} {job['progress']}\n{self.up.log()[-4000:]}"
+            )
             time.sleep(0.1)
 
     def logs(self, job_id: str) -> str:

@@ -7,7 +7,7 @@ import pytest
 
 from tests.road.conftest import Service
 from tests.road.tiny import reviews
-from tests.stack.conftest import Up, eventually
+from tests.stack.processes import Up, eventually
 
 TRAINING = {
     "num_train_epochs": 40, "per_device_train_batch_size": 8, "learning_rate": 1e-3, "save_strategy": "steps",

@@ -4,7 +4,6 @@ import io
 import json
 import zipfile
 
-import httpx2
 import numpy as np
 import pytest
 
@@ -84,7 +83,9 @@ def test_an_event_stream_resumes_where_it_was_cut(service, finished):
 
 
 def test_a_stream_opened_before_the_end_gets_every_event(service):
-    job_id = service.submit(model="tiny-bert", dataset={"train": service.upload(reviews(200, seed=4))}, training=TRAINING)
+    job_id = service.submit(
+        model="tiny-bert", dataset={"train": service.upload(reviews(200, seed=4))}, training=TRAINING
+    )
     numbers = [event["number"] for event in stream(service, job_id, {})]
     assert numbers == list(range(1, len(numbers) + 1))
     assert service.job(job_id)["status"] == "succeeded"
@@ -110,7 +111,9 @@ def test_what_is_served_is_what_was_evaluated(service, finished):
     right = 0
     for start in range(0, len(rows), 48):
         batch = [{"text": r["sentence1"], "text_pair": r["sentence2"]} for r in rows[start : start + 48]]
-        answer = service.http.post("/predict", json={"model": finished["id"], "inputs": batch}).raise_for_status().json()
+        answer = (
+            service.http.post("/predict", json={"model": finished["id"], "inputs": batch}).raise_for_status().json()
+        )
         for row, scores in zip(rows[start : start + 48], answer["predictions"], strict=True):
             assert sum(s["score"] for s in scores) == pytest.approx(1, abs=1e-4)
             right += scores[0]["label"] == str(row["label"])
@@ -157,7 +160,9 @@ def test_a_finished_model_can_be_tuned_further(service, finished):
 
 def test_string_labels_of_single_texts_keep_their_names(service):
     job_id = service.submit(
-        model="tiny-bert", dataset={"train": service.upload(reviews(240, seed=6)), "validation": 0.25}, training=TRAINING
+        model="tiny-bert",
+        dataset={"train": service.upload(reviews(240, seed=6)), "validation": 0.25},
+        training=TRAINING | {"num_train_epochs": 10},
     )
     job = service.wait(job_id)
     assert job["status"] == "succeeded", job["error"]
@@ -165,7 +170,12 @@ def test_string_labels_of_single_texts_keep_their_names(service):
     assert job["report"]["num_examples"] == 60
     assert job["metrics"]["best"]["eval/accuracy"] > 0.95
     answer = service.http.post(
-        "/predict", json={"model": job_id, "inputs": ["this film seemed great", "that meal felt awful"], "parameters": {"top_k": 1}}
+        "/predict",
+        json={
+            "model": job_id,
+            "inputs": ["this film seemed great", "that meal felt awful"],
+            "parameters": {"top_k": 1},
+        },
     ).json()
     assert [scores[0]["label"] for scores in answer["predictions"]] == ["praise", "blame"]
 
@@ -200,7 +210,7 @@ def test_the_trainers_environment_holds_no_setting_of_the_service(service):
 
 
 def test_openapi_names_the_errors_of_every_route(service):
-    paths = httpx2.get(f"{service.http.base_url}openapi.json").json()["paths"]
+    paths = service.http.get("/openapi.json").json()["paths"]
     for path, operations in paths.items():
         for method, operation in operations.items():
             if not path.startswith("/health"):

@@ -4,7 +4,42 @@ import json
 import random
 from pathlib import Path
 
-WORDS = ["the", "a", "this", "that", "film", "book", "meal", "trip", "was", "is", "seemed", "felt", "very", "quite", "rather", "truly", "good", "great", "lovely", "fine", "bad", "awful", "poor", "dull", "and", "but", "to", "me", "us", "them", "all", "again", "today", "once"]
+WORDS = [
+    "the",
+    "a",
+    "this",
+    "that",
+    "film",
+    "book",
+    "meal",
+    "trip",
+    "was",
+    "is",
+    "seemed",
+    "felt",
+    "very",
+    "quite",
+    "rather",
+    "truly",
+    "good",
+    "great",
+    "lovely",
+    "fine",
+    "bad",
+    "awful",
+    "poor",
+    "dull",
+    "and",
+    "but",
+    "to",
+    "me",
+    "us",
+    "them",
+    "all",
+    "again",
+    "today",
+    "once",
+]
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 PRAISE, BLAME = {"good", "great", "lovely", "fine"}, {"bad", "awful", "poor", "dull"}
 
@@ -50,7 +85,9 @@ def reviews(count: int, *, seed: int) -> list[dict[str, str]]:
         good = choose.random() < 0.5
         word = choose.choice(sorted(PRAISE if good else BLAME))
         noun = choose.choice(["film", "book", "meal", "trip"])
-        rows.append({"text": f"this {noun} seemed {word} and rather {word} again", "label": "praise" if good else "blame"})
+        rows.append(
+            {"text": f"this {noun} seemed {word} and rather {word} again", "label": "praise" if good else "blame"}
+        )
     return rows
 
 

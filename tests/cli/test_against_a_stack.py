@@ -1,0 +1,171 @@
+"""The command line and a whole service: upload, train, follow, ask, download."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.stack.processes import ROOT
+
+pytestmark = pytest.mark.xdist_group("cli_stack")
+
+FAST = (
+    "--set",
+    "training.num_train_epochs=2",
+    "--set",
+    "training.learning_rate=0.01",
+    "--set",
+    "training.per_device_train_batch_size=8",
+)
+
+
+@pytest.fixture(scope="session")
+def registered(stack_url, tiny_model):
+    from tests.cli.conftest import Tunery
+
+    return Tunery(stack_url).json("models", "add", "tiny", tiny_model)["id"]
+
+
+@pytest.fixture(scope="session")
+def followed(stack_url, registered, reviews):
+    """A job followed to its end: its id and what the command printed."""
+    from tests.cli.conftest import Tunery
+
+    tunery = Tunery(stack_url)
+    process = tunery.run(
+        *("jobs", "create", "--model", registered, "--train", reviews, "--validation", "0.25", *FAST),
+        *("--suffix", "reviews", "--metadata", "team=nlp", "--follow"),
+    )
+    return tunery.json("jobs", "ls")["data"][0]["id"], process.stdout
+
+
+def test_a_followed_job_tells_what_happens_and_ends_with_the_model(tunery, followed):
+    job_id, output = followed
+    job = tunery.json("jobs", "show", job_id)
+    assert job["status"] == "succeeded"
+    assert job["metadata"] == {"team": "nlp"}
+    assert job["spec"]["training"]["learning_rate"] == 0.01
+    assert "uploaded reviews.jsonl: file-" in output
+    assert "training" in output
+    assert f"step {job['progress']['max_steps']}/{job['progress']['max_steps']}" in output or "Evaluation" in output
+    assert f"{job_id}  succeeded" in output
+    assert job["model"]["id"] in output
+    assert "\x1b[" not in output  # no terminal, no colours
+    shown = tunery.run("jobs", "show", job_id).stdout
+    assert "PRECISION" in shown
+    assert "largest class" in shown
+
+
+def test_events_are_shown_once_and_in_order(tunery, followed):
+    _, output = followed
+    lines = [line for line in output.split("\n") if line[2:3] == ":" and line[5:6] == ":"]
+    assert len(lines) > 3
+    assert [line[:8] for line in lines] == sorted(line[:8] for line in lines)
+    assert sum("The job was accepted" in line for line in lines) == 1
+
+
+def test_a_finished_model_is_asked_by_text_by_file_and_by_pair(tunery, followed, tmp_path):
+    job_id, _ = followed
+    answer = tunery.json("predict", "--model", job_id, "a very good film")
+    assert {entry["label"] for entry in answer["predictions"][0]} == {"yes", "no"}
+    texts = tmp_path / "texts.jsonl"
+    texts.write_text('"a good film"\n\n{"text": "a bad film"}\n' + '"a bad film"\n' * 40)
+    assert len(tunery.json("predict", "--model", job_id, "--file", texts)["predictions"]) == 42
+    table = tunery.run("predict", "--model", job_id, "--top-k", 1, "--file", texts).stdout
+    assert "a good film" in table
+    texts.write_text('"a good film"\nnot json\n')
+    assert "line 2" in tunery.run("predict", "--model", job_id, "--file", texts, expect=1).stderr
+
+
+def test_logs_are_lines_for_people_and_documents_for_programs(tunery, followed):
+    job_id, _ = followed
+    plain = tunery.run("jobs", "logs", job_id).stdout
+    documents = [json.loads(line) for line in tunery.run("jobs", "logs", job_id, "--json").stdout.split("\n") if line]
+    assert [document["line"] for document in documents] == plain.split("\n")[:-1]
+    assert f"{job_id}  succeeded" in tunery.run("jobs", "logs", "-f", job_id).stdout
+
+
+def test_a_downloaded_model_loads_with_its_labels(tunery, followed, tmp_path):
+    transformers = pytest.importorskip("transformers")
+    model_id = tunery.json("jobs", "show", followed[0])["model"]["id"]
+    assert model_id in {model["id"] for model in tunery.json("models", "ls")["data"]}
+    found = tunery.json("models", "download", model_id, tmp_path / "model")
+    assert "config.json" in found["files"]
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "model")
+    assert set(model.config.id2label.values()) == {"yes", "no"}
+    assert "not empty" in tunery.run("models", "download", model_id, tmp_path / "model", expect=1).stderr
+
+
+def test_an_uploaded_file_is_named_by_its_id(tunery, registered, reviews):
+    file = tunery.json("files", "upload", reviews)
+    assert file["num_rows"] == 64
+    assert file["id"] in tunery.run("files", "ls").stdout
+    job = tunery.json("jobs", "create", "--model", registered, "--train", file["id"], "--set", "training.max_steps=1")
+    assert job["spec"]["dataset"]["train"] == file["id"]
+    assert tunery.json("jobs", "wait", job["id"])["status"] == "succeeded"
+
+
+def test_a_job_that_does_not_succeed_is_an_exit_code(tunery, registered, reviews):
+    long = (
+        "--set",
+        "training.num_train_epochs=2000",
+        "--set",
+        "training.eval_strategy=no",
+        "--set",
+        "training.save_strategy=no",
+    )
+    job = tunery.json("jobs", "create", "--model", registered, "--train", reviews, "--validation", "0.2", *long)
+    assert "has not ended" in tunery.run("jobs", "wait", job["id"], "--timeout", 0.1, expect=1).stderr
+    tunery.run("jobs", "cancel", job["id"])
+    assert tunery.json("jobs", "wait", job["id"], expect=1)["status"] == "cancelled"
+    assert "cancelled" in tunery.run("jobs", "logs", "-f", job["id"], expect=1).stdout
+
+
+def test_ctrl_c_leaves_the_job_running_and_says_so(tunery, registered, reviews):
+    import os
+
+    long = (
+        "--set",
+        "training.num_train_epochs=2000",
+        "--set",
+        "training.eval_strategy=no",
+        "--set",
+        "training.save_strategy=no",
+    )
+    command = ["jobs", "create", "--model", registered, "--train", reviews, "--validation", "0.2", *long, "--follow"]
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "app.cli", *map(str, command)],
+        env=os.environ | {"PYTHONPATH": str(ROOT), "TUNERY_URL": tunery.url, "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    job_id = ""
+    while not job_id:
+        line = process.stdout.readline()
+        assert line
+        job_id = line.split()[0] if line.startswith("ftjob-") else ""
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "The job goes on" in output
+    assert tunery.json("jobs", "show", job_id)["status"] in {"queued", "running"}
+    tunery.run("jobs", "cancel", job_id)
+    tunery.run("jobs", "wait", job_id, expect=1)
+
+
+def test_what_the_server_refuses_names_the_parameter(tunery, registered, reviews, tmp_path):
+    process = tunery.run(
+        "jobs", "create", "--model", registered, "--train", reviews, "--set", "training.learning_rat=3", expect=1
+    )
+    assert "training.learning_rat" in process.stderr
+    assert "training.learning_rate" in process.stderr  # the nearest name
+    broken = tmp_path / "broken.jsonl"
+    broken.write_text('{"text": "a", "label": 1}\n{"text": \n')
+    process = tunery.run("files", "upload", broken, expect=1)
+    assert str(broken) in process.stderr
+    assert "2" in process.stderr
+    assert tunery.json("jobs", "show", "ftjob-" + "0" * 32, expect=1)["status"] == 404

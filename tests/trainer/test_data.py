@@ -1,0 +1,113 @@
+"""Splitting, batching and tokenising."""
+
+from itertools import chain
+
+import numpy as np
+import pytest
+from transformers import AutoTokenizer
+
+from app.errors import InvalidData
+from worker.trainer.batching import Collator, TrainBatches
+from worker.trainer.splitting import stratified_split
+from worker.trainer.tokens import Tokens, needed_length, tokenize
+
+LABELS = np.array([0] * 60 + [1] * 35 + [2] * 4 + [3])
+
+
+def test_a_split_is_stratified_complete_and_the_same_each_time():
+    train, validation = stratified_split(LABELS, fraction=0.2, seed=1)
+    assert sorted([*train, *validation]) == list(range(100))
+    assert np.bincount(LABELS[validation]).tolist() == [12, 7, 1]
+    again = stratified_split(LABELS, fraction=0.2, seed=1)[1]
+    assert validation.tolist() == again.tolist()
+    assert validation.tolist() != stratified_split(LABELS, fraction=0.2, seed=2)[1].tolist()
+
+
+@pytest.mark.parametrize("fraction", [0.01, 0.5, 0.89])
+def test_every_class_keeps_an_example_for_training(fraction):
+    train, validation = stratified_split(LABELS, fraction=fraction, seed=0)
+    assert set(LABELS[train]) == {0, 1, 2, 3}
+    assert abs(len(validation) - 100 * fraction) <= 1
+
+
+def test_data_without_two_of_a_kind_cannot_be_split():
+    with pytest.raises(InvalidData):
+        stratified_split(np.array([0, 1, 2]), fraction=0.3, seed=0)
+
+
+@pytest.fixture
+def tokenizer(tiny_model):
+    return AutoTokenizer.from_pretrained(tiny_model)
+
+
+def test_tokens_are_those_of_the_tokenizer_and_come_from_the_cache_the_second_time(tokenizer, tmp_path):
+    texts, pairs = ["the film was fine", "bad"], ["the plot", "dull and grim music"]
+    options = {"max_length": 7, "cache_dir": tmp_path}
+    fresh = tokenize(tokenizer, texts, pairs, **options)
+    expected = tokenizer(texts, pairs, truncation=True, max_length=7)
+    assert fresh.columns["input_ids"].tolist() == [*chain(*expected["input_ids"])]
+    assert fresh.columns["token_type_ids"].tolist() == [*chain(*expected["token_type_ids"])]
+    assert (fresh.lengths.tolist(), fresh.truncated.tolist()) == ([7, 7], [1, 1])
+    (entry,) = (tmp_path / "tokens").iterdir()
+    written_at = entry.stat().st_mtime_ns
+    cached = tokenize(tokenizer, texts, pairs, **options)
+    assert {name: array.tolist() for name, array in cached.columns.items()} == {
+        name: array.tolist() for name, array in fresh.columns.items()
+    }
+    assert entry.stat().st_mtime_ns == written_at
+
+
+def test_other_texts_limits_and_pairings_are_other_cache_entries(tokenizer, tmp_path):
+    for texts, pairs, limit in ((["a", "b"], None, 8), (["ab"], None, 8), (["a", "b"], None, 9), (["a"], ["b"], 8)):
+        tokenize(tokenizer, texts, pairs, max_length=limit, cache_dir=tmp_path)
+    assert len(list((tmp_path / "tokens").iterdir())) == 4
+
+
+def test_a_damaged_cache_entry_is_made_anew(tokenizer, tmp_path):
+    fresh = tokenize(tokenizer, ["the film", "was bad"], None, max_length=8, cache_dir=tmp_path)
+    file = next((tmp_path / "tokens").glob("*/tokens.safetensors"))
+    file.write_bytes(file.read_bytes()[:-1] + b"\xff")
+    again = tokenize(tokenizer, ["the film", "was bad"], None, max_length=8, cache_dir=tmp_path)
+    assert again.columns["input_ids"].tolist() == fresh.columns["input_ids"].tolist()
+
+
+def tokens_of(*lengths):
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    return Tokens(
+        columns={"input_ids": np.arange(1, offsets[-1] + 1)}, offsets=offsets, truncated=np.zeros(len(lengths))
+    )
+
+
+def test_the_needed_length_is_rounded_up_within_the_limit():
+    assert [needed_length([tokens_of(3, 17)], limit=limit) for limit in (20, 512)] == [20, 24]
+
+
+@pytest.mark.parametrize(("side", "row"), [("right", [1, 2, 0]), ("left", [0, 1, 2])])
+def test_batches_are_padded_to_their_longest(side, row):
+    collate = Collator(pad_token_id=0, pad_token_type_id=0, padding_side=side)
+    inputs = collate(tokens_of(2, 3, 9), np.array([0, 1]))
+    assert inputs["input_ids"].tolist() == [row, [3, 4, 5]]
+    assert inputs["attention_mask"].tolist() == [[int(token > 0) for token in row], [1, 1, 1]]
+
+
+def batches_of(seed=0, accumulation=2):
+    collate = Collator(pad_token_id=0, pad_token_type_id=0, padding_side="right")
+    tokens = tokens_of(*[2] * 11)
+    return TrainBatches(tokens, np.arange(11), collate=collate, batch_size=3, accumulation=accumulation, seed=seed)
+
+
+def test_an_epoch_shows_each_example_once_in_an_order_of_its_own():
+    orders = [[int(label) for batch in batches_of().of_epoch(epoch) for label in batch.labels] for epoch in (0, 1, 0)]
+    assert sorted(orders[0]) == sorted(orders[1]) == list(range(11))
+    assert orders[0] == orders[2] != orders[1]
+
+
+def test_steps_close_after_their_micro_batches_and_know_their_size():
+    batches = list(batches_of(accumulation=3).of_epoch(0))
+    assert [batch.closes_step for batch in batches] == [False, False, True, True]
+    assert [batch.num_examples_in_step for batch in batches] == [9, 9, 9, 2]
+
+
+def test_an_epoch_can_be_entered_in_the_middle():
+    whole = [batch.labels.tolist() for batch in batches_of().of_epoch(1)]
+    assert [batch.labels.tolist() for batch in batches_of().of_epoch(1, start_at=2)] == whole[2:]

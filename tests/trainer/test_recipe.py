@@ -1,0 +1,79 @@
+"""What "auto" becomes."""
+
+import math
+
+import pytest
+
+from app.errors import InvalidRequest
+from app.spec.job import JobSpec
+from app.spec.recipe import fill
+from worker.trainer.plan import Plan
+
+
+def spec_of(metrics="auto", **training):
+    dataset = {"train": f"file-{'0' * 32}"}
+    return JobSpec.model_validate({"model": "acme/tiny", "dataset": dataset, "training": training, "metrics": metrics})
+
+
+def filled(num_examples=5000, num_labels=2, hidden_size=384, **options):
+    return fill(
+        spec_of(**options), num_examples=num_examples, num_labels=num_labels, model_config={"hidden_size": hidden_size}
+    )
+
+
+def test_nothing_is_left_open_but_what_the_trainer_alone_can_know():
+    training = filled().training.model_dump()
+    assert {name for name, value in training.items() if value == "auto"} == {
+        "bf16",
+        "max_length",
+        "per_device_eval_batch_size",
+    }
+
+
+def test_what_the_user_gave_stays():
+    given = {"learning_rate": 1e-4, "num_train_epochs": 7.0, "per_device_train_batch_size": 5, "warmup_steps": 0.0,
+             "weight_decay": 0.0, "logging_steps": 11.0, "metric_for_best_model": "loss", "greater_is_better": True}  # fmt: skip
+    assert given.items() <= filled(**given).training.model_dump().items()
+
+
+def test_small_data_gets_small_batches_and_large_models_a_small_rate():
+    assert [filled(num_examples=n).training.per_device_train_batch_size for n in (1999, 2000)] == [16, 32]
+    assert [filled(hidden_size=size).training.learning_rate for size in (768, 1024)] == [5e-5, 2e-5]
+
+
+@pytest.mark.parametrize(
+    ("num_labels", "metrics", "best"),
+    [(2, "auto", "f1"), (3, "auto", "accuracy"), (2, "glue/cola", "matthews_correlation")],
+)
+def test_the_best_is_chosen_by_a_metric_that_is_measured(num_labels, metrics, best):
+    training = filled(num_labels=num_labels, metrics=metrics).training
+    assert (training.metric_for_best_model, training.greater_is_better) == (best, True)
+    assert filled(metric_for_best_model="eval_loss").training.greater_is_better is False
+
+
+def test_a_metric_that_is_not_measured_cannot_choose():
+    with pytest.raises(InvalidRequest) as refusal:
+        filled(metrics=["accuracy"], metric_for_best_model="f1")
+    assert refusal.value.param == "training.metric_for_best_model"
+
+
+def plan_of(num_examples, **training):
+    return Plan.of(filled(num_examples=num_examples, **training).training, num_examples=num_examples)
+
+
+def test_a_short_last_group_is_a_step():
+    plan = plan_of(50, per_device_train_batch_size=8, gradient_accumulation_steps=3)
+    assert (plan.steps_per_epoch, plan.max_steps) == (3, 9)
+
+
+def test_fractions_count_of_all_steps():
+    plan = plan_of(3668, warmup_steps=0.1, eval_strategy="steps", eval_steps=0.25, save_strategy="steps", save_steps=7)
+    assert plan.max_steps == 3 * math.ceil(3668 / 32) == 345
+    assert (plan.warmup_steps, plan.evaluate_every, plan.save_every) == (35, 87, 7)
+
+
+def test_the_last_step_is_always_evaluated_and_saved_only_if_asked():
+    plan = plan_of(100, eval_strategy="no", save_strategy="no")
+    assert [step for step in range(1, plan.max_steps + 1) if plan.evaluates_at(step)] == [plan.max_steps]
+    assert not plan.saves_at(plan.max_steps)
+    assert plan_of(100, save_strategy="steps", save_steps=1000).saves_at(plan.max_steps)

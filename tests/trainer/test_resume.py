@@ -1,0 +1,122 @@
+"""A run that is stopped and resumed ends with the bytes of one that was not."""
+
+import pytest
+
+from app.manifest import MANIFEST, read_manifest
+from app.spec.run import CheckpointMessage, CorruptMessage, ExitCode, PhaseMessage, StartedMessage
+
+STEPS_PER_EPOCH = 7
+"""50 examples in batches of 8."""
+
+
+@pytest.mark.parametrize("step", [1, 4, STEPS_PER_EPOCH, 2 * STEPS_PER_EPOCH])
+def test_a_resumed_run_ends_with_the_same_weights(lab, step):
+    undisturbed = lab.run()
+    first = lab.run_until(step)
+    assert first.code is ExitCode.DRAINED
+    second = lab.run(checkpoints=first.checkpoints)
+    assert second.all_of(StartedMessage)[0].resumed_from_step == step
+    assert second.weights == undisturbed.weights
+    assert second.result.report == undisturbed.result.report
+
+
+@pytest.mark.parametrize("accumulation", [2, 4])
+def test_a_run_with_accumulation_resumes_exactly_too(lab, accumulation):
+    undisturbed = lab.run(gradient_accumulation_steps=accumulation)
+    first = lab.run_until(1, gradient_accumulation_steps=accumulation)
+    second = lab.run(checkpoints=first.checkpoints, gradient_accumulation_steps=accumulation)
+    assert second.weights == undisturbed.weights
+
+
+def test_a_drain_in_the_middle_of_an_evaluation_leaves_it_to_the_next_attempt(lab):
+    undisturbed = lab.run()
+
+    def stop_while_evaluating(message, control):
+        if isinstance(message, PhaseMessage) and message.phase == "evaluating":
+            control.requested = ExitCode.DRAINED
+
+    first = lab.run(on_message=stop_while_evaluating)
+    assert first.code is ExitCode.DRAINED
+    assert first.points("eval/loss") == {}
+    second = lab.run(checkpoints=first.checkpoints)
+    assert second.points("eval/loss") == undisturbed.points("eval/loss")
+    assert second.weights == undisturbed.weights
+
+
+def test_the_resumed_run_reports_the_points_that_the_first_one_did_not(lab):
+    undisturbed = lab.run(logging_steps=3)
+    first = lab.run_until(4, logging_steps=3)
+    second = lab.run(checkpoints=first.checkpoints, logging_steps=3)
+    assert first.points("train/loss") | second.points("train/loss") == undisturbed.points("train/loss")
+    assert not first.points("train/loss").keys() & second.points("train/loss").keys()
+
+
+def test_two_runs_give_the_same_bytes_however_often_they_evaluate(lab):
+    once = lab.run(metric_for_best_model="loss", eval_strategy="no")
+    often = lab.run(metric_for_best_model="loss", eval_strategy="steps", eval_steps=1, early_stopping_patience=100)
+    assert sorted(often.points("eval/loss")) == list(range(1, 15))
+    assert once.points("eval/loss")[14] == often.points("eval/loss")[14]
+    last = [read_manifest(attempt.folder / "checkpoints/step-00000014").files for attempt in (once, often)]
+    assert last[0]["model.safetensors"] == last[1]["model.safetensors"]
+    assert last[0]["optimizer.safetensors"] == last[1]["optimizer.safetensors"]
+
+
+def test_a_damaged_checkpoint_is_named_and_the_older_one_is_used(lab):
+    undisturbed = lab.run(save_strategy="steps", save_steps=2)
+    first = lab.run_until(5, save_strategy="steps", save_steps=2)
+    damaged = lab.home / "attempt-2/checkpoints/step-00000005/optimizer.safetensors"
+    content = bytearray(damaged.read_bytes())
+    content[-100] ^= 1
+    damaged.write_bytes(content)
+    second = lab.run(checkpoints=first.checkpoints, save_strategy="steps", save_steps=2)
+    assert [message.path for message in second.all_of(CorruptMessage)] == [str(damaged.parent)]
+    assert second.all_of(StartedMessage)[0].resumed_from_step == 4
+    assert second.weights == undisturbed.weights
+
+
+def test_with_every_checkpoint_damaged_it_starts_again(lab):
+    first = lab.run_until(3)
+    for path in first.checkpoints:
+        (lab.home / path / MANIFEST).unlink()
+    second = lab.run(checkpoints=first.checkpoints)
+    assert len(second.all_of(CorruptMessage)) == len(first.checkpoints) == 1
+    assert second.all_of(StartedMessage)[0].resumed_from_step == 0
+
+
+def test_a_checkpoint_of_other_settings_is_not_resumed_from(lab):
+    first = lab.run_until(3)
+    second = lab.run(checkpoints=first.checkpoints, learning_rate=2e-3)
+    assert "other settings" in second.all_of(CorruptMessage)[0].message
+    assert second.all_of(StartedMessage)[0].resumed_from_step == 0
+
+
+def test_the_spec_as_written_back_resumes_what_the_spec_as_given_began(lab):
+    from app.spec.run import ResolvedMessage
+
+    first = lab.run_until(3)
+    resolved = first.all_of(ResolvedMessage)[0].spec.model_dump()
+    second = lab.run(checkpoints=first.checkpoints, spec=resolved)
+    assert second.all_of(StartedMessage)[0].resumed_from_step == 3
+
+
+def test_the_best_checkpoint_of_an_earlier_attempt_is_the_one_that_is_published(lab):
+    """Step 1 has the lowest loss here, since the learning rate then ruins the model."""
+    options = {"learning_rate": 0.5, "lr_scheduler_type": "constant", "metric_for_best_model": "loss",
+               "eval_strategy": "steps", "eval_steps": 1, "warmup_steps": 0, "save_total_limit": 1}  # fmt: skip
+    undisturbed = lab.run(max_steps=6, **options)
+    best = undisturbed.result.best_step
+    first = lab.run_until(best + 1, max_steps=6, **options)
+    second = lab.run(checkpoints=first.checkpoints, max_steps=6, **options)
+    assert not list((second.folder / "checkpoints").glob(f"step-{best:08d}"))
+    assert second.result.best_step == best < 6
+    assert second.weights == undisturbed.weights
+
+
+def test_rotation_keeps_the_best_and_the_newest(lab):
+    attempt = lab.run(save_strategy="steps", save_steps=1, save_total_limit=2, eval_strategy="steps", eval_steps=3)
+    saved = {message.path for message in attempt.all_of(CheckpointMessage)}
+    deleted = {path for message in attempt.all_of(CheckpointMessage) for path in message.deleted}
+    best = f"step-{attempt.result.best_step:08d}"
+    left = {path.name for path in (attempt.folder / "checkpoints").iterdir()}
+    assert left == {"step-00000013", "step-00000014", best}
+    assert {path.rpartition("/")[2] for path in saved - deleted} == left
