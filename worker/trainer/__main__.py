@@ -1,0 +1,64 @@
+"""``python -m worker.trainer RUN_DIR``: one attempt of one job. Exit codes: ``app.spec.run.ExitCode``.
+
+Without ``--events-fd`` the messages go to standard output, without ``--control-fd`` only SIGTERM stops it, so that an
+attempt can be run by hand on a run directory.
+"""
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from app.errors import ServiceError
+from app.spec.run import RUN_FILE, ErrorMessage, ExitCode, RunSpec
+from worker.trainer.control import Control, Stopped
+from worker.trainer.reporting import Reporter, log
+
+
+def main() -> ExitCode:
+    started_at = time.monotonic()
+    parser = argparse.ArgumentParser(prog="python -m worker.trainer", description=__doc__)
+    parser.add_argument("run_dir", type=Path)
+    parser.add_argument("--events-fd", type=int)
+    parser.add_argument("--control-fd", type=int)
+    arguments = parser.parse_args()
+    run_dir: Path = arguments.run_dir.resolve()
+    report, control = Reporter(arguments.events_fd), Control()
+    try:
+        control.start(arguments.control_fd)
+        report.phase("preparing")
+        run = RunSpec.model_validate_json((run_dir / RUN_FILE).read_bytes())
+        _leave_working_directory(run_dir)
+        from worker.trainer.attempt import run_attempt  # noqa: PLC0415 - the torch side: seconds, and stoppable by now
+
+        run_attempt(run, run_dir=run_dir, report=report, control=control, started_at=started_at)
+    except Stopped as stop:
+        log(f"stopped: {stop.code.name.lower()}")
+        return stop.code
+    except ServiceError as error:
+        log(f"error: {error.code}: {error.message}")
+        report.send(ErrorMessage(**error.as_job_error()))
+        return ExitCode.USER_ERROR
+    except ValidationError as error:
+        parser.error(f"{RUN_FILE}: {error}")
+    finally:
+        report.close()
+    return ExitCode.SUCCESS
+
+
+def _leave_working_directory(run_dir: Path) -> None:
+    """Go where nothing lies: the Hugging Face libraries take an id for a local folder if there is one of that name."""
+    empty = run_dir / "empty"
+    empty.mkdir(exist_ok=True)
+    os.chdir(empty)
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Threads of libraries may not hold up the end: all that matters is written.
+    os._exit(code)

@@ -1,0 +1,271 @@
+"""One attempt of a job, from its spec to a finished model, in the order it runs."""
+
+import hashlib
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+from accelerate import Accelerator
+from transformers import PreTrainedModel
+
+from app.dataset.resolved import Split
+from app.spec.job import JobSpec
+from app.spec.metrics import metric_names
+from app.spec.recipe import fill
+from app.spec.run import DataReportMessage, ResolvedMessage, ResultMessage, RunSpec, StartedMessage
+from app.spec.serving import ServingSpec
+from worker.predictor.engine import LoadedModel
+from worker.trainer import base_model, publishing, tokens
+from worker.trainer.base_model import BaseModel
+from worker.trainer.batching import Collator, TrainBatches
+from worker.trainer.checkpoints import WEIGHTS, Checkpoints, load_logits, load_weights
+from worker.trainer.class_report import majority_class
+from worker.trainer.control import Control
+from worker.trainer.data import Data, read_data
+from worker.trainer.evaluation import Evaluator, engine_logits, measure
+from worker.trainer.loop import Parts, train
+from worker.trainer.metrics import Metrics
+from worker.trainer.optim import Schedule, make_optimizer
+from worker.trainer.plan import Plan
+from worker.trainer.precision import has_fast_bf16, make_repeatable
+from worker.trainer.reporting import Reporter
+from worker.trainer.state import Best
+from worker.trainer.tokens import Tokens
+
+EVAL_BATCH_SIZE = 64
+"""For "auto": sorted by length, larger batches are no faster on any device that was tried, and take more memory."""
+
+TRUNCATION_WARNING = 0.05
+"""Fraction of a split's examples above which cut inputs are worth a warning."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """Everything known before the first step."""
+
+    spec: JobSpec
+    base: BaseModel
+    data: Data
+    tokens: dict[Split, Tokens]
+    metrics: Metrics
+
+    @property
+    def serving(self) -> ServingSpec:
+        training = self.spec.training
+        return ServingSpec(
+            task="text-classification",
+            base_model=self.spec.model,
+            labels=self.data.label_names,
+            text_fields=self.data.text_fields,
+            max_length=int(training.max_length),
+            precision="bfloat16" if training.bf16 else "float32",
+        )
+
+    @property
+    def max_tokens(self) -> int:
+        """Of one forward of an evaluation, padding counted: its batch size in examples of the full length."""
+        return int(self.spec.training.per_device_eval_batch_size) * int(self.spec.training.max_length)
+
+
+def run_attempt(run: RunSpec, *, run_dir: Path, report: Reporter, control: Control, started_at: float) -> None:
+    """Train, evaluate, publish. Raises ServiceError for what only the user can mend, Stopped when told to stop."""
+    make_repeatable()
+    prepared = prepare(run, run_dir=run_dir, report=report)
+    model = base_model.load_classifier(
+        prepared.base, prepared.data.label_names, seed=prepared.spec.training.seed, report=report
+    )
+    parts = assemble(prepared, model, run_dir=run_dir, report=report, control=control)
+    state = parts.checkpoints.restore([Path(path) for path in run.checkpoints])
+    report.send(
+        StartedMessage(
+            resumed_from_step=state.step,
+            max_steps=parts.plan.max_steps,
+            num_epochs=parts.plan.epoch_at(parts.plan.max_steps),
+            num_examples={name: len(split) for name, split in prepared.data.splits.items()},
+        )
+    )
+    first_step_at = time.monotonic()
+    with control.deferred():
+        train(parts, state)
+    trained_at = time.monotonic()
+    assert state.best is not None, "the last step is always evaluated"
+    result = publish(prepared, model, state.best, run_dir=run_dir, report=report)
+    parts.checkpoints.remove_old()
+    timings = {
+        "startup_seconds": first_step_at - started_at,
+        "training_seconds": parts.speed.training_seconds,
+        "training_and_evaluation_seconds": trained_at - first_step_at,
+        "publishing_seconds": time.monotonic() - trained_at,
+    }
+    report.send(result.model_copy(update={"timings": {name: round(value, 3) for name, value in timings.items()}}))
+
+
+def prepare(run: RunSpec, *, run_dir: Path, report: Reporter) -> Prepared:
+    """Find the model, read and tokenise the data, and make every choice that was left open."""
+    base = base_model.find(run)
+    limit = base_model.length_limit(base, run.spec.training.max_length)
+    report.phase("validating")
+    data = read_data(run, report=report)
+    report.send(DataReportMessage(data_report=data.report))
+    spec = fill(
+        data.spec,
+        num_examples=len(data.splits["train"]),
+        num_labels=len(data.label_names),
+        model_config=base.config_dict,
+    )
+    metrics = Metrics(metric_names(spec.metrics), num_labels=len(data.label_names), cache_dir=run_dir / "evaluate")
+    report.phase("tokenizing")
+    tokenized = {
+        name: tokens.tokenize(base.tokenizer, split.texts, split.pairs, max_length=limit, cache_dir=Path(run.cache_dir))
+        for name, split in data.splits.items()
+    }
+    if spec.training.max_length == "auto":
+        limit = tokens.needed_length(list(tokenized.values()), limit=limit)
+    warn_of_truncation(tokenized, max_length=limit, report=report)
+    spec = complete(spec, max_length=limit, report=report)
+    report.send(ResolvedMessage(spec=spec))
+    return Prepared(spec=spec, base=base, data=data, tokens=tokenized, metrics=metrics)
+
+
+def complete(spec: JobSpec, *, max_length: int, report: Reporter) -> JobSpec:
+    """Choose what depends on this machine and on the tokens."""
+    bf16 = spec.training.bf16
+    if bf16 == "auto":
+        bf16 = has_fast_bf16()
+        why = "this hardware has units for it" if bf16 else "this hardware has no units for bfloat16"
+        report.log(f"training in {'bfloat16 (mixed precision)' if bf16 else 'float32'}: {why}", bf16=bf16)
+    eval_batch_size = spec.training.per_device_eval_batch_size
+    chosen = {
+        "bf16": bf16,
+        "max_length": max_length,
+        "per_device_eval_batch_size": EVAL_BATCH_SIZE if eval_batch_size == "auto" else eval_batch_size,
+    }
+    return spec.model_copy(update={"training": spec.training.model_copy(update=chosen)})
+
+
+def assemble(prepared: Prepared, model: PreTrainedModel, *, run_dir: Path, report: Reporter, control: Control) -> Parts:
+    """The parts of the loop, put together."""
+    args, data = prepared.spec.training, prepared.data
+    accelerator = Accelerator(
+        mixed_precision="bf16" if args.bf16 else "no", step_scheduler_with_optimizer=False, device_placement=True
+    )
+    model.to(accelerator.device)
+    if args.gradient_checkpointing:
+        model.gradient_checkpointing_enable()  # type: ignore[no-untyped-call]
+    optimizer = make_optimizer(model, args)
+    plan = Plan.of(args, num_examples=len(data.splits["train"]))
+    schedule = Schedule(optimizer, args=args, warmup_steps=plan.warmup_steps, max_steps=plan.max_steps)
+    checkpoints = Checkpoints(
+        run_dir / "checkpoints",
+        model=model,
+        optimizer=optimizer,
+        fingerprint=fingerprint(prepared),
+        limit=args.save_total_limit,
+        report=report,
+    )
+    tokenizer = prepared.base.tokenizer
+    collate = Collator(
+        pad_token_id=tokenizer.pad_token_id,
+        pad_token_type_id=tokenizer.pad_token_type_id,
+        padding_side=tokenizer.padding_side,
+    )
+    prepared_model, prepared_optimizer = accelerator.prepare(model, optimizer)
+    return Parts(
+        args=args,
+        plan=plan,
+        accelerator=accelerator,
+        model=prepared_model,
+        optimizer=prepared_optimizer,
+        schedule=schedule,
+        batches=TrainBatches(
+            prepared.tokens["train"],
+            data.splits["train"].labels,
+            collate=collate,
+            batch_size=int(args.per_device_train_batch_size),
+            accumulation=args.gradient_accumulation_steps,
+            seed=args.seed,
+        ),
+        evaluator=Evaluator(
+            data.splits["validation"],
+            metrics=prepared.metrics,
+            max_tokens=prepared.max_tokens,
+            open_engine=lambda: publishing.open_engine(
+                run_dir / "engine", model=model, tokenizer=tokenizer, serving=prepared.serving, spec=prepared.spec
+            ),
+        ),
+        checkpoints=checkpoints,
+        control=control,
+        report=report,
+    )
+
+
+def publish(
+    prepared: Prepared, model: PreTrainedModel, best: Best, *, run_dir: Path, report: Reporter
+) -> ResultMessage:
+    """Build the finished model from the best checkpoint and measure it through the serving engine."""
+    report.phase("evaluating")
+    data, metrics = prepared.data, prepared.metrics
+    load_weights(model, Path(best.path or "") / WEIGHTS)
+    trained_logits = load_logits(best)
+    serving = prepared.serving
+    folder = run_dir / "model"
+    manifest = publishing.build_model_folder(
+        folder,
+        model=model,
+        tokenizer=prepared.base.tokenizer,
+        serving=serving,
+        spec=prepared.spec,
+        metrics=measure(trained_logits, data.splits["validation"].labels, metrics),
+    )
+    served = LoadedModel.load(folder, expected_manifest_sha256=manifest.sha256)
+    majority = majority_class(data.splits["train"].labels, num_labels=len(data.label_names))
+    reports: dict[str, dict[str, Any]] = {}
+    names: tuple[Split, ...] = ("validation", "test")
+    for name in names:
+        if name in data.splits:
+            labels = data.splits[name].labels
+            logits = engine_logits(served, served.encode(data.splits[name].as_pairs()), max_tokens=prepared.max_tokens)
+            assert logits is not None, "nothing interrupts it"
+            if name == "validation":
+                publishing.refuse_mismatch(logits, trained_logits, labels, metrics=metrics, precision=serving.precision)
+            reports[name] = publishing.split_report(
+                logits, labels, names=data.label_names, majority=majority, metrics=metrics
+            )
+    found = {f"eval/{name}": value for name, value in reports["validation"]["metrics"].items()}
+    if "test" in reports:
+        found |= {f"test/{name}": value for name, value in reports["test"]["metrics"].items()}
+    return ResultMessage(
+        model_path=str(folder),
+        manifest_sha256=manifest.sha256,
+        weights_sha256=manifest.weights_sha256(),
+        best_step=best.step,
+        metrics=found,
+        report={"labels": data.label_names, **reports.pop("validation"), **reports},
+        timings={},
+    )
+
+
+def warn_of_truncation(splits: dict[Split, Tokens], *, max_length: int, report: Reporter) -> None:
+    for name, split in splits.items():
+        fraction = float(split.truncated.mean())
+        if fraction > TRUNCATION_WARNING:
+            report.warn(
+                "truncated",
+                f"{fraction:.0%} of the {name} examples are longer than {max_length} tokens and are cut "
+                "(training.max_length)",
+            )
+
+
+def fingerprint(prepared: Prepared) -> str:
+    """What a checkpoint must share with this run to be resumed: examples, labels and every setting but the hardware's."""
+    digest = hashlib.sha256()
+    settings = prepared.spec.training.model_dump(exclude={"bf16"})
+    digest.update(orjson.dumps([settings, prepared.data.label_names], option=orjson.OPT_SORT_KEYS))
+    for name, split in sorted(prepared.tokens.items()):
+        digest.update(name.encode())
+        for array in (*split.columns.values(), split.offsets, prepared.data.splits[name].labels):
+            digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()

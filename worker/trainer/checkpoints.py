@@ -1,0 +1,163 @@
+"""Checkpoints: written whole or not at all, verified before use, rotated when a newer one is safe.
+
+``model.safetensors``, ``optimizer.safetensors`` and ``trainer_state.json``; no pickle. The best one also holds the logits
+of its evaluation, so that what is served can be compared with what was measured. A best one that falls on a step where
+nothing is saved holds no optimizer: it is not resumable.
+"""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.numpy import load_file as load_arrays
+from safetensors.numpy import save_file as save_arrays
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from app.manifest import CorruptArtefactError, Manifest, committed_folder, read_manifest, verify
+from app.spec.run import CheckpointMessage, CorruptMessage
+from worker.trainer.evaluation import Evaluation
+from worker.trainer.optim import optimizer_tensors, restore_optimizer
+from worker.trainer.reporting import Reporter
+from worker.trainer.state import Best, TrainState
+
+WEIGHTS: Final = "model.safetensors"
+OPTIMIZER: Final = "optimizer.safetensors"
+STATE: Final = "trainer_state.json"
+LOGITS: Final = "eval_logits.safetensors"
+
+
+class Checkpoints:
+    """The checkpoints of a job, as far as this attempt knows them."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        fingerprint: str,
+        limit: int,
+        report: Reporter,
+    ) -> None:
+        """``fingerprint`` stands for data and settings: a checkpoint with another is not resumed from."""
+        self._folder, self._model, self._optimizer = folder, model, optimizer
+        self._fingerprint, self._limit, self._report = fingerprint, limit, report
+        self._names = {parameter: name for name, parameter in model.named_parameters()}
+        self._resumable: list[Path] = []
+        self._best_only: list[Path] = []
+        self._to_remove: list[Path] = []
+
+    def save(self, state: TrainState, *, epoch: float, resumable: bool, best: tuple[float, Evaluation] | None) -> None:
+        """Commit a checkpoint of the current step and tell the worker. ``best``: value and evaluation if it is the best."""
+        target = self._folder / f"step-{state.step:08d}"
+        if best is not None:
+            state.best = Best(step=state.step, value=best[0])
+        shutil.rmtree(target, ignore_errors=True)  # only where a run directory is used again by hand
+        about = {"step": state.step, "fingerprint": self._fingerprint, "resumable": resumable}
+        with committed_folder(target, about=about) as temporary:
+            save_file(weights_of(self._model), temporary / WEIGHTS)
+            if best is not None:
+                save_arrays({"logits": best[1].logits}, temporary / LOGITS)
+            if resumable:
+                tensors = optimizer_tensors(self._optimizer, self._names)
+                save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, temporary / OPTIMIZER)
+                (temporary / STATE).write_text(state.model_dump_json(indent=2))
+        manifest = read_manifest(target)
+        if best is not None:
+            state.best = Best(step=state.step, value=best[0], path=str(target), manifest_sha256=manifest.sha256)
+        (self._resumable if resumable else self._best_only).append(target)
+        self._report.send(
+            CheckpointMessage(
+                path=str(target),
+                step=state.step,
+                epoch=epoch,
+                is_best=best is not None,
+                resumable=resumable,
+                metrics={} if best is None else {f"eval/{name}": value for name, value in best[1].metrics.items()},
+                manifest_sha256=manifest.sha256,
+                size_bytes=manifest.size_bytes,
+                deleted=self._rotate(state.best),
+            )
+        )
+
+    def restore(self, candidates: Sequence[Path]) -> TrainState:
+        """Go on from the first of ``candidates`` (newest first) that is whole; a fresh state if there is none.
+
+        One whose best checkpoint is damaged is passed over too: from an older one the lost weights are trained again.
+        """
+        found: TrainState | None = None
+        for path in candidates:
+            try:
+                manifest = self._verify(path)
+                if not manifest.about["resumable"]:
+                    self._best_only.insert(0, path)
+                    continue
+                if found is None:
+                    found = self._restore(path, manifest)
+                self._resumable.insert(0, path)
+            except CorruptArtefactError as error:
+                self._report.send(CorruptMessage(path=str(path), message=str(error)))
+        return found or TrainState()
+
+    def remove_old(self) -> None:
+        """Remove what the last message but one said, those of earlier attempts too."""
+        for path in self._to_remove:
+            shutil.rmtree(path, ignore_errors=True)
+        self._to_remove = []
+
+    def _verify(self, path: Path) -> Manifest:
+        manifest = verify(path)
+        if manifest.about.get("fingerprint") != self._fingerprint:
+            raise CorruptArtefactError(f"{path.name}: it was made from other data or with other settings")
+        return manifest
+
+    def _restore(self, path: Path, manifest: Manifest) -> TrainState:
+        try:
+            state = TrainState.model_validate_json((path / STATE).read_bytes())
+            if state.best is not None and state.best.path is None:
+                state.best = state.best.model_copy(update={"path": str(path), "manifest_sha256": manifest.sha256})
+            elif state.best is not None and state.best.path is not None:
+                verify(Path(state.best.path), expected_sha256=state.best.manifest_sha256)
+            load_weights(self._model, path / WEIGHTS)
+            restore_optimizer(self._optimizer, load_file(path / OPTIMIZER), self._names)
+        except (ValueError, KeyError, OSError, SafetensorError) as error:
+            raise CorruptArtefactError(f"{path.name}: {error}") from error
+        return state
+
+    def _rotate(self, best: Best | None) -> list[str]:
+        """Choose what goes. It is removed at the next save: by then the worker has long recorded this one."""
+        self.remove_old()
+        kept = {*self._resumable[-self._limit :], *([Path(best.path)] if best and best.path else [])}
+        gone = [path for path in (*self._resumable, *self._best_only) if path not in kept]
+        self._resumable = [path for path in self._resumable if path in kept]
+        self._best_only = [path for path in self._best_only if path in kept]
+        self._to_remove = gone
+        return [str(path) for path in gone]
+
+
+def weights_of(model: nn.Module) -> dict[str, torch.Tensor]:
+    """Parameters (tied ones once) and stored buffers by name, on the CPU."""
+    parameters = dict(model.named_parameters())
+    tied = {name for name, _ in model.named_parameters(remove_duplicate=False)}
+    buffers = {name: tensor for name, tensor in model.state_dict().items() if name not in tied}
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in {**parameters, **buffers}.items()}
+
+
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Put stored weights into ``model``, in place. Raises KeyError if a name is missing, RuntimeError for another shape."""
+    stored = load_file(path)
+    targets = {**model.state_dict(), **dict(model.named_parameters())}
+    with torch.no_grad():
+        for name in weights_of(model):
+            targets[name].copy_(stored[name])
+
+
+def load_logits(best: Best) -> np.ndarray:
+    """The logits of the best checkpoint's evaluation, ``[examples, K]``."""
+    logits: np.ndarray = load_arrays(Path(best.path or "") / LOGITS)["logits"]
+    return logits

@@ -1,0 +1,103 @@
+"""The way in: what the worker asks of a running trainer.
+
+``drain`` and ``cancel`` come as lines on the control descriptor; SIGTERM means ``drain``. The descriptor is also a death
+pipe: its end of file means that the worker is gone, and the trainer with it, at once.
+"""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Final
+
+from app.spec.run import ExitCode
+
+ORPHANED: Final = 70
+"""Exit code when the worker died; nobody is left to read it."""
+
+FORCED_EXIT_SECONDS: Final = 5.0
+"""How long a stop may wait for library code that does not return; then the process ends where it is."""
+
+
+class Stopped(BaseException):
+    """The attempt ends here because it was asked to, with this exit code.
+
+    Like KeyboardInterrupt it is not an error: no library's ``except Exception`` may catch it.
+    """
+
+    def __init__(self, code: ExitCode) -> None:
+        super().__init__(code.name)
+        self.code = code
+
+
+class Control:
+    """What has been asked for so far.
+
+    Outside of ``deferred()`` a request raises ``Stopped`` in the main thread wherever it is. Inside, the training loop
+    asks: ``requested`` holds the exit code until ``raise_if_stopped()`` is called at a place where stopping is right.
+    """
+
+    def __init__(self) -> None:
+        self.requested: ExitCode | None = None
+        self._deferred = False
+
+    def start(self, descriptor: int | None) -> None:
+        """Listen to SIGTERM and, if given, to the control descriptor. Main thread only."""
+        signal.signal(signal.SIGTERM, self._on_signal)
+        if descriptor is not None:
+            threading.Thread(target=self._listen, args=(descriptor,), name="control", daemon=True).start()
+
+    @contextmanager
+    def deferred(self) -> Iterator[None]:
+        """Within the block requests wait for ``raise_if_stopped`` (a drain needs its checkpoint first)."""
+        self._deferred = True
+        try:
+            yield
+        finally:
+            self._deferred = False
+        self.raise_if_stopped()
+
+    def cancelled(self) -> bool:
+        return self.requested is ExitCode.CANCELLED
+
+    def raise_if_stopped(self) -> None:
+        """Raises Stopped if a stop was asked for."""
+        if self.requested is not None:
+            raise Stopped(self.requested)
+
+    def raise_if_cancelled(self) -> None:
+        """Raises Stopped if the job was cancelled; a drain waits for its checkpoint."""
+        if self.cancelled():
+            self.raise_if_stopped()
+
+    def _listen(self, descriptor: int) -> None:
+        with os.fdopen(descriptor, "rb") as lines:
+            for line in lines:
+                match line.strip():
+                    case b"drain":
+                        self._request(ExitCode.DRAINED)
+                    case b"cancel":
+                        self._request(ExitCode.CANCELLED)
+                    case unknown:
+                        print(f"control: no such request: {unknown!r}", file=sys.stderr)  # noqa: T201 - the trainer's log
+        os._exit(ORPHANED)
+
+    def _request(self, code: ExitCode) -> None:
+        """A cancel overrides a drain, never the other way round. The signal wakes the main thread."""
+        if not self.cancelled():
+            self.requested = code
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        if self.requested is None:
+            self.requested = ExitCode.DRAINED
+        if self._deferred and not self.cancelled():
+            return
+        force = threading.Timer(FORCED_EXIT_SECONDS, os._exit, (int(self.requested),))
+        force.daemon = True
+        force.start()
+        if not self._deferred:
+            self.raise_if_stopped()

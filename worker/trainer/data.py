@@ -1,0 +1,138 @@
+"""The examples of a job: read, checked and given class ids."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from app.dataset.inference import ResolvedData, data_report, resolve, write_back
+from app.dataset.profile import DatasetProfile
+from app.dataset.profiler import profile_rows
+from app.dataset.readers import profile_file, read_rows
+from app.dataset.resolved import Split
+from app.dataset.source import Row
+from app.spec.job import JobSpec
+from app.spec.run import DataFile, RunSpec
+from worker.trainer.reporting import Reporter
+from worker.trainer.splitting import stratified_split
+
+VALIDATION_FRACTION: Final = 0.1
+"""Set aside where the data has no validation split of its own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examples:
+    """A split. ``pairs`` holds the second texts, None where there are none."""
+
+    texts: list[str]
+    pairs: list[str] | None
+    labels: np.ndarray
+    """Class ids, ``[n]``, int64."""
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def as_pairs(self) -> list[tuple[str, str | None]]:
+        """The inputs as the predictor takes them."""
+        seconds: Sequence[str | None] = self.pairs or [None for _ in self.texts]
+        return list(zip(self.texts, seconds, strict=True))
+
+    def take(self, indices: np.ndarray) -> "Examples":
+        return Examples(
+            texts=[self.texts[i] for i in indices],
+            pairs=None if self.pairs is None else [self.pairs[i] for i in indices],
+            labels=self.labels[indices],
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """``splits`` has train and validation, and test if there is one with labels."""
+
+    splits: dict[Split, Examples]
+    label_names: list[str]
+    text_fields: list[str]
+    spec: JobSpec
+    """With columns, label names and validation split as found."""
+    report: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Source:
+    """A split that has not been read yet. Rows are read twice: to know what they mean, then to keep what matters."""
+
+    profile: Callable[[], DatasetProfile]
+    rows: Callable[[], Iterator[Row]]
+
+
+def read_data(run: RunSpec, *, report: Reporter) -> Data:
+    """Read, check, split. Raises InvalidData or TooLarge, which name the split and the row."""
+    spec = run.spec
+    if spec.dataset.name is None:
+        sources = {split: _from_file(file) for split, file in run.files.items()}
+    else:
+        sources, spec = _from_hub(spec)
+    profiles = {split: source.profile() for split, source in sources.items()}
+    resolved = resolve(spec, profiles)
+    for warning in resolved.warnings:
+        report.warn(warning["code"], warning["message"])
+    splits = {
+        split: _read_examples(source.rows(), resolved)
+        for split, source in sources.items()
+        if split != "test" or resolved.has_test
+    }
+    if "validation" not in splits:
+        fraction = VALIDATION_FRACTION if spec.dataset.validation == "auto" else float(spec.dataset.validation)
+        train, validation = stratified_split(splits["train"].labels, fraction=fraction, seed=spec.training.seed)
+        splits |= {"train": splits["train"].take(train), "validation": splits["train"].take(validation)}
+        spec = _with_dataset(spec, validation=fraction)
+        report.log(f"set {len(validation)} of {len(validation) + len(train)} training examples aside for validation")
+    if not resolved.has_test:
+        spec = _with_dataset(spec, test=None)
+    return Data(
+        splits=splits,
+        label_names=resolved.label_names,
+        text_fields=resolved.text_columns,
+        spec=write_back(spec, resolved),
+        report=data_report(profiles, resolved) | {"num_examples": {name: len(split) for name, split in splits.items()}},
+    )
+
+
+def _from_file(file: DataFile) -> _Source:
+    path = Path(file.path)
+    return _Source(
+        profile=lambda: profile_file(path, format=file.format), rows=lambda: read_rows(path, format=file.format)
+    )
+
+
+def _from_hub(spec: JobSpec) -> tuple[dict[Split, _Source], JobSpec]:
+    from worker.trainer import hub_data  # noqa: PLC0415 - a second of imports that uploads do not need
+
+    splits, dataset = hub_data.load_splits(spec.dataset)
+
+    def source(split: Any) -> _Source:
+        return _Source(
+            profile=lambda: profile_rows(hub_data.rows_of(split), class_names=hub_data.class_names_of(split)),
+            rows=lambda: hub_data.rows_of(split),
+        )
+
+    return {name: source(split) for name, split in splits.items()}, spec.model_copy(update={"dataset": dataset})
+
+
+def _read_examples(rows: Iterable[Row], resolved: ResolvedData) -> Examples:
+    class_ids = resolved.class_ids()
+    texts: list[str] = []
+    pairs: list[str] | None = None if resolved.text_pair is None else []
+    labels: list[int] = []
+    for row in rows:
+        texts.append(row[resolved.text])
+        if pairs is not None and resolved.text_pair is not None:
+            pairs.append(row[resolved.text_pair])
+        labels.append(class_ids[row[resolved.label]])
+    return Examples(texts=texts, pairs=pairs, labels=np.asarray(labels, dtype=np.int64))
+
+
+def _with_dataset(spec: JobSpec, **changes: Any) -> JobSpec:
+    return spec.model_copy(update={"dataset": spec.dataset.model_copy(update=changes)})

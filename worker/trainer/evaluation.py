@@ -1,0 +1,84 @@
+"""Measuring a model on a split, as it will be served: every example once, one number per metric over all of them.
+
+Evaluation runs in the predictor's engine, not in the training forward: in bfloat16 the two differ by more than near ties
+can explain, so the checkpoint that is best in training would not be the best that can be served.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from torch import nn
+
+from app.spec.metrics import LOSS
+from worker.predictor.engine import EncodedText, LoadedModel
+from worker.trainer.data import Examples
+from worker.trainer.metrics import Metrics
+from worker.trainer.tasks import text_classification as task
+
+_EXAMPLES_AT_ONCE: Final = 256
+"""Between two looks at whether to stop."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    logits: np.ndarray
+    """``[examples, K]``, float32, in the order of the split."""
+    metrics: dict[str, float]
+    """``loss`` and the job's metrics, without a prefix."""
+
+
+def measure(logits: np.ndarray, labels: np.ndarray, metrics: Metrics) -> dict[str, float]:
+    return {LOSS: task.mean_loss(logits, labels)} | metrics.compute(predictions=task.decode(logits), references=labels)
+
+
+class Evaluator:
+    """Evaluates the weights of the training model on one split. Draws no random numbers and leaves that model alone."""
+
+    def __init__(
+        self, examples: Examples, *, metrics: Metrics, max_tokens: int, open_engine: Callable[[], LoadedModel]
+    ) -> None:
+        """``open_engine`` gives an engine for a model of the same shape; it is called at the first evaluation."""
+        self._examples, self._metrics, self._max_tokens = examples, metrics, max_tokens
+        self._open_engine = open_engine
+        self._engine: LoadedModel | None = None
+        self._encoded: list[EncodedText] = []
+
+    def evaluate(self, model: nn.Module, *, interrupted: Callable[[], bool]) -> Evaluation | None:
+        """None if ``interrupted`` became true on the way."""
+        if self._engine is None:
+            self._engine = self._open_engine()
+            self._encoded = self._engine.encode(self._examples.as_pairs())
+        take_weights(self._engine, model)
+        logits = engine_logits(self._engine, self._encoded, max_tokens=self._max_tokens, interrupted=interrupted)
+        if logits is None:
+            return None
+        return Evaluation(logits=logits, metrics=measure(logits, self._examples.labels, self._metrics))
+
+
+def engine_logits(
+    engine: LoadedModel,
+    encoded: Sequence[EncodedText],
+    *,
+    max_tokens: int,
+    interrupted: Callable[[], bool] = lambda: False,
+) -> np.ndarray | None:
+    """Logits ``[n, K]`` in the order given, the same bits whenever it is called; None if interrupted."""
+    longest_first = sorted(range(len(encoded)), key=lambda index: -encoded[index].num_tokens)
+    logits = np.empty((len(encoded), len(engine.spec.labels)), dtype=np.float32)
+    for start in range(0, len(encoded), _EXAMPLES_AT_ONCE):
+        if interrupted():
+            return None
+        indices = longest_first[start : start + _EXAMPLES_AT_ONCE]
+        logits[indices] = engine.forward([encoded[index] for index in indices], max_tokens=max_tokens)
+    return logits
+
+
+@torch.no_grad()
+def take_weights(engine: LoadedModel, model: nn.Module) -> None:
+    """Put the weights of ``model`` into the engine, in the precision that the engine has chosen for each."""
+    weights = model.state_dict()
+    for name, tensor in engine._model.state_dict().items():  # noqa: SLF001 - the engine has no public way in
+        tensor.copy_(weights[name])

@@ -1,0 +1,184 @@
+"""The training loop, in the order it runs. What is clever lives behind a plain name in its own file."""
+
+import math
+from dataclasses import dataclass, field
+
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from app.errors import InvalidData
+from app.spec.run import ProgressMessage
+from app.spec.training import TrainingSpec
+from worker.trainer.batching import MicroBatch, TrainBatches
+from worker.trainer.checkpoints import Checkpoints
+from worker.trainer.control import Control
+from worker.trainer.evaluation import Evaluation, Evaluator
+from worker.trainer.optim import Schedule
+from worker.trainer.plan import Plan
+from worker.trainer.randomness import Stream, seed_torch
+from worker.trainer.reporting import Reporter
+from worker.trainer.speed import Speed
+from worker.trainer.state import TrainState
+from worker.trainer.tasks import text_classification as task
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What a run is made of; nothing in here changes from step to step but the weights and the optimizer."""
+
+    args: TrainingSpec
+    plan: Plan
+    accelerator: Accelerator
+    model: nn.Module
+    """As ``accelerator.prepare`` gave it: its forward runs in the job's precision and returns float32 logits."""
+    optimizer: torch.optim.Optimizer
+    schedule: Schedule
+    batches: TrainBatches
+    evaluator: Evaluator
+    checkpoints: Checkpoints
+    control: Control
+    report: Reporter
+    speed: Speed = field(default_factory=Speed)
+
+
+def train(parts: Parts, state: TrainState) -> None:
+    """Train from ``state`` to the end of the plan or an early stop; ``state.best`` is then set.
+
+    Raises Stopped when asked to stop (after a checkpoint, if it is a drain), InvalidData when the loss is not finite.
+    """
+    if state.evaluation_pending:
+        close_step(parts, state)
+    parts.report.phase("training")
+    parts.speed.start()
+    parts.model.train()
+    for epoch in range(state.epoch, parts.plan.num_epochs):
+        step_loss, step_tokens = torch.zeros((), device=parts.accelerator.device), 0
+        for micro_batch in parts.batches.of_epoch(epoch, start_at=state.batch_in_epoch):
+            if state.finished:
+                return
+            parts.control.raise_if_cancelled()
+            seed_torch(parts.args.seed, stream=Stream.MICRO_STEP, index=state.micro_step)
+            step_loss += forward_backward(parts, micro_batch)
+            step_tokens += micro_batch.num_tokens
+            state.count_micro_batch()
+            if not micro_batch.closes_step:
+                continue
+            learning_rate = parts.schedule.set_rate(state.step)
+            grad_norm = clip(parts)
+            loss = refuse_unless_finite(step_loss, grad_norm, step=state.step + 1)
+            parts.optimizer.step()
+            parts.optimizer.zero_grad(set_to_none=True)
+            num_examples = micro_batch.num_examples_in_step
+            state.advance_step(loss=loss, num_examples=num_examples, steps_per_epoch=parts.plan.steps_per_epoch)
+            parts.speed.count_step(num_examples=num_examples, num_tokens=step_tokens)
+            report_step(parts, state, learning_rate=learning_rate, grad_norm=float(grad_norm))
+            close_step(parts, state)
+            step_loss, step_tokens = torch.zeros_like(step_loss), 0
+
+
+def forward_backward(parts: Parts, micro_batch: MicroBatch) -> torch.Tensor:
+    """Add the gradient of a micro-batch; return its share of the loss, a mean over all examples of the optimizer step."""
+    device = parts.accelerator.device
+    logits = parts.model(**{name: tensor.to(device) for name, tensor in micro_batch.inputs.items()}).logits
+    total = task.training_loss(logits, micro_batch.labels.to(device), label_smoothing=parts.args.label_smoothing_factor)
+    loss = total / micro_batch.num_examples_in_step
+    parts.accelerator.backward(loss)
+    return loss.detach()
+
+
+def clip(parts: Parts) -> torch.Tensor:
+    """Clip the gradient to ``max_grad_norm`` (0: leave it) and return the norm it had."""
+    limit = parts.args.max_grad_norm or math.inf
+    norm: torch.Tensor = parts.accelerator.clip_grad_norm_(parts.model.parameters(), limit)
+    return norm
+
+
+def refuse_unless_finite(loss: torch.Tensor, grad_norm: torch.Tensor, *, step: int) -> float:
+    """The loss as a number. The weights are still those of the last good step when this raises."""
+    value = float(loss)
+    if math.isfinite(value) and math.isfinite(float(grad_norm)):
+        return value
+    raise _not_finite(f"the loss is no longer finite at step {step} (loss {value}, gradient norm {float(grad_norm)})")
+
+
+def report_step(parts: Parts, state: TrainState, *, learning_rate: float, grad_norm: float) -> None:
+    plan, speed = parts.plan, parts.speed
+    parts.report.progress(
+        ProgressMessage(
+            step=state.step,
+            max_steps=plan.max_steps,
+            epoch=plan.epoch_at(state.step),
+            samples_per_second=speed.samples_per_second,
+            tokens_per_second=speed.tokens_per_second,
+            eta_seconds=(plan.max_steps - state.step) * speed.seconds_per_step,
+        )
+    )
+    if plan.logs_at(state.step):
+        values = {
+            "train/loss": state.take_mean_loss(),
+            "train/learning_rate": learning_rate,
+            "train/grad_norm": grad_norm,
+        }
+        parts.report.points(state.step, plan.epoch_at(state.step), values)
+
+
+def close_step(parts: Parts, state: TrainState) -> None:
+    """Evaluate and save where the plan says so, or where a stop was asked for; then stop if it was."""
+    plan, control = parts.plan, parts.control
+    best: tuple[float, Evaluation] | None = None
+    state.finished = state.step >= plan.max_steps
+    if plan.evaluates_at(state.step):
+        best = evaluate(parts, state)
+    if control.cancelled():
+        control.raise_if_stopped()
+    resumable = plan.saves_at(state.step) or control.requested is not None
+    if resumable or best is not None:
+        parts.report.phase("saving")
+        parts.checkpoints.save(state, epoch=plan.epoch_at(state.step), resumable=resumable, best=best)
+    if resumable:
+        control.raise_if_stopped()
+    if plan.evaluates_at(state.step) or resumable:
+        parts.report.phase("training")
+        parts.speed.start()
+
+
+def evaluate(parts: Parts, state: TrainState) -> tuple[float, Evaluation] | None:
+    """Evaluate the current weights; value and evaluation if they are the best so far. May end the run early.
+
+    A stop request interrupts it: ``state.evaluation_pending`` then makes the next attempt begin with it.
+    """
+    args = parts.args
+    parts.report.phase("evaluating")
+    state.evaluation_pending = True
+    evaluation = parts.evaluator.evaluate(
+        parts.accelerator.unwrap_model(parts.model), interrupted=lambda: parts.control.requested is not None
+    )
+    if evaluation is None:
+        return None
+    state.evaluation_pending = False
+    if not all(math.isfinite(value) for value in evaluation.metrics.values()):
+        raise _not_finite(f"the evaluation at step {state.step} gives no finite numbers")
+    parts.report.points(
+        state.step,
+        parts.plan.epoch_at(state.step),
+        {f"eval/{name}": value for name, value in evaluation.metrics.items()},
+    )
+    value = evaluation.metrics[args.metric_for_best_model]
+    improved = state.judge(
+        value, greater_is_better=bool(args.greater_is_better), threshold=args.early_stopping_threshold
+    )
+    patience = args.early_stopping_patience
+    if patience is not None and state.evaluations_without_improvement >= patience and not state.finished:
+        state.finished = True
+        parts.report.log(f"early stop at step {state.step}: no improvement in {patience} evaluations", step=state.step)
+    return (value, evaluation) if improved else None
+
+
+def _not_finite(message: str) -> InvalidData:
+    return InvalidData(
+        message,
+        code="loss_nan",
+        param="training.learning_rate",
+        hint="Try a lower learning_rate, more warmup_steps, or max_grad_norm 1.0.",
+    )

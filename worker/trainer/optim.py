@@ -1,0 +1,81 @@
+"""AdamW and its learning-rate schedule, counted in optimizer steps."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import get_scheduler
+
+from app.errors import InvalidRequest
+from app.spec.training import TrainingSpec
+
+
+def make_optimizer(model: nn.Module, args: TrainingSpec) -> torch.optim.AdamW:
+    """Fused AdamW. Biases and the weights of norms (all parameters with one dimension) are not decayed."""
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": args.weight_decay},
+        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(
+        groups,
+        lr=float(args.learning_rate),
+        betas=(args.adam_beta1, args.adam_beta2),
+        eps=args.adam_epsilon,
+        fused=True,
+    )
+
+
+class Schedule:
+    """Sets the learning rate of a step. It has no state: the rate is a function of the step, so a resume is exact."""
+
+    def __init__(
+        self, optimizer: torch.optim.Optimizer, *, args: TrainingSpec, warmup_steps: int, max_steps: int
+    ) -> None:
+        """Raises InvalidRequest for ``lr_scheduler_kwargs`` the schedule does not know."""
+        self._optimizer = optimizer
+        try:
+            scheduler = get_scheduler(
+                args.lr_scheduler_type,
+                optimizer=optimizer,
+                num_warmup_steps=warmup_steps,
+                num_training_steps=max_steps,
+                scheduler_specific_kwargs=dict(args.lr_scheduler_kwargs),
+            )
+        except TypeError as error:
+            raise InvalidRequest(
+                f"the {args.lr_scheduler_type} schedule does not take these arguments: {error}",
+                param="training.lr_scheduler_kwargs",
+            ) from error
+        self._factor = scheduler.lr_lambdas[0]
+        self._peak = float(args.learning_rate)
+
+    def set_rate(self, step: int) -> float:
+        """Set the rate that the update after ``step`` finished steps uses, and return it."""
+        rate = self._peak * float(self._factor(step))
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        return rate
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer, names: Mapping[nn.Parameter, str]) -> dict[str, torch.Tensor]:
+    """AdamW's moments and step counts by parameter name: ``encoder.weight/exp_avg`` and so on."""
+    return {
+        f"{names[parameter]}/{key}": value
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+        for key, value in optimizer.state[parameter].items()
+    }
+
+
+def restore_optimizer(
+    optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor], names: Mapping[nn.Parameter, str]
+) -> None:
+    """Put back what ``optimizer_tensors`` gave. Raises KeyError for a parameter without its state."""
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            name = names[parameter]
+            optimizer.state[parameter] = {
+                key: tensors[f"{name}/{key}"].to(parameter.device) for key in ("step", "exp_avg", "exp_avg_sq")
+            }

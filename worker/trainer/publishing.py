@@ -1,0 +1,110 @@
+"""The finished model: its folder, and the proof that serving it gives what was measured in training."""
+
+import shutil
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from transformers import PreTrainedModel
+
+from app.errors import ServiceError
+from app.manifest import Manifest, committed_folder, read_manifest
+from app.spec.job import JobSpec
+from app.spec.serving import SERVING_FILE, ServingSpec
+from worker.predictor.engine import LoadedModel
+from worker.trainer.class_report import class_report
+from worker.trainer.evaluation import measure
+from worker.trainer.metrics import Metrics
+from worker.trainer.tasks import text_classification as task
+
+NEAR_TIE: Final = {"float32": 1e-5, "bfloat16": 1e-3}
+"""Two best scores closer than this may change places between two ways to compute the same model."""
+
+_MAX_SHARD: Final = "1TB"
+"""One file of weights, whatever its size: its hash is the model's."""
+
+
+class ServingMismatch(ServiceError):
+    """The model answers otherwise when served than it did when evaluated; it is not published."""
+
+    status, code, title = 500, "serving_mismatch", "Serving mismatch"
+
+
+def build_model_folder(
+    folder: Path,
+    *,
+    model: PreTrainedModel,
+    tokenizer: Any,
+    serving: ServingSpec,
+    spec: JobSpec,
+    metrics: dict[str, float],
+) -> Manifest:
+    """Write and seal the folder that ``from_pretrained`` and the predictor load. One left by an earlier try is replaced."""
+    shutil.rmtree(folder, ignore_errors=True)
+    tokenizer.backend_tokenizer.no_truncation()
+    tokenizer.model_max_length = serving.max_length
+    with committed_folder(folder, about={"base_model": serving.base_model}) as temporary:
+        model.save_pretrained(temporary, max_shard_size=_MAX_SHARD)
+        tokenizer.save_pretrained(temporary)
+        (temporary / SERVING_FILE).write_text(serving.model_dump_json(indent=2))
+        (temporary / "README.md").write_text(model_card(serving, spec=spec, metrics=metrics))
+    return read_manifest(folder)
+
+
+def open_engine(
+    folder: Path, *, model: PreTrainedModel, tokenizer: Any, serving: ServingSpec, spec: JobSpec
+) -> LoadedModel:
+    """The predictor's engine on the model as it now is, by way of a folder that is removed again."""
+    build_model_folder(folder, model=model, tokenizer=tokenizer, serving=serving, spec=spec, metrics={})
+    try:
+        return LoadedModel.load(folder)
+    finally:
+        shutil.rmtree(folder)
+
+
+def refuse_mismatch(
+    served: np.ndarray, trained: np.ndarray, labels: np.ndarray, *, metrics: Metrics, precision: str
+) -> None:
+    """Compare logits of one split from the serving engine and from training. Raises ServingMismatch.
+
+    Classes may differ on near ties only, and so every metric of classes may differ by no more than those explain.
+    """
+    undecided = task.margins(trained) <= NEAR_TIE[precision]
+    differing = np.flatnonzero((task.decode(served) != task.decode(trained)) & ~undecided)
+    if len(differing):
+        raise ServingMismatch(
+            f"{len(differing)} of {len(labels)} validation examples get another class when the model is served "
+            f"(first: example {differing[0] + 1})"
+        )
+    explained = np.where(undecided[:, None], trained, served)
+    expected, found = measure(trained, labels, metrics), measure(explained, labels, metrics)
+    for name in metrics.names:
+        if abs(expected[name] - found[name]) > 1e-9:
+            raise ServingMismatch(f"{name} is {found[name]:.6f} when the model is served and was {expected[name]:.6f}")
+
+
+def split_report(
+    logits: np.ndarray, labels: np.ndarray, *, names: list[str], majority: int, metrics: Metrics
+) -> dict[str, Any]:
+    """``class_report`` of a split with its ``metrics``."""
+    return class_report(task.decode(logits), labels, labels=names, majority=majority) | {
+        "metrics": measure(logits, labels, metrics)
+    }
+
+
+def model_card(serving: ServingSpec, *, spec: JobSpec, metrics: dict[str, float]) -> str:
+    """A short README in the Hub's format: what it is, what it was trained on, what it scored in training."""
+    scores = "\n".join(f"| {name} | {value:.4f} |" for name, value in metrics.items())
+    training = spec.training
+    front = ["library_name: transformers", "pipeline_tag: text-classification"]
+    if "/" in serving.base_model:
+        front.append(f"base_model: {serving.base_model}")
+    return "\n".join([
+        "---", *front, "---", "",
+        f"# {serving.base_model}, fine-tuned for text classification", "",
+        f"Labels: {', '.join(serving.labels[:50])}.  ",
+        f"Input: {' and '.join(serving.text_fields)}, cut to {serving.max_length} tokens.", "",
+        "| validation | |", "|---|---|", scores, "",
+        (f"Trained for up to {training.num_train_epochs} epochs with AdamW at {training.learning_rate}, "
+        f"batches of {training.per_device_train_batch_size} × {training.gradient_accumulation_steps}, seed {training.seed}."), "",
+    ])  # fmt: skip

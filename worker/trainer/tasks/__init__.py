@@ -1,0 +1,1 @@
+"""One file per machine-learning task: what only that task knows."""
