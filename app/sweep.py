@@ -76,7 +76,6 @@ class Sweep:
         if waiting:
             wake_workers()
 
-
     def _collect_leftovers(self) -> None:
         """What killed uploads and attempts left on the disk."""
         if time.monotonic() < self._collect_at:

@@ -170,7 +170,9 @@ def _cause_of(error: HTTPException) -> ServiceError:
     if isinstance(cause, ServiceError):
         return cause
     if isinstance(cause, RecursionError | ValueError):
-        return InvalidRequest("The body cannot be read as JSON: it is malformed or too deeply nested.", code="invalid_json")
+        return InvalidRequest(
+            "The body cannot be read as JSON: it is malformed or too deeply nested.", code="invalid_json"
+        )
     return _HttpError(error)
 
 

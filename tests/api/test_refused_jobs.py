@@ -23,7 +23,13 @@ def stocked(client, tmp_path):
 
 
 def merged(spec, change):
-    return {**spec, **{k: {**spec[k], **v} if isinstance(v, dict) and isinstance(spec.get(k), dict) else v for k, v in change.items()}}
+    return {
+        **spec,
+        **{
+            k: {**spec[k], **v} if isinstance(v, dict) and isinstance(spec.get(k), dict) else v
+            for k, v in change.items()
+        },
+    }
 
 
 @pytest.mark.parametrize(
@@ -129,7 +135,8 @@ def test_validate_only_answers_the_whole_spec_and_stores_nothing(stocked):
 
 
 @pytest.mark.parametrize(
-    ("model", "code"), [("org/unknown", "model_not_found"), ("org/gated", "model_gated"), ("org/vision", "model_unsupported")]
+    ("model", "code"),
+    [("org/unknown", "model_not_found"), ("org/gated", "model_gated"), ("org/vision", "model_unsupported")],
 )
 def test_a_hub_model_that_cannot_be_tuned_is_refused(stocked, fake_hub, tmp_path, model, code):  # noqa: F811
     client, spec = stocked

@@ -5,11 +5,26 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 MOST_LINES = 400
-FORBIDDEN_NAMES = {"utils.py", "helpers.py", "manager.py", "datasets.py", "evaluate.py", "tokenizers.py", "queue.py", "logging.py"}
+FORBIDDEN_NAMES = {
+    "utils.py",
+    "helpers.py",
+    "manager.py",
+    "datasets.py",
+    "evaluate.py",
+    "tokenizers.py",
+    "queue.py",
+    "logging.py",
+}
 
 
 def tracked(*patterns: str) -> list[Path]:
-    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard", *patterns], capture_output=True, text=True, check=False, cwd=ROOT)
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard", *patterns],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+    )
     if listed.returncode != 0:  # an unpacked source archive has no git
         return [path for pattern in patterns for path in ROOT.rglob(pattern) if ".venv" not in path.parts]
     return [ROOT / line for line in listed.stdout.splitlines() if (ROOT / line).exists()]

@@ -5,7 +5,7 @@ float32, because logits of 8 significant bits would tie where the model does not
 """
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,6 +102,12 @@ class LoadedModel:
         """What parameters and buffers take, in bytes."""
         tensors = [*self._model.parameters(), *self._model.buffers()]
         return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+    @torch.no_grad()
+    def take_weights(self, weights: Mapping[str, torch.Tensor]) -> None:
+        """Copy a state dict of the same architecture into this model, each tensor into the precision chosen for it."""
+        for name, tensor in self._model.state_dict().items():
+            tensor.copy_(weights[name])
 
     def encode(self, pairs: Sequence[TextPair]) -> list[EncodedText]:
         """Tokenise as the model was trained, cut to its ``max_length`` (longest text of a pair first)."""

@@ -54,6 +54,7 @@ class Prepared:
 
     @property
     def serving(self) -> ServingSpec:
+        """Served, and so evaluated, in float32 however it was trained (docs/adr/0005)."""
         training = self.spec.training
         return ServingSpec(
             task="text-classification",
@@ -61,7 +62,7 @@ class Prepared:
             labels=self.data.label_names,
             text_fields=self.data.text_fields,
             max_length=int(training.max_length),
-            precision="bfloat16" if training.bf16 else "float32",
+            precision="float32",
         )
 
     @property

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import torch
 from torch import nn
 
 from app.spec.metrics import LOSS
@@ -51,7 +50,7 @@ class Evaluator:
         if self._engine is None:
             self._engine = self._open_engine()
             self._encoded = self._engine.encode(self._examples.as_pairs())
-        take_weights(self._engine, model)
+        self._engine.take_weights(model.state_dict())
         logits = engine_logits(self._engine, self._encoded, max_tokens=self._max_tokens, interrupted=interrupted)
         if logits is None:
             return None
@@ -74,11 +73,3 @@ def engine_logits(
         indices = longest_first[start : start + _EXAMPLES_AT_ONCE]
         logits[indices] = engine.forward([encoded[index] for index in indices], max_tokens=max_tokens)
     return logits
-
-
-@torch.no_grad()
-def take_weights(engine: LoadedModel, model: nn.Module) -> None:
-    """Put the weights of ``model`` into the engine, in the precision that the engine has chosen for each."""
-    weights = model.state_dict()
-    for name, tensor in engine._model.state_dict().items():  # noqa: SLF001 - the engine has no public way in
-        tensor.copy_(weights[name])
