@@ -37,7 +37,7 @@ def check_worker() -> None:
 
 def _is_running_worker(process: Path) -> bool:
     try:
-        is_worker = b"worker.main" in (process / "cmdline").read_bytes().split(b"\0")
+        is_worker = b"-m worker.main" in (process / "cmdline").read_bytes().replace(b"\0", b" ")
         # The second field is a name in parentheses, which may itself contain blanks.
         state = (process / "stat").read_text().rpartition(")")[2].split()[0]
     except OSError:  # it has just ended, or belongs to somebody else

@@ -10,6 +10,7 @@ import socket
 import sys
 
 import structlog
+from setproctitle import setproctitle
 
 from app import log, sweep
 from app.config import get_settings
@@ -27,6 +28,7 @@ def main(arguments: list[str]) -> int:
     parser.parse_args(arguments)
     settings = get_settings()
     log.configure(settings)
+    setproctitle(f"celery worker: python -m worker.main --home {settings.home_dir}")
     celery = get_celery()
     tasks.register(celery)
     celery.steps["worker"].add(Poller)
@@ -47,7 +49,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _named_by_its_command_line(worker: type) -> type:
-    """Celery's worker without its habit of overwriting the command line, which tells home and module."""
+    """Celery's worker without its habit of overwriting the process title, which tells home and module."""
 
     def keep(self: object, info: str) -> None:
         pass

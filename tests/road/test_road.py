@@ -9,6 +9,8 @@ import pytest
 
 from tests.road.tiny import pairs, reviews
 
+pytestmark = pytest.mark.xdist_group("road")
+
 TRAINING = {"num_train_epochs": 2, "per_device_train_batch_size": 16, "learning_rate": 2e-3, "seed": 7}
 
 

@@ -15,7 +15,7 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, and relies on parent-death signals"),
 ]
 
-PARTS = ("valkey-server", "app.cli serve", "celeryd", "worker.predictor")
+PARTS = ("valkey-server", "app.cli serve", "worker.main", "worker.predictor")
 
 
 def ready(url):
@@ -92,7 +92,7 @@ def test_two_homes_run_side_by_side(start_up, tmp_path):
     assert all(second.pid_of(part) for part in PARTS)
 
     # A part that does not stop is waited for, until a second Ctrl-C.
-    os.kill(second.pid_of("celeryd"), signal.SIGSTOP)
+    os.kill(second.pid_of("worker.main"), signal.SIGSTOP)
     second.process.send_signal(signal.SIGINT)
     assert eventually(lambda: "stopping" in second.log())
     assert second.process.poll() is None
