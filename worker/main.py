@@ -9,7 +9,6 @@ import os
 import socket
 import sys
 
-import structlog
 from setproctitle import setproctitle
 
 from app import log, sweep
@@ -17,8 +16,6 @@ from app.config import get_settings
 from app.task_queue import QUEUE, get_celery
 from worker import presence, tasks
 from worker.polling import Poller
-
-logger = structlog.get_logger(__name__)
 
 
 def main(arguments: list[str]) -> int:
