@@ -41,6 +41,13 @@ class DatasetSpec(Contract):
     test: Name | None = None
     """File id or split name; evaluated once, on the chosen checkpoint, and never used for choosing."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _usual_split(cls, value: Any) -> Any:
+        if isinstance(value, dict) and value.get("name") is not None and value.get("train") is None:
+            return value | {"train": "train"}
+        return value
+
     @field_validator("name")
     @classmethod
     def _is_id(cls, value: str | None) -> str | None:
@@ -64,8 +71,6 @@ class DatasetSpec(Contract):
             value = getattr(self, field)
             if isinstance(value, str) and value != "auto" and (not pattern.fullmatch(value) or ".." in value):
                 raise ValueError(f"{field} must be {kind}")
-        if self.name is not None and self.train is None:
-            return self.model_copy(update={"train": "train"})
         return self
 
 

@@ -155,7 +155,7 @@ def assemble(prepared: Prepared, model: PreTrainedModel, *, run_dir: Path, repor
     )
     model.to(accelerator.device)
     if args.gradient_checkpointing:
-        model.gradient_checkpointing_enable()  # type: ignore[no-untyped-call]
+        base_model.enable_gradient_checkpointing(model)
     optimizer = make_optimizer(model, args)
     plan = Plan.of(args, num_examples=len(data.splits["train"]))
     schedule = Schedule(optimizer, args=args, warmup_steps=plan.warmup_steps, max_steps=plan.max_steps)

@@ -106,6 +106,12 @@ def load_classifier(base: BaseModel, labels: list[str], *, seed: int, report: Re
     return classifier
 
 
+def enable_gradient_checkpointing(model: PreTrainedModel) -> None:
+    """transformers 5.23 calls it by another name than the releases before, and warns of the old one."""
+    enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+    enable()
+
+
 def length_limit(base: BaseModel, asked: int | str) -> int:
     """The most tokens an input may have. Raises InvalidRequest if ``asked`` is more than the model can."""
     limit = min(int(base.tokenizer.model_max_length), _num_positions(base.config))
