@@ -107,7 +107,7 @@ def load_classifier(base: BaseModel, labels: list[str], *, seed: int, report: Re
 
 
 def enable_gradient_checkpointing(model: PreTrainedModel) -> None:
-    """transformers 5.23 calls it by another name than the releases before, and warns of the old one."""
+    """Release 5.23 of transformers calls it by another name than the releases before, and warns of the old one."""
     enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
     enable()
 
