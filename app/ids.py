@@ -35,7 +35,7 @@ def event_id(job_id: str, number: int) -> str:
 
 def event_number(event: str) -> int:
     """The number in an event id. Raises ValueError when ``event`` is not one."""
-    prefix, _, rest = event.partition("-")
-    if prefix != EVENT:
+    match = re.fullmatch(rf"{EVENT}-.*-(\d{{1,9}})", event, flags=re.ASCII)
+    if match is None:
         raise ValueError(event)
-    return int(rest.rpartition("-")[2])
+    return int(match[1])

@@ -60,14 +60,15 @@ class Sweep:
         """A worker of this very host whose process is gone need not be waited for."""
         with reading() as session:
             dead = [
-                job.id
+                (job.id, job.token)
                 for job, worker in repository.running_of_host(session, host=host.identity())
                 if not host.is_alive(worker.pid, started_at=worker.process_started)
             ]
-        for job_id in dead:
+        for job_id, token in dead:
             with transaction() as session:
-                job = repository.get(session, job_id)
-                if job is not None and lifecycle.lost(session, job, reason="Its worker died."):
+                job = repository.get_locked(session, job_id)
+                # Another sweep may have been quicker, and a living worker may have the job by now.
+                if job.token == token and lifecycle.lost(session, job, reason="Its worker died."):
                     log.warning("worker died", job_id=job_id, attempt=job.attempt)
 
     def _wake_for_waiting_jobs(self) -> None:
@@ -95,9 +96,12 @@ def running(each_round: Callable[[], None] | None = None) -> Iterator[None]:
 
     def rounds() -> None:
         while not stop.is_set():
-            if each_round is not None:
-                each_round()
-            sweep.once()
+            try:
+                if each_round is not None:
+                    each_round()
+                sweep.once()
+            except Exception:  # a thread that ended would leave lost jobs lost, and a worker unheard of
+                log.exception("a round of the sweep failed")
             stop.wait(get_settings().sweep_seconds)
 
     thread = threading.Thread(target=rounds, name="sweep", daemon=True)

@@ -3,12 +3,16 @@
 A woken worker claims the best eligible job from the database, so a lost, doubled or forged message does no harm.
 """
 
+import contextlib
+import queue
+import threading
 from functools import lru_cache
 from typing import Final
 
 import structlog
 from celery import Celery
 from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
 from app.config import Settings, get_settings
 
@@ -17,6 +21,8 @@ log = structlog.get_logger(__name__)
 QUEUE: Final = "tunery"
 TASK: Final = "tunery.run_available_jobs"
 BROKER_TIMEOUT_SECONDS: Final = 1.0
+MOST_WAITING: Final = 64
+"""Wake-ups that are left in the queue while no worker takes them. All are alike, so more would do nothing more."""
 
 
 def create_celery(settings: Settings) -> Celery:
@@ -53,11 +59,50 @@ def get_celery() -> Celery:
     return create_celery(get_settings())
 
 
-def wake_workers() -> bool:
-    """Send a wake-up, best effort: False when the broker did not take it. Call it after the commit."""
+def wake_workers() -> None:
+    """Ask for a wake-up to be sent soon, best effort. Call it after the commit; it never waits for the broker."""
+    _waker.ask()
+
+
+def send_wake_up() -> bool:
+    """Send a wake-up; False when the broker did not take it, which may take a second or two to find out."""
     try:
-        get_celery().send_task(TASK, expires=60)
-    except (OperationalError, OSError) as error:
+        with get_celery().producer_pool.acquire(block=True) as producer:
+            if producer.channel.client.llen(QUEUE) < MOST_WAITING:
+                get_celery().send_task(TASK, producer=producer)
+    except (OperationalError, RedisError, OSError) as error:
         log.warning("the broker took no wake-up; workers will look by themselves", error=str(error))
         return False
     return True
+
+
+class _Waker:
+    """A thread that talks to the broker, so that no request waits for one that hangs, nor requests for each other."""
+
+    def __init__(self) -> None:
+        self._asked: queue.Queue[None] = queue.Queue(maxsize=MOST_WAITING)
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def ask(self) -> None:
+        with contextlib.suppress(queue.Full):
+            self._asked.put_nowait(None)
+        with self._lock:
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._send, name="waker", daemon=True)
+                self._thread.start()
+
+    def _send(self) -> None:
+        while True:
+            self._asked.get()
+            if not send_wake_up():
+                self._forget()
+
+    def _forget(self) -> None:
+        """What was asked for meanwhile would fare no better."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._asked.get_nowait()
+
+
+_waker: Final = _Waker()

@@ -30,11 +30,7 @@ def commit_outcome(claim: Claim, exit_code: int, *, result: ResultMessage | None
         if known:
             match ExitCode(exit_code):
                 case ExitCode.DRAINED:
-                    job = repository.get(session, claim.job_id)
-                    if job is not None and job.cancel_requested_at is not None:
-                        lifecycle.cancelled(session, claim)
-                    else:
-                        lifecycle.drained(session, claim)
+                    lifecycle.drained(session, claim)
                     return
                 case ExitCode.CANCELLED:
                     lifecycle.cancelled(session, claim)
@@ -98,6 +94,6 @@ def _last_log_lines(claim: Claim) -> list[str]:
     path = get_settings().jobs_dir / claim.job_id / f"attempt-{claim.attempt}" / TRAINER_LOG
     try:
         with path.open(encoding="utf-8", errors="replace") as file:
-            return [line.rstrip("\n")[:500] for line in deque(file, maxlen=LAST_LINES)]
+            return [line.rstrip("\n")[:500].replace("\0", "\ufffd") for line in deque(file, maxlen=LAST_LINES)]
     except OSError:
         return []

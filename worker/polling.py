@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 from celery import bootsteps
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from app.config import get_settings
 from app.db import now, reading
@@ -48,7 +48,7 @@ class Poller(bootsteps.StartStopStep):  # type: ignore[misc]
         try:
             with reading() as session:
                 return repository.has_eligible(session, now=now(session))
-        except DBAPIError as error:
+        except SQLAlchemyError as error:
             log.warning("the poller cannot reach the database", error=str(error))
             return False
 

@@ -12,8 +12,10 @@ from app.clock import utc_now
 from app.config import get_settings
 from app.db import transaction
 from app.job import events, lifecycle, repository
+from app.job.lifecycle import ClaimLost
 from app.job.models import Checkpoint
 from app.job.repository import Claim
+from app.outage import is_outage
 from app.spec.run import (
     CheckpointMessage,
     CorruptMessage,
@@ -54,9 +56,44 @@ class Relay:
     def flush(self) -> bool:
         """Write all pending messages and renew the lease; True if cancelling was asked for.
 
-        Raises ClaimLost, or DBAPIError, after which everything is still pending.
+        Raises ClaimLost, or SQLAlchemyError when the database is away, after which everything is still pending. A message
+        that can never be stored is logged and dropped, so that it does not hold up the others and the lease.
         """
         batch = list(self.pending)
+        try:
+            cancel = self._store(batch)
+        except ClaimLost:
+            raise
+        except Exception as error:
+            if is_outage(error):
+                raise
+            return self._flush_one_by_one(batch)
+        del self.pending[: len(batch)]
+        return cancel
+
+    def _flush_one_by_one(self, batch: list[Message]) -> bool:
+        for message in batch:
+            try:
+                self._store([message])
+            except ClaimLost:
+                raise
+            except Exception as error:
+                if is_outage(error):
+                    raise
+                log.exception("a message of the trainer cannot be stored", job_id=self.claim.job_id, type=message.type)
+            del self.pending[0]
+        return self._store([])
+
+    def _store(self, batch: list[Message]) -> bool:
+        """Write ``batch`` in one transaction, or nothing of it; True if cancelling was asked for."""
+        phase_before = self._phase
+        try:
+            return self._store_all(batch)
+        except BaseException:
+            self._phase = phase_before
+            raise
+
+    def _store_all(self, batch: list[Message]) -> bool:
         with transaction() as session:
             columns: dict[str, Any] = {}
             lifecycle.write(session, self.claim)  # first: a lost claim must write nothing at all
@@ -64,9 +101,7 @@ class Relay:
                 columns |= self._apply(session, message, columns)
             if columns:
                 lifecycle.write(session, self.claim, **columns)
-            cancel = lifecycle.cancel_is_requested(session, self.claim)
-        del self.pending[: len(batch)]
-        return cancel
+            return lifecycle.cancel_is_requested(session, self.claim)
 
     def _apply(self, session: Session, message: Message, so_far: dict[str, Any]) -> dict[str, Any]:
         """Store one message; the columns of the job that it changes."""
@@ -186,4 +221,4 @@ def _progress(message: ProgressMessage) -> dict[str, Any]:
 
 
 def _relative(path: str) -> str:
-    return Path(path).resolve().relative_to(get_settings().jobs_dir).as_posix()
+    return Path(path).resolve().relative_to(get_settings().jobs_dir.resolve()).as_posix()  # it may be a symbolic link

@@ -4,21 +4,24 @@
 the messages, and write them when it is back.
 """
 
+import re
 import selectors
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Final, TypeVar
 
 import structlog
 from pydantic import ValidationError
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from app.config import get_settings
 from app.db import transaction
 from app.errors import ServiceError
 from app.job import lifecycle
 from app.job.lifecycle import ClaimedJob, ClaimLost
+from app.outage import is_outage
 from app.spec.run import MESSAGE, ErrorMessage, ExitCode, Message, ResultMessage
 from worker import run_directory
 from worker.outcome import commit_outcome
@@ -26,7 +29,10 @@ from worker.process import TrainerProcess
 from worker.relay import Relay
 
 log = structlog.get_logger(__name__)
+_T = TypeVar("_T")
 
+_NUL: Final = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
+"""In JSON; an even number of backslashes before it stand for themselves."""
 TICK_SECONDS = 0.25
 FLUSH_SECONDS = 0.5
 """Messages are gathered for so long; the look for a cancel request comes with it."""
@@ -59,19 +65,24 @@ def _give_back(claimed: ClaimedJob) -> None:
                 message="The worker itself failed.",
                 hint="The worker's log says more.",
             )
-    except (ClaimLost, DBAPIError) as error:
+    except (ClaimLost, SQLAlchemyError) as error:
         log.warning("the job waits for the end of its lease", error=str(error))
 
 
 def _prepare(claimed: ClaimedJob) -> Path | None:
     """The run directory, or None when the job has failed for want of what it needs."""
     try:
-        return run_directory.prepare(claimed)
+        return _until_the_database_answers(lambda: run_directory.prepare(claimed))
     except ServiceError as error:
         log.info("the job cannot be prepared", code=error.code)
-        with transaction() as session:
-            lifecycle.fail(session, claimed.claim, error=error.as_job_error())
+        failure = error.as_job_error()
+        _until_the_database_answers(lambda: _fail(claimed, failure))
         return None
+
+
+def _fail(claimed: ClaimedJob, error: dict[str, Any]) -> None:
+    with transaction() as session:
+        lifecycle.fail(session, claimed.claim, error=error)
 
 
 class _Supervision:
@@ -125,7 +136,8 @@ class _Supervision:
     def _take(self, lines: list[bytes]) -> None:
         for line in lines:
             try:
-                message: Message = MESSAGE.validate_json(line)
+                # No database stores a NUL, and data from the Hub may hold any character.
+                message: Message = MESSAGE.validate_json(_NUL.sub(rb"\1\\ufffd", line))
             except ValidationError:
                 log.exception("the trainer said something that is no message", line=line[:500])
                 continue
@@ -144,10 +156,10 @@ class _Supervision:
             if self.relay.flush() and self.order is None:
                 self.order = "cancel"
             self._database_seen_at = time.monotonic()
-        except DBAPIError as error:
-            if time.monotonic() - self._database_seen_at > DATABASE_OUTAGE_SECONDS:
+        except SQLAlchemyError as error:
+            if not is_outage(error) or time.monotonic() - self._database_seen_at > DATABASE_OUTAGE_SECONDS:
                 raise
-            log.warning("the database is away; training goes on", error=str(error.orig))
+            log.warning("the database is away; training goes on", error=str(error))
 
     def _give_orders(self, trainer: TrainerProcess) -> None:
         if self.order is None and self.draining.is_set():
@@ -163,16 +175,17 @@ class _Supervision:
             trainer.kill()
 
 
-def _until_the_database_answers(write: Callable[[], object]) -> None:
-    """The end of a job is worth waiting for. Raises DBAPIError after the longest outage that is waited for."""
+def _until_the_database_answers(step: Callable[[], _T]) -> _T:
+    """What ``step`` returns: a job's beginning and end are worth waiting for.
+
+    Raises SQLAlchemyError after the longest outage that is waited for, and at once when the database refuses for good.
+    """
     deadline = time.monotonic() + DATABASE_OUTAGE_SECONDS
     while True:
         try:
-            write()
-        except DBAPIError as error:
-            if time.monotonic() > deadline:
+            return step()
+        except SQLAlchemyError as error:
+            if not is_outage(error) or time.monotonic() > deadline:
                 raise
-            log.warning("the database is away; the end of the job waits for it", error=str(error.orig))
+            log.warning("the database is away; the job waits for it", error=str(error))
             time.sleep(1)
-        else:
-            return

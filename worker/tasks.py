@@ -6,7 +6,7 @@ from typing import Final
 import structlog
 from celery import Celery
 from celery.signals import worker_shutting_down
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from app.db import transaction
 from app.job import lifecycle
@@ -37,7 +37,7 @@ def run_available_jobs() -> None:
         try:
             with transaction() as session:
                 claimed = lifecycle.claim_next(session, worker_id=WORKER_ID)
-        except DBAPIError as error:
+        except SQLAlchemyError as error:
             log.warning("the worker cannot claim: no database", error=str(error))
             return
         if claimed is None:

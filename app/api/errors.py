@@ -10,19 +10,19 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from app.errors import InvalidRequest, OutOfSpace, Problem, ServiceError, Unavailable
+from app.outage import is_outage
 from app.spec.job import JobSpec
 
 log = structlog.get_logger(__name__)
 
 PROBLEM_JSON = "application/problem+json"
 MOST_PROBLEMS = 20
-_OUTAGES = (OperationalError, InterfaceError)
 
 
 class ErrorObject(BaseModel):
@@ -207,7 +207,7 @@ def install_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(DBAPIError)
     @app.exception_handler(PoolTimeoutError)
     async def _database(request: Request, error: DBAPIError | PoolTimeoutError) -> Response:
-        if isinstance(error, DBAPIError) and not isinstance(error, _OUTAGES):
+        if not is_outage(error):
             return await _unexpected(request, error)
         log.warning("database error", path=request.url.path, error=str(error))
         return problem_response(request, _from_database(error))

@@ -12,7 +12,7 @@ import structlog
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from app import ids
 from app.api.errors import error_responses
@@ -27,6 +27,7 @@ router = APIRouter(prefix="/jobs", tags=["jobs"])
 EVENT_STREAM = "text/event-stream"
 POLL_SECONDS = 0.25
 KEEP_ALIVE_SECONDS = 15.0
+RETRY_SECONDS = 1.0
 PAGE = 200
 
 
@@ -46,7 +47,7 @@ class StreamHub:
                 continue
             try:
                 newest = await run_in_threadpool(service.newest_events, list(self._followers))
-            except DBAPIError as error:
+            except SQLAlchemyError as error:
                 log.warning("event streams wait for the database", error=str(error))
                 continue
             if newest != self._newest:
@@ -130,9 +131,14 @@ async def _stream(job_id: str, page: EventPage, number: int) -> AsyncIterator[st
             if not page.data and not await _hub.wait_beyond(job_id, number):
                 yield ": keep-alive\n\n"
                 continue
-            ended = await run_in_threadpool(service.has_ended, job_id)  # asked first: no event comes after the end
-            after = ids.event_id(job_id, number) if number else None
-            page = await run_in_threadpool(service.list_events, job_id, after=after, limit=PAGE)
+            try:
+                ended = await run_in_threadpool(service.has_ended, job_id)  # asked first: no event comes after the end
+                after = ids.event_id(job_id, number) if number else None
+                page = await run_in_threadpool(service.list_events, job_id, after=after, limit=PAGE)
+            except SQLAlchemyError as error:
+                log.warning("an event stream waits for the database", job_id=job_id, error=str(error))
+                page, ended = page.model_copy(update={"data": []}), False
+                await asyncio.sleep(RETRY_SECONDS)
             if not page.data and ended:
                 return
 

@@ -62,12 +62,12 @@ def list_jobs(
     return service.list_jobs(status=status, metadata=metadata, after=after, limit=limit)
 
 
-@router.get("/{job_id}", summary="A job as it stands", responses=error_responses(401, 404, 503))
+@router.get("/{job_id}", summary="A job as it stands", responses=error_responses(401, 404, 422, 503))
 def get_job(job_id: JobId) -> JobOut:
     return service.get_job(job_id)
 
 
-@router.post("/{job_id}/cancel", summary="Cancel a job", responses=error_responses(401, 404, 409, 503))
+@router.post("/{job_id}/cancel", summary="Cancel a job", responses=error_responses(401, 404, 409, 422, 503))
 def cancel_job(job_id: JobId) -> JobOut:
     return service.cancel(job_id)
 
@@ -81,7 +81,7 @@ def job_metrics(
     return service.metrics(job_id, after=after, limit=limit)
 
 
-@router.get("/{job_id}/checkpoints", summary="Checkpoints, newest first", responses=error_responses(401, 404, 503))
+@router.get("/{job_id}/checkpoints", summary="Checkpoints, newest first", responses=error_responses(401, 404, 422, 503))
 def job_checkpoints(job_id: JobId) -> CheckpointPage:
     return service.list_checkpoints(job_id)
 

@@ -57,7 +57,7 @@ class SecurityMiddleware:
                 code="unsupported_content_type",
                 hint="Send application/json, or multipart/form-data for files.",
             )
-        if kind != STREAMED and (not length.isdigit() or int(length) > self.max_body_bytes):
+        if kind != STREAMED and (not length.isdecimal() or int(length) > self.max_body_bytes):
             raise TooLarge(f"The body is larger than {self.max_body_bytes} bytes.", code="body_too_large")
 
     def _check_key(self, headers: Headers) -> None:
@@ -73,7 +73,7 @@ class SecurityMiddleware:
             raise Unauthorized("The API key is not valid.", code="invalid_api_key")
 
     def _check_origin(self, headers: Headers) -> None:
-        host = _host_name(headers.get("host", ""))
+        host = _host_of(f"//{headers.get('host', '')}")
         if not self._is_local(host):
             raise Forbidden(
                 f"Without an API key this server answers only to local names, not to {host!r}.",
@@ -81,7 +81,7 @@ class SecurityMiddleware:
                 hint="Set TUNERY_ALLOWED_HOSTS, or TUNERY_FIRST_API_KEY.",
             )
         origin = headers.get("origin")
-        if origin is not None and not self._is_local(urlsplit(origin).hostname or ""):
+        if origin is not None and not self._is_local(_host_of(origin)):
             raise Forbidden(f"Requests from pages of {origin!r} are not allowed.", code="origin_not_allowed")
 
     def _is_local(self, host: str) -> bool:
@@ -93,5 +93,9 @@ class SecurityMiddleware:
             return False
 
 
-def _host_name(header: str) -> str:
-    return (urlsplit(f"//{header}").hostname or "").lower()
+def _host_of(url: str) -> str:
+    """The host of a URL in small letters; empty, which is no local name, if it has none or is malformed."""
+    try:
+        return (urlsplit(url).hostname or "").lower()
+    except ValueError:
+        return ""

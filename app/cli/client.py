@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import httpx2
 
 DEFAULT_URL: Final = "http://127.0.0.1:8000"
+REFUSED: Final = "connection_refused"
+"""Code of the error when nobody listens at the address."""
 TIMEOUT_SECONDS: Final = 30.0
 UPLOAD_TIMEOUT_SECONDS: Final = 900.0
 """A file is checked while it is received, and a model hashed: the answer may take its time."""
@@ -95,7 +97,7 @@ class Client:
             raise CliError(
                 f"No server answers at {self.url}.",
                 hint="Start one with `tunery up`, or set TUNERY_URL to where it is.",
-                code="connection_refused",
+                code=REFUSED,
             ) from error
         except httpx2.TimeoutException as error:
             raise CliError(

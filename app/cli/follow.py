@@ -4,11 +4,11 @@ import json
 import queue
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from app.cli.client import Client, segment
+from app.cli.client import REFUSED, Client, segment
 from app.cli.errors import CliError
 
 TERMINAL: Final = frozenset({"succeeded", "failed", "cancelled"})
@@ -17,7 +17,11 @@ RECONNECT_SECONDS: Final = 1.0
 LAST_EVENTS_SECONDS: Final = 3.0
 """How long an ended job's last events are waited for."""
 OUTAGE_SECONDS: Final = 120.0
-"""How long the server may be away (a restart, a database being down) before the follower gives up."""
+"""How long the server may have trouble (a database being down) before the follower gives up."""
+REFUSED_SECONDS: Final = 30.0
+"""How long nobody may answer at its address: a restart takes less."""
+NOTICE_SECONDS: Final = 3.0
+"""How long an outage lasts before it is told."""
 SILENCE_SECONDS: Final = 40.0
 """The server sends a sign of life every 15 s."""
 
@@ -37,13 +41,21 @@ class JobState:
     loss: float | None = None
 
 
-Update = JobEvent | JobState
+@dataclass(frozen=True)
+class Outage:
+    """The server does not answer, or answers again; ``message`` says which."""
+
+    message: str
+
+
+Update = JobEvent | JobState | Outage
 
 
 def follow(client: Client, job_id: str) -> Iterator[Update]:
     """Every event from the first, once and in order, and the job about once a second; ends with the job's last state.
 
-    A server that goes away for a while is waited for. Raises CliError when there is no such job.
+    A server that goes away for a while is waited for, and the wait is told. Raises CliError when it stays away, and when
+    there is no such job.
     """
     yield JobState(client.get(f"/jobs/{segment(job_id)}"))  # an unknown job fails here, in words
     reader = _EventReader(client.url, job_id)
@@ -56,6 +68,7 @@ def follow(client: Client, job_id: str) -> Iterator[Update]:
             yield from (JobEvent(event) for event in reader.take(wait_seconds=0 if ended else POLL_SECONDS))
             if ended is None:
                 job = patience.ask(client, job_id)
+                yield from patience.news()
                 if job is None:
                     continue
                 if job["status"] in TERMINAL:
@@ -70,8 +83,10 @@ def follow(client: Client, job_id: str) -> Iterator[Update]:
         reader.stop()
 
 
-def wait(client: Client, job_id: str, *, timeout_seconds: float | None = None) -> dict[str, Any]:
-    """The job once it has ended. Raises CliError after ``timeout_seconds``."""
+def wait(
+    client: Client, job_id: str, *, on_outage: Callable[[Outage], None], timeout_seconds: float | None = None
+) -> dict[str, Any]:
+    """The job once it has ended. Raises CliError after ``timeout_seconds``, and when the server stays away."""
     deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
     job: dict[str, Any] | None = client.get(f"/jobs/{segment(job_id)}")
     patience = _Patience()
@@ -81,6 +96,8 @@ def wait(client: Client, job_id: str, *, timeout_seconds: float | None = None) -
             raise CliError(f"{job_id} has not ended after {timeout_seconds:g} s.{shown}", code="timeout")
         time.sleep(POLL_SECONDS)
         job = patience.ask(client, job_id)
+        for outage in patience.news():
+            on_outage(outage)
     return job
 
 
@@ -115,20 +132,41 @@ class _Patience:
 
     def __init__(self) -> None:
         self._failing_since: float | None = None
+        self._refused_since: float | None = None
+        self._is_told = False
+        self._news: list[Outage] = []
+
+    def news(self) -> Iterator[Outage]:
+        """That the server has gone, once it has been away for some seconds, and that it is back."""
+        while self._news:
+            yield self._news.pop(0)
 
     def ask(self, client: Client, job_id: str) -> dict[str, Any] | None:
+        """The job, or None after a pause if the server cannot tell just now. Raises CliError when that lasts too long."""
         try:
             job: dict[str, Any] = client.get(f"/jobs/{segment(job_id)}")
         except CliError as error:
             if error.status is not None and error.status < 500 and error.status != 429:
                 raise
-            self._failing_since = self._failing_since or time.monotonic()
-            if time.monotonic() - self._failing_since > OUTAGE_SECONDS:
-                raise
+            self._bear(error)
             time.sleep(RECONNECT_SECONDS)
             return None
-        self._failing_since = None
+        if self._is_told:
+            self._news.append(Outage("The server answers again."))
+        self._failing_since = self._refused_since = None
+        self._is_told = False
         return job
+
+    def _bear(self, error: CliError) -> None:
+        moment = time.monotonic()
+        self._failing_since = self._failing_since or moment
+        self._refused_since = (self._refused_since or moment) if error.code == REFUSED else None
+        refused_too_long = self._refused_since is not None and moment - self._refused_since > REFUSED_SECONDS
+        if refused_too_long or moment - self._failing_since > OUTAGE_SECONDS:
+            raise error
+        if not self._is_told and moment - self._failing_since >= NOTICE_SECONDS:
+            self._is_told = True
+            self._news.append(Outage(f"The server is lost, trying again: {error.message}"))
 
 
 class _EventReader(threading.Thread):

@@ -10,9 +10,9 @@ import typer
 from app.cli import job_spec
 from app.cli.client import Client, segment
 from app.cli.errors import CliError
-from app.cli.follow import POLL_SECONDS, follow, wait
+from app.cli.follow import POLL_SECONDS, Outage, follow, wait
 from app.cli.job_text import print_ending, print_job, print_jobs
-from app.cli.output import JsonOption, console, print_json
+from app.cli.output import JsonOption, console, print_json, print_notice
 from app.cli.view import watch
 
 app = typer.Typer(help="Jobs: submit, follow, stop.", no_args_is_help=True)
@@ -119,7 +119,7 @@ def logs(
         else:
             typer.echo(line)
     if follow_it:
-        job = wait(client, job_id)
+        job = wait(client, job_id, on_outage=_tell)
         if not as_json:
             print_ending(job)
         _exit_as(job)
@@ -158,7 +158,7 @@ def wait_for(
     as_json: JsonOption = False,
 ) -> None:
     """Wait until a job has ended; the exit code tells how."""
-    job = wait(Client(), job_id, timeout_seconds=timeout)
+    job = wait(Client(), job_id, on_outage=_tell, timeout_seconds=timeout)
     if as_json:
         print_json(job)
     else:
@@ -178,6 +178,10 @@ def _follow(client: Client, job_id: str, *, as_json: bool) -> None:
     else:
         print_ending(job)
     _exit_as(job)
+
+
+def _tell(outage: Outage) -> None:
+    print_notice(outage.message)
 
 
 def _given(**options: str | None) -> dict[str, str]:

@@ -60,6 +60,12 @@ def print_error(error: CliError, *, as_json: bool) -> None:
         print_json(error.as_document())
 
 
+def print_notice(message: str) -> None:
+    """Something to know meanwhile, on standard error."""
+    sys.stderr.write(f"{message}\n")
+    sys.stderr.flush()
+
+
 def human_bytes(count: float) -> str:
     for unit in ("B", "KB", "MB"):
         if count < 1000:

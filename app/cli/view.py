@@ -4,8 +4,8 @@ import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from app.cli.follow import TERMINAL, JobEvent, JobState, Update
-from app.cli.output import console, human_seconds
+from app.cli.follow import TERMINAL, JobEvent, JobState, Outage, Update
+from app.cli.output import console, human_seconds, print_notice
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,6 +18,7 @@ LINE_SECONDS: Final = 5.0
 class View(Protocol):
     def event(self, event: dict[str, Any]) -> None: ...
     def state(self, job: dict[str, Any], *, loss: float | None) -> None: ...
+    def outage(self, message: str) -> None: ...
     def close(self) -> None: ...
 
 
@@ -33,6 +34,8 @@ def watch(updates: Iterable[Update], *, quiet: bool = False) -> dict[str, Any]:
                 case JobState(found, loss):
                     job = found
                     view.state(job, loss=loss)
+                case Outage(message):
+                    view.outage(message)
     finally:
         view.close()
     return job
@@ -43,11 +46,16 @@ def _choose(out: "Console") -> View:
 
 
 class _Silent:
+    """Nothing on standard output."""
+
     def event(self, event: dict[str, Any]) -> None:
         pass
 
     def state(self, job: dict[str, Any], *, loss: float | None) -> None:
         pass
+
+    def outage(self, message: str) -> None:
+        print_notice(message)
 
     def close(self) -> None:
         pass
@@ -71,6 +79,9 @@ class _Lines:
         if news[0] != self._shown[0] or time.monotonic() - self._shown_at >= LINE_SECONDS:
             self._out.print(f"{job['phase'] or job['status']:<11} {numbers(job, loss=loss)}".rstrip(), markup=False)
             self._shown, self._shown_at = news, time.monotonic()
+
+    def outage(self, message: str) -> None:
+        print_notice(message)
 
     def close(self) -> None:
         pass
@@ -106,6 +117,9 @@ class _Live:
             completed=job["progress"]["step"],
             numbers=numbers(job, loss=loss),
         )
+
+    def outage(self, message: str) -> None:
+        self._progress.console.print(message, style="yellow", markup=False)
 
     def close(self) -> None:
         self._progress.stop()

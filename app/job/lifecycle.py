@@ -92,7 +92,13 @@ def cancelled(session: Session, claim: Claim) -> None:
 
 
 def drained(session: Session, claim: Claim) -> None:
-    """Back to the queue with a checkpoint; costs no attempt of the budgets. Raises ClaimLost."""
+    """Back to the queue with a checkpoint; costs no attempt of the budgets. A job whose cancelling was asked for is cancelled.
+
+    Raises ClaimLost.
+    """
+    if repository.get_locked(session, claim.job_id).cancel_requested_at is not None:
+        cancelled(session, claim)
+        return
     _requeue(session, claim, outcome="drained", not_before=now(session))
     events.append(
         session,
@@ -104,10 +110,15 @@ def drained(session: Session, claim: Claim) -> None:
 
 
 def crashed(session: Session, claim: Claim, *, code: str, message: str, hint: str | None = None) -> None:
-    """The trainer died. Requeue, the first time at once and then with a growing pause, or fail. Raises ClaimLost."""
+    """The trainer died. Requeue, the first time at once and then with a growing pause, or fail; or cancel, if asked to.
+
+    Raises ClaimLost.
+    """
     settings = get_settings()
-    job = repository.get(session, claim.job_id)
-    assert job is not None
+    job = repository.get_locked(session, claim.job_id)
+    if job.cancel_requested_at is not None:
+        cancelled(session, claim)
+        return
     crashes = job.num_crashes + 1
     if crashes >= settings.max_crashes:
         error = {"code": code, "message": f"{message} It happened {crashes} times.", "param": None, "hint": hint}
@@ -127,7 +138,7 @@ def crashed(session: Session, claim: Claim, *, code: str, message: str, hint: st
 
 
 def lost(session: Session, job: Job, *, reason: str) -> bool:
-    """The worker of ``job`` is gone: requeue or fail it. False if someone else was quicker, which is fine."""
+    """The worker of ``job``, whose row is locked, is gone: requeue or fail it. False if it runs no more, which is fine."""
     settings = get_settings()
     losses = job.num_losses + 1
     moment = now(session)

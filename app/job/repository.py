@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.engine import CursorResult
@@ -29,6 +29,11 @@ def get(session: Session, job_id: str) -> Job | None:
     return session.get(Job, job_id)
 
 
+def get_locked(session: Session, job_id: str) -> Job:
+    """The job as it is now, unchanged by others until the transaction ends (on SQLite every transaction is alone)."""
+    return session.get_one(Job, job_id, with_for_update=True, populate_existing=True)
+
+
 def page(
     session: Session, *, status: JobStatus | None, metadata: Mapping[str, str], after: str | None, limit: int
 ) -> Sequence[Job]:
@@ -39,8 +44,17 @@ def page(
     if after is not None:
         query = query.where(Job.id < after)
     for key, value in metadata.items():
-        query = query.where(Job.job_metadata[key].as_string() == value)
+        query = query.where(_has_metadata(session, key, value))
     return session.scalars(query).all()
+
+
+def _has_metadata(session: Session, key: str, value: str) -> ColumnElement[bool]:
+    if session.get_bind().dialect.name != "sqlite":
+        note: ColumnElement[str | None] = Job.job_metadata[key].as_string()
+        return note == value
+    # A key is no path: SQLite's paths cannot name one with a quotation mark or a backslash.
+    pair = func.json_each(Job.job_metadata).table_valued("key", "value")
+    return exists().where(pair.c.key == key, pair.c.value == value)
 
 
 def queue_position(session: Session, job: Job) -> int:
@@ -109,7 +123,9 @@ def change_status(session: Session, job_id: str, *, current: JobStatus, token: i
 
 
 def expired(session: Session, *, now: datetime) -> Sequence[Job]:
-    return session.scalars(select(Job).where(Job.status == JobStatus.RUNNING, Job.lease_until < now).limit(100)).all()
+    """Running jobs whose lease has ended, locked so that none is renewed or cancelled meanwhile; at most 100."""
+    query = select(Job).where(Job.status == JobStatus.RUNNING, Job.lease_until < now).limit(100)
+    return session.scalars(query.with_for_update(skip_locked=True)).all()
 
 
 def running_of_host(session: Session, *, host: str) -> Sequence[tuple[Job, WorkerPresence]]:

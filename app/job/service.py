@@ -2,8 +2,10 @@
 
 import base64
 import binascii
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 from sqlalchemy.orm import Session
 
@@ -19,6 +21,9 @@ from app.job.states import TERMINAL, JobStatus, check_transition
 from app.spec.run import TRAINER_LOG
 
 LOG_CHUNK_BYTES = 256 * 1024
+_LOG_CURSOR: Final = re.compile(r"(\d{1,9}):(\d{1,18})", re.ASCII)
+_ROW_ID: Final = re.compile(r"\d{1,18}", re.ASCII)
+"""18 digits fit into the 64 bits of a file offset and of a row's number."""
 
 
 def get_job(job_id: str) -> JobOut:
@@ -50,7 +55,8 @@ def cancel(job_id: str) -> JobOut:
     Raises Conflict when the job has already succeeded or failed.
     """
     with transaction() as session:
-        job = _require(session, job_id)
+        _require(session, job_id)
+        job = repository.get_locked(session, job_id)  # so that it cannot be claimed, or end, between look and write
         status = JobStatus(job.status)
         if status in TERMINAL and status != JobStatus.CANCELLED:
             raise Conflict(f"The job has already {status.value}; there is nothing to cancel.", code="job_is_over")
@@ -122,10 +128,10 @@ def logs(job_id: str, *, after: str | None) -> LogPage:
     """Whole lines of the trainers' output from a cursor on, attempt by attempt."""
     with reading() as session:
         job = _require(session, job_id)
-    attempt, _, offset_text = (after or "1:0").partition(":")
-    if not attempt.isdigit() or not offset_text.isdigit():
+    cursor = _LOG_CURSOR.fullmatch("1:0" if after is None else after)
+    if cursor is None:
         raise InvalidRequest(f"{after!r} is not a log cursor.", param="after", code="invalid_cursor")
-    number, offset = int(attempt), int(offset_text)
+    number, offset = int(cursor[1]), int(cursor[2])
     chunk = _read_lines(get_settings().jobs_dir / job_id / f"attempt-{number}" / TRAINER_LOG, offset)
     if not chunk and number < job.attempt:
         return LogPage(attempt=number, lines=[], next=f"{number + 1}:0", ended=False)
@@ -160,11 +166,8 @@ def _cancel_waiting(session: Session, job: Job, status: JobStatus) -> None:
     check_transition(status, JobStatus.CANCELLED)
     moment = now(session)
     values = {"status": JobStatus.CANCELLED, "finished_at": moment, "cancel_requested_at": moment}
-    if repository.change_status(session, job.id, current=status, token=job.token, values=values) == 0:
-        # A worker claimed it between our look and our write: cancel the running job instead.
-        session.refresh(job)
-        _request_cancel(session, job)
-        return
+    hit = repository.change_status(session, job.id, current=status, token=job.token, values=values)
+    assert hit == 1, "its row is locked"
     events.append(session, job.id, "The job was cancelled.", kind="status", data={"status": JobStatus.CANCELLED})
 
 
@@ -183,6 +186,9 @@ def _position(cursor: str | None) -> int:
     if cursor is None:
         return 0
     try:
-        return int(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode())
-    except (ValueError, binascii.Error) as error:
-        raise InvalidRequest(f"{cursor!r} is not a cursor.", param="after", code="invalid_cursor") from error
+        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+    except (ValueError, binascii.Error):
+        text = ""
+    if not _ROW_ID.fullmatch(text):
+        raise InvalidRequest(f"{cursor!r} is not a cursor.", param="after", code="invalid_cursor")
+    return int(text)

@@ -73,7 +73,7 @@ class ModelReference:
 def list_models(*, after: str | None, limit: int) -> ModelPage:
     """Newest first; ``after`` is the id of the last model of the page before. Raises InvalidRequest if it is unknown."""
     with reading() as session:
-        last = None if after is None else repository.get(session, after)
+        last = None if after is None else _find(session, after)
         if after is not None and last is None:
             raise InvalidRequest(f"There is no model {after!r} to list from.", param="after", code="unknown_cursor")
         rows = repository.page(session, after=last, limit=limit)
@@ -255,8 +255,13 @@ def _out(row: Model) -> ModelOut:
     )
 
 
+def _find(session: Session, model_id: str) -> Model | None:
+    """PostgreSQL refuses to even compare with a text that has a NUL."""
+    return None if "\0" in model_id else repository.get(session, model_id)
+
+
 def _require(session: Session, model_id: str) -> Model:
-    row = repository.get(session, model_id)
+    row = _find(session, model_id)
     if row is None:
         raise NotFound(f"There is no model {model_id[:300]!r}.", param="model", code="model_not_found")
     return row

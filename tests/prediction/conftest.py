@@ -48,6 +48,15 @@ def own_predictor(sqlite_home):
 
 
 @pytest.fixture
+def narrow_predictor(sqlite_home):
+    """A predictor in which one text may wait."""
+    settings = get_settings()
+    with running_predictor(sqlite_home, settings.run_dir / "predictor.sock", "--queue-size", "1"):
+        until_alive(settings.predictor)
+        yield
+
+
+@pytest.fixture
 def publish(sqlite_home):
     """Stores a succeeded job and the model it made; gives both ids and the model's folder."""
 

@@ -184,6 +184,17 @@ def test_without_a_predictor_it_is_unavailable_and_soon_back(client, own_predict
     assert answer.status_code == 200
 
 
+def test_a_full_queue_is_too_many_requests_and_says_when_to_come_back(client, narrow_predictor, publish):
+    job_id, _, _ = publish()
+    full = ask(client, job_id, ["the cat sat", "a dog ran"])
+    assert problem(full) == (429, "overloaded", None)
+    assert int(full.headers["retry-after"]) >= 1
+    assert full.json()["error"]["type"] == "rate_limit_error"
+    assert ask(client, job_id, ["the cat sat"]).status_code == 200, (
+        "one text fits, and waits for the model to be loaded"
+    )
+
+
 def test_a_hundred_callers_at_once_are_all_answered_alike(client, predictor, publish):
     job_id, _, _ = publish()
     with ThreadPoolExecutor(16) as pool:
