@@ -25,7 +25,7 @@ setup: $(SETUP_STAMP) ## build .venv with everything that a laptop needs
 
 setup-test: $(TEST_STAMP)
 
-demo: $(SETUP_STAMP) ## start the service, fine-tune a model on the example data, leave the dashboard open
+demo: $(SETUP_STAMP) ## start the service, fine-tune a model on the example data, leave the service running
 	@$(VENV)/bin/tunery demo $(ARGS)
 
 run: $(SETUP_STAMP) ## start the service

@@ -38,7 +38,6 @@ class Settings(BaseSettings):
 
     worker_slots: int = Field(default=1, ge=1, description="Jobs a worker runs at a time")
     lease_seconds: float = Field(default=60, gt=0, description="A running job not heard of for so long is requeued")
-    heartbeat_seconds: float = Field(default=10, gt=0, description="How often a worker renews its lease")
     sweep_seconds: float = Field(default=10, gt=0, description="How often lost jobs are looked for")
     poll_seconds: float = Field(default=15, gt=0, description="How often an idle worker looks without a wake-up")
     stop_seconds: float = Field(default=20, gt=0, description="Time a trainer has to stop before it is killed")

@@ -74,7 +74,7 @@ def publish(claim: Claim, result: ResultMessage) -> None:
 
 
 def _best(result: ResultMessage) -> dict[str, float]:
-    return {"step": result.best_step, **result.metrics}
+    return {"step": result.best_step, "epoch": result.best_epoch, **result.metrics}
 
 
 def _describe(exit_code: int) -> tuple[str, str, str | None]:

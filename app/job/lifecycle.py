@@ -152,7 +152,7 @@ def lost(session: Session, job: Job, *, reason: str) -> bool:
             "code": "worker_lost",
             "message": f"{losses} workers were lost while they ran this job.",
             "param": None,
-            "hint": "Look into the workers' logs, then retry the job.",
+            "hint": "Look into the workers' logs, then submit the job again.",
         }
         status, values = JobStatus.FAILED, {"finished_at": moment, "error": error}
         message = str(error["message"])

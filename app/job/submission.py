@@ -79,10 +79,6 @@ def check(requested: JobSpec) -> _Checked:
 def _profiles(spec: JobSpec) -> dict[Split, DatasetProfile]:
     """Profiles of the uploaded files by split. Raises InvalidRequest naming the split whose file is unknown."""
     profiles: dict[Split, DatasetProfile] = {}
-    if "train" not in _file_splits(spec):
-        raise InvalidRequest(
-            "dataset.train must be the id of an uploaded file.", param="dataset.train", code="invalid_value"
-        )
     for split in _file_splits(spec):
         file_id = getattr(spec.dataset, split)
         try:

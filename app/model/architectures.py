@@ -34,10 +34,3 @@ NOT_TEXT_ALONE: Final = _names(
     """
 )
 """Want pictures, page layouts, tables or inputs of one fixed length beside, or instead of, token ids."""
-
-POSITIONS_AFTER_PADDING: Final = _names(
-    """
-    camembert data2vec-text esm ibert longformer luke mpnet roberta roberta-prelayernorm xlm-roberta xlm-roberta-xl xmod
-    """
-)
-"""Number positions from ``pad_token_id + 1``: of 514 position embeddings, 512 can be used."""

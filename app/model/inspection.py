@@ -13,7 +13,8 @@ from typing import Any, Final, Literal
 import orjson
 
 from app.errors import InvalidModel
-from app.model.architectures import ENCODER_DECODERS, NOT_TEXT_ALONE, POSITIONS_AFTER_PADDING, TEXT_CLASSIFIERS
+from app.model.architectures import ENCODER_DECODERS, NOT_TEXT_ALONE, TEXT_CLASSIFIERS
+from app.spec.positions import reserved_positions
 
 Source = Literal["upload", "hub"]
 
@@ -271,9 +272,7 @@ def _max_length(config: dict[str, Any], tokenizer_config: dict[str, Any], *, mod
     limits = []
     positions = _first(config, _LENGTHS)
     if positions is not None:
-        pad = config.get("pad_token_id")
-        reserved = pad + 1 if model_type in POSITIONS_AFTER_PADDING and isinstance(pad, int) else 0
-        limits.append(max(positions - reserved, 1))
+        limits.append(max(positions - reserved_positions(model_type, pad_token_id=config.get("pad_token_id")), 1))
     stated = tokenizer_config.get("model_max_length")
     if isinstance(stated, int | float) and 1 <= stated < _UNBOUNDED_LENGTH:
         limits.append(int(stated))

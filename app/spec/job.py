@@ -1,6 +1,5 @@
 """``JobSpec``: the body of ``POST /jobs``, and, with everything filled in, the record of what a job did."""
 
-import json
 import re
 from typing import Annotated, Any, Final, Literal
 
@@ -25,6 +24,17 @@ def check_reference(value: str) -> str:
     if HUB_ID.fullmatch(value) and ".." not in value and "--" not in value and not value.endswith((".git", ".ipynb")):
         return value
     raise ValueError("must be an id (such as google-bert/bert-base-uncased), not a path or a URL")
+
+
+def _holds_nul(value: Any) -> bool:
+    match value:
+        case str():
+            return "\0" in value
+        case dict():
+            return any(_holds_nul(part) for item in value.items() for part in item)
+        case list() | tuple():
+            return any(map(_holds_nul, value))
+    return False
 
 
 class DatasetSpec(Contract):
@@ -69,7 +79,8 @@ class DatasetSpec(Contract):
             raise ValueError("config and revision belong to a Hub data set; give its name")
         for field in ("train", "validation", "test"):
             value = getattr(self, field)
-            if isinstance(value, str) and value != "auto" and (not pattern.fullmatch(value) or ".." in value):
+            chosen = field == "validation" and value == "auto"
+            if isinstance(value, str) and not chosen and (not pattern.fullmatch(value) or ".." in value):
                 raise ValueError(f"{field} must be {kind}")
         return self
 
@@ -109,7 +120,7 @@ class JobSpec(Contract):
     @classmethod
     def _storable(cls, value: Any) -> Any:
         """A NUL can be stored by no database."""
-        if "\\u0000" in json.dumps(value, default=str):
+        if _holds_nul(value):
             raise ValueError("a text cannot hold the character NUL (U+0000)")
         return value
 

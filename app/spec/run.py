@@ -159,6 +159,7 @@ class ResultMessage(_Message):
     manifest_sha256: str
     weights_sha256: str
     best_step: int
+    best_epoch: float
     metrics: dict[str, float]
     """``eval/…`` (and ``test/…``) of the chosen checkpoint, measured through the serving path."""
     report: dict[str, Any]

@@ -1,4 +1,5 @@
-from app.model.architectures import ENCODER_DECODERS, NOT_TEXT_ALONE, POSITIONS_AFTER_PADDING, TEXT_CLASSIFIERS
+from app.model.architectures import ENCODER_DECODERS, NOT_TEXT_ALONE, TEXT_CLASSIFIERS
+from app.spec.positions import POSITIONS_AFTER_PADDING
 
 
 def test_the_known_model_types_are_those_of_transformers():

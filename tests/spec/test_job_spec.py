@@ -23,6 +23,8 @@ def test_a_filled_spec_reads_as_itself():
         {},
         {"validation": 0.1},
         {"train": "train"},
+        {"train": "auto"},
+        {"train": f"file-{'0' * 32}", "test": "auto"},
         {"train": f"file-{'0' * 32}", "config": "mrpc"},
         {"name": "../etc/passwd"},
         {"name": "https://example.org/data"},
@@ -32,3 +34,10 @@ def test_a_filled_spec_reads_as_itself():
 def test_data_that_no_trainer_could_find_is_refused(dataset):
     with pytest.raises(ValidationError):
         DatasetSpec.model_validate(dataset)
+
+
+def test_a_text_with_nul_is_refused_and_one_that_only_spells_it_is_not():
+    spec = {"model": "acme/tiny", "dataset": {"name": "nyu-mll/glue"}}
+    with pytest.raises(ValidationError, match="NUL"):
+        JobSpec.model_validate(spec | {"metadata": {"note": "a\0b"}})
+    assert JobSpec.model_validate(spec | {"metadata": {"note": "a\\u0000b"}}).metadata == {"note": "a\\u0000b"}

@@ -93,7 +93,7 @@ def run_attempt(run: RunSpec, *, run_dir: Path, report: Reporter, control: Contr
         train(parts, state)
     trained_at = time.monotonic()
     assert state.best is not None, "the last step is always evaluated"
-    result = publish(prepared, model, state.best, run_dir=run_dir, report=report)
+    result = publish(prepared, model, state.best, plan=parts.plan, run_dir=run_dir, report=report)
     parts.checkpoints.remove_old()
     timings = {
         "startup_seconds": first_step_at - started_at,
@@ -204,7 +204,7 @@ def assemble(prepared: Prepared, model: PreTrainedModel, *, run_dir: Path, repor
 
 
 def publish(
-    prepared: Prepared, model: PreTrainedModel, best: Best, *, run_dir: Path, report: Reporter
+    prepared: Prepared, model: PreTrainedModel, best: Best, *, plan: Plan, run_dir: Path, report: Reporter
 ) -> ResultMessage:
     """Build the finished model from the best checkpoint and measure it through the serving engine."""
     report.phase("evaluating")
@@ -243,6 +243,7 @@ def publish(
         manifest_sha256=manifest.sha256,
         weights_sha256=manifest.weights_sha256(),
         best_step=best.step,
+        best_epoch=plan.epoch_at(best.step),
         metrics=found,
         report={"labels": data.label_names, **reports.pop("validation"), **reports},
         timings={},

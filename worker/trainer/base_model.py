@@ -10,6 +10,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTok
 from transformers.utils import logging as transformers_logging
 
 from app.errors import InvalidModel, InvalidRequest
+from app.spec.positions import reserved_positions
 from app.spec.run import RunSpec
 from worker.trainer.hub_errors import hub_answers, told_to_the_user
 from worker.trainer.randomness import Stream, seed_torch
@@ -125,19 +126,10 @@ def length_limit(base: BaseModel, asked: int | str) -> int:
 
 
 def _num_positions(config: Any) -> int:
-    """RoBERTa and its kin number positions from ``pad_token_id + 1``, so that many of the table are never used."""
     positions = getattr(config, "max_position_embeddings", None)
     if not isinstance(positions, int) or positions <= 0:
         return 2**31
-    counted_from_padding = config.model_type in {
-        "roberta",
-        "xlm-roberta",
-        "xlm-roberta-xl",
-        "camembert",
-        "longformer",
-        "mpnet",
-    }
-    return positions - (config.pad_token_id + 1) if counted_from_padding else positions
+    return positions - reserved_positions(config.model_type, pad_token_id=config.pad_token_id)
 
 
 def _refuse_foreign_weights(base: BaseModel, model: PreTrainedModel, new: list[str]) -> None:
