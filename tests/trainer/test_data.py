@@ -7,7 +7,9 @@ import pytest
 from transformers import AutoTokenizer
 
 from app.errors import InvalidData
-from worker.trainer.batching import Collator, TrainBatches
+from worker.trainer.batching import TrainBatches
+from worker.trainer.forward import PaddedForward
+from worker.trainer.padding import Padding
 from worker.trainer.splitting import stratified_split
 from worker.trainer.tokens import Tokens, needed_length, tokenize
 
@@ -84,16 +86,16 @@ def test_the_needed_length_is_rounded_up_within_the_limit():
 
 @pytest.mark.parametrize(("side", "row"), [("right", [1, 2, 0]), ("left", [0, 1, 2])])
 def test_batches_are_padded_to_their_longest(side, row):
-    collate = Collator(pad_token_id=0, pad_token_type_id=0, padding_side=side)
-    inputs = collate(tokens_of(2, 3, 9), np.array([0, 1]))
+    padding = Padding(fillers={"input_ids": 0, "token_type_ids": 0}, left=side == "left")
+    inputs = padding.batch(tokens_of(2, 3, 9), np.array([0, 1]))
     assert inputs["input_ids"].tolist() == [row, [3, 4, 5]]
     assert inputs["attention_mask"].tolist() == [[int(token > 0) for token in row], [1, 1, 1]]
 
 
 def batches_of(seed=0, accumulation=2):
-    collate = Collator(pad_token_id=0, pad_token_type_id=0, padding_side="right")
+    forward = PaddedForward(Padding(fillers={"input_ids": 0, "token_type_ids": 0}, left=False))
     tokens = tokens_of(*[2] * 11)
-    return TrainBatches(tokens, np.arange(11), collate=collate, batch_size=3, accumulation=accumulation, seed=seed)
+    return TrainBatches(tokens, np.arange(11), forward=forward, batch_size=3, accumulation=accumulation, seed=seed)
 
 
 def test_an_epoch_shows_each_example_once_in_an_order_of_its_own():

@@ -20,20 +20,23 @@ from app.spec.serving import ServingSpec
 from worker.predictor.engine import LoadedModel
 from worker.trainer import base_model, publishing, tokens
 from worker.trainer.base_model import BaseModel
-from worker.trainer.batching import Collator, TrainBatches
+from worker.trainer.batching import TrainBatches
 from worker.trainer.checkpoints import WEIGHTS, Checkpoints, load_logits, load_weights
 from worker.trainer.class_report import majority_class
 from worker.trainer.control import Control
 from worker.trainer.data import Data, read_data
 from worker.trainer.evaluation import Evaluator, engine_logits, measure
+from worker.trainer.forward import choose_forward
 from worker.trainer.loop import Parts, train
 from worker.trainer.metrics import Metrics
 from worker.trainer.optim import Schedule, make_optimizer
+from worker.trainer.padding import Padding
 from worker.trainer.plan import Plan
 from worker.trainer.precision import has_fast_bf16, make_repeatable
 from worker.trainer.reporting import Reporter
 from worker.trainer.state import Best
 from worker.trainer.tokens import Tokens
+from worker.trainer.trained_weights import TrainedWeights
 
 EVAL_BATCH_SIZE = 64
 """For "auto": sorted by length, larger batches are no faster on any device that was tried, and take more memory."""
@@ -156,22 +159,22 @@ def assemble(prepared: Prepared, model: PreTrainedModel, *, run_dir: Path, repor
     model.to(accelerator.device)
     if args.gradient_checkpointing:
         base_model.enable_gradient_checkpointing(model)
-    optimizer = make_optimizer(model, args)
+    tokenizer, train_tokens = prepared.base.tokenizer, prepared.tokens["train"]
+    forward, how = choose_forward(model, train_tokens, padding=Padding.of(tokenizer), bf16=bool(args.bf16))
+    report.log(f"training {how}")
     plan = Plan.of(args, num_examples=len(data.splits["train"]))
-    schedule = Schedule(optimizer, args=args, warmup_steps=plan.warmup_steps, max_steps=plan.max_steps)
+    schedule = Schedule(args, warmup_steps=plan.warmup_steps, max_steps=plan.max_steps)
+    token_ids = np.append(np.unique(train_tokens.columns["input_ids"]), tokenizer.pad_token_id)
+    weights = TrainedWeights(model, token_ids=token_ids, decay=schedule.decay)
+    optimizer = make_optimizer(weights.parameters, args)
     checkpoints = Checkpoints(
         run_dir / "checkpoints",
         model=model,
+        weights=weights,
         optimizer=optimizer,
         fingerprint=fingerprint(prepared),
         limit=args.save_total_limit,
         report=report,
-    )
-    tokenizer = prepared.base.tokenizer
-    collate = Collator(
-        pad_token_id=tokenizer.pad_token_id,
-        pad_token_type_id=tokenizer.pad_token_type_id,
-        padding_side=tokenizer.padding_side,
     )
     prepared_model, prepared_optimizer = accelerator.prepare(model, optimizer)
     return Parts(
@@ -179,12 +182,14 @@ def assemble(prepared: Prepared, model: PreTrainedModel, *, run_dir: Path, repor
         plan=plan,
         accelerator=accelerator,
         model=prepared_model,
+        weights=weights,
+        forward=forward,
         optimizer=prepared_optimizer,
         schedule=schedule,
         batches=TrainBatches(
-            prepared.tokens["train"],
+            train_tokens,
             data.splits["train"].labels,
-            collate=collate,
+            forward=forward,
             batch_size=int(args.per_device_train_batch_size),
             accumulation=args.gradient_accumulation_steps,
             seed=args.seed,

@@ -24,6 +24,7 @@ from worker.trainer.evaluation import Evaluation
 from worker.trainer.optim import optimizer_tensors, restore_optimizer
 from worker.trainer.reporting import Reporter
 from worker.trainer.state import Best, TrainState
+from worker.trainer.trained_weights import TrainedWeights
 
 WEIGHTS: Final = "model.safetensors"
 OPTIMIZER: Final = "optimizer.safetensors"
@@ -39,6 +40,7 @@ class Checkpoints:
         folder: Path,
         *,
         model: nn.Module,
+        weights: TrainedWeights,
         optimizer: torch.optim.Optimizer,
         fingerprint: str,
         limit: int,
@@ -46,14 +48,15 @@ class Checkpoints:
     ) -> None:
         """``fingerprint`` stands for data and settings: a checkpoint with another is not resumed from."""
         self._folder, self._model, self._optimizer = folder, model, optimizer
+        self._weights = weights
         self._fingerprint, self._limit, self._report = fingerprint, limit, report
-        self._names = {parameter: name for name, parameter in model.named_parameters()}
         self._resumable: list[Path] = []
         self._best_only: list[Path] = []
         self._to_remove: list[Path] = []
 
     def save(self, state: TrainState, *, epoch: float, resumable: bool, best: tuple[float, Evaluation] | None) -> None:
         """Commit a checkpoint of the current step and tell the worker. ``best``: value and evaluation if it is the best."""
+        self._weights.write_back(state.step)
         target = self._folder / f"step-{state.step:08d}"
         if best is not None:
             state.best = Best(step=state.step, value=best[0])
@@ -64,7 +67,7 @@ class Checkpoints:
             if best is not None:
                 save_arrays({"logits": best[1].logits}, temporary / LOGITS)
             if resumable:
-                tensors = optimizer_tensors(self._optimizer, self._names)
+                tensors = optimizer_tensors(self._optimizer, self._weights.names)
                 save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, temporary / OPTIMIZER)
                 (temporary / STATE).write_text(state.model_dump_json(indent=2))
         manifest = read_manifest(target)
@@ -124,7 +127,8 @@ class Checkpoints:
             elif state.best is not None and state.best.path is not None:
                 verify(Path(state.best.path), expected_sha256=state.best.manifest_sha256)
             load_weights(self._model, path / WEIGHTS)
-            restore_optimizer(self._optimizer, load_file(path / OPTIMIZER), self._names)
+            self._weights.read()
+            restore_optimizer(self._optimizer, load_file(path / OPTIMIZER), self._weights.names)
         except (ValueError, KeyError, OSError, SafetensorError) as error:
             raise CorruptArtefactError(f"{path.name}: {error}") from error
         return state

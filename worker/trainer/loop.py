@@ -14,6 +14,7 @@ from worker.trainer.batching import MicroBatch, TrainBatches
 from worker.trainer.checkpoints import Checkpoints
 from worker.trainer.control import Control
 from worker.trainer.evaluation import Evaluation, Evaluator
+from worker.trainer.forward import Forward
 from worker.trainer.optim import Schedule
 from worker.trainer.plan import Plan
 from worker.trainer.randomness import Stream, seed_torch
@@ -21,6 +22,7 @@ from worker.trainer.reporting import Reporter
 from worker.trainer.speed import Speed
 from worker.trainer.state import TrainState
 from worker.trainer.tasks import text_classification as task
+from worker.trainer.trained_weights import TrainedWeights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +34,8 @@ class Parts:
     accelerator: Accelerator
     model: nn.Module
     """As ``accelerator.prepare`` gave it: its forward runs in the job's precision and returns float32 logits."""
+    weights: TrainedWeights
+    forward: Forward
     optimizer: torch.optim.Optimizer
     schedule: Schedule
     batches: TrainBatches
@@ -64,7 +68,7 @@ def train(parts: Parts, state: TrainState) -> None:
             state.count_micro_batch()
             if not micro_batch.closes_step:
                 continue
-            learning_rate = parts.schedule.set_rate(state.step)
+            learning_rate = parts.schedule.set_rate(parts.optimizer, state.step)
             grad_norm = clip(parts)
             loss = refuse_unless_finite(step_loss, grad_norm, step=state.step + 1)
             parts.optimizer.step()
@@ -80,7 +84,7 @@ def train(parts: Parts, state: TrainState) -> None:
 def forward_backward(parts: Parts, micro_batch: MicroBatch) -> torch.Tensor:
     """Add the gradient of a micro-batch; return its share of the loss, a mean over all examples of the optimizer step."""
     device = parts.accelerator.device
-    logits = parts.model(**{name: tensor.to(device) for name, tensor in micro_batch.inputs.items()}).logits
+    logits = parts.forward(parts.model, micro_batch.inputs, device=device)
     total = task.training_loss(logits, micro_batch.labels.to(device), label_smoothing=parts.args.label_smoothing_factor)
     loss = total / micro_batch.num_examples_in_step
     parts.accelerator.backward(loss)
@@ -90,7 +94,7 @@ def forward_backward(parts: Parts, micro_batch: MicroBatch) -> torch.Tensor:
 def clip(parts: Parts) -> torch.Tensor:
     """Clip the gradient to ``max_grad_norm`` (0: leave it) and return the norm it had."""
     limit = parts.args.max_grad_norm or math.inf
-    norm: torch.Tensor = parts.accelerator.clip_grad_norm_(parts.model.parameters(), limit)
+    norm: torch.Tensor = parts.accelerator.clip_grad_norm_(parts.weights.parameters, limit)
     return norm
 
 
@@ -151,6 +155,7 @@ def evaluate(parts: Parts, state: TrainState) -> tuple[float, Evaluation] | None
     args = parts.args
     parts.report.phase("evaluating")
     state.evaluation_pending = True
+    parts.weights.write_back(state.step)
     evaluation = parts.evaluator.evaluate(
         parts.accelerator.unwrap_model(parts.model), interrupted=lambda: parts.control.requested is not None
     )

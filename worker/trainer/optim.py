@@ -1,6 +1,7 @@
 """AdamW and its learning-rate schedule, counted in optimizer steps."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,9 +12,8 @@ from app.errors import InvalidRequest
 from app.spec.training import TrainingSpec
 
 
-def make_optimizer(model: nn.Module, args: TrainingSpec) -> torch.optim.AdamW:
+def make_optimizer(parameters: Sequence[nn.Parameter], args: TrainingSpec) -> torch.optim.AdamW:
     """Fused AdamW. Biases and the weights of norms (all parameters with one dimension) are not decayed."""
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     groups: list[dict[str, Any]] = [
         {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": args.weight_decay},
         {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
@@ -28,17 +28,16 @@ def make_optimizer(model: nn.Module, args: TrainingSpec) -> torch.optim.AdamW:
 
 
 class Schedule:
-    """Sets the learning rate of a step. It has no state: the rate is a function of the step, so a resume is exact."""
+    """The learning rate of a step. It has no state: the rate is a function of the step, so a resume is exact."""
 
-    def __init__(
-        self, optimizer: torch.optim.Optimizer, *, args: TrainingSpec, warmup_steps: int, max_steps: int
-    ) -> None:
+    def __init__(self, args: TrainingSpec, *, warmup_steps: int, max_steps: int) -> None:
         """Raises InvalidRequest for ``lr_scheduler_kwargs`` the schedule does not know."""
-        self._optimizer = optimizer
         try:
             scheduler = get_scheduler(
                 args.lr_scheduler_type,
-                optimizer=optimizer,
+                optimizer=torch.optim.SGD(
+                    [torch.zeros(1, requires_grad=True)], lr=1.0
+                ),  # it is asked for factors alone
                 num_warmup_steps=warmup_steps,
                 num_training_steps=max_steps,
                 scheduler_specific_kwargs=dict(args.lr_scheduler_kwargs),
@@ -49,14 +48,24 @@ class Schedule:
                 param="training.lr_scheduler_kwargs",
             ) from error
         self._factor = scheduler.lr_lambdas[0]
-        self._peak = float(args.learning_rate)
+        self._peak, self._weight_decay = float(args.learning_rate), float(args.weight_decay)
 
-    def set_rate(self, step: int) -> float:
-        """Set the rate that the update after ``step`` finished steps uses, and return it."""
-        rate = self._peak * float(self._factor(step))
-        for group in self._optimizer.param_groups:
+    def rate(self, step: int) -> float:
+        """What the update after ``step`` finished steps uses."""
+        return self._peak * float(self._factor(step))
+
+    def set_rate(self, optimizer: torch.optim.Optimizer, step: int) -> float:
+        """Set that rate, and return it."""
+        rate = self.rate(step)
+        for group in optimizer.param_groups:
             group["lr"] = rate
         return rate
+
+    def decay(self, num_steps: int) -> float:
+        """The factor by which ``num_steps`` updates decay a weight that has no gradient."""
+        if self._weight_decay == 0.0:
+            return 1.0
+        return math.prod(1.0 - self.rate(step) * self._weight_decay for step in range(num_steps))
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer, names: Mapping[nn.Parameter, str]) -> dict[str, torch.Tensor]:

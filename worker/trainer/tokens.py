@@ -36,6 +36,13 @@ class Tokens:
         """Tokens of each example."""
         return np.diff(self.offsets)
 
+    def places_of(self, indices: np.ndarray) -> np.ndarray:
+        """Where the tokens of these examples are in the flat arrays, one example after the other."""
+        lengths = self.lengths[indices]
+        starts = np.cumsum(lengths) - lengths
+        places: np.ndarray = np.arange(lengths.sum()) + np.repeat(self.offsets[indices] - starts, lengths)
+        return places
+
     def __len__(self) -> int:
         return len(self.offsets) - 1
 

@@ -1,0 +1,137 @@
+"""Packed training is padded training: the same logits and gradients, for every architecture that can be packed."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from tests.trainer.packed.conftest import classifier, padding_of, uneven_tokens
+from worker.trainer.forward import PackedForward, PaddedForward, choose_forward
+from worker.trainer.packed.layout import LENGTH_ROUNDING, PLACES_ROUNDING, lay_out
+
+CPU = torch.device("cpu")
+PACKED = ["bert", "roberta", "electra", "distilbert", "modernbert"]
+ORDER = np.array([4, 0, 10, 3, 7, 5, 1, 9, 2, 6, 8])
+
+
+def grads_of(model, logits):
+    functional.cross_entropy(logits.float(), torch.arange(len(logits)) % 3, reduction="sum").backward()
+    grads = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+    model.zero_grad()
+    return grads
+
+
+def relative_difference(found, expected):
+    largest = max(float(grad.norm()) for grad in expected.values())
+    assert found.keys() == expected.keys()
+    return {name: float((found[name] - expected[name]).norm()) / largest for name in expected}
+
+
+@pytest.mark.parametrize("name", PACKED)
+def test_logits_and_gradients_equal_those_of_padded_batches(name, tokens):
+    model = classifier(name)
+    padding = padding_of(model)
+    model.eval()
+    expected = model(**padding.batch(tokens, ORDER)).logits
+    expected_grads = grads_of(model, expected)
+    forward, how = choose_forward(model, tokens, padding=padding, bf16=False)
+    assert isinstance(forward, PackedForward), how
+    found = forward(model, forward.collate(tokens, ORDER), device=CPU)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    assert max(relative_difference(grads_of(model, found), expected_grads).values()) < 1e-5
+
+
+@pytest.mark.parametrize("name", PACKED)
+def test_bfloat16_kernels_give_what_autocast_gives(name, tokens):
+    """Both round the same inputs; what differs is the order of some sums."""
+    model = classifier(name)
+    padding = padding_of(model)
+    model.eval()
+    exact = grads_of(model, model(**padding.batch(tokens, ORDER)).logits)
+    with torch.autocast("cpu", torch.bfloat16):
+        expected = model(**padding.batch(tokens, ORDER)).logits
+    autocast = relative_difference(grads_of(model, expected), exact)
+    forward, _ = choose_forward(model, tokens, padding=padding, bf16=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = forward(model, forward.collate(tokens, ORDER), device=CPU)
+    ours = relative_difference(grads_of(model, found), exact)
+    assert max(ours.values()) < 1.5 * max(autocast.values()) + 1e-3
+    assert sum(ours.values()) < 1.2 * sum(autocast.values()) + 1e-3
+
+
+def test_kernels_follow_the_weights(tokens):
+    model = classifier("bert")
+    padding = padding_of(model)
+    model.eval()
+    forward, _ = choose_forward(model, tokens, padding=padding, bf16=True)
+    inputs = forward.collate(tokens, ORDER)
+
+    def logits():
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            return forward(model, inputs, device=CPU).float()
+
+    before = logits()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(1.5)
+    after = logits()
+    plain = classifier("bert").eval()
+    plain.load_state_dict(model.state_dict())
+    expected = plain(**padding.batch(tokens, ORDER)).logits
+    assert (after - expected).abs().max() < 0.1 * (after - before).abs().max()
+
+
+def test_token_types_reach_their_tokens():
+    model, tokens = classifier("bert").eval(), uneven_tokens([5, 12, 30, 2], types=True)
+    padding = padding_of(model)
+    expected = model(**padding.batch(tokens, np.arange(4))).logits
+    forward, _ = choose_forward(model, tokens, padding=padding, bf16=False)
+    found = forward(model, forward.collate(tokens, np.arange(4)), device=CPU)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["gpt2"])
+def test_what_cannot_be_packed_is_padded_in_groups_and_says_so(name, tokens):
+    model = classifier(name).eval()
+    padding = padding_of(model)
+    indices = np.tile(ORDER, 3)
+    expected = model(**padding.batch(tokens, indices)).logits
+    forward, how = choose_forward(model, tokens, padding=padding, bf16=False)
+    assert isinstance(forward, PaddedForward)
+    assert "cannot be packed" in how
+    inputs = forward.collate(tokens, indices)
+    assert sum(part["input_ids"].numel() for part in inputs.parts) < 0.8 * len(indices) * 61
+    found = forward(model, inputs, device=CPU)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(model(**padding.batch(tokens, indices)).logits, expected)
+
+
+def test_a_saved_model_knows_nothing_of_packing(tokens, tmp_path):
+    model = classifier("bert")
+    choose_forward(model, tokens, padding=padding_of(model), bf16=True)
+    model.save_pretrained(tmp_path)
+    assert "packed" not in (tmp_path / "config.json").read_text()
+    fresh = type(model).from_pretrained(tmp_path)
+    assert fresh.state_dict().keys() == model.state_dict().keys()
+
+
+@pytest.mark.parametrize("lengths", [[1], [5, 5, 5], [64], [3, 100, 1, 50, 50, 7], list(range(1, 90))])
+def test_a_layout_gives_each_token_a_place_of_its_own(lengths):
+    lengths = np.array(lengths)
+    places = lay_out(lengths)
+    layout = places.layout
+    assert len(set(places.token_places)) == lengths.sum()
+    assert layout.num_places % PLACES_ROUNDING == 0
+    ends = [group.stop for group in layout.groups]
+    assert [group.start for group in layout.groups] == [0, *ends[:-1]]
+    assert sum(group.examples for group in layout.groups) == len(lengths)
+    assert all(group.length % LENGTH_ROUNDING == 0 for group in layout.groups)
+    assert places.token_places[np.cumsum(lengths) - lengths].tolist() == layout.first.tolist()
+    seen = torch.cat([(group.bias == 0).sum(-1).flatten() if group.bias is not None
+                      else torch.full((group.examples,), group.length) for group in layout.groups])  # fmt: skip
+    assert seen.tolist() == sorted(lengths)
+
+
+def test_groups_spare_most_of_the_padding():
+    lengths = np.random.default_rng(0).integers(10, 128, 32)
+    assert lay_out(lengths).layout.num_places < 1.25 * lengths.sum() < 0.75 * 32 * lengths.max()

@@ -1,0 +1,158 @@
+"""How the examples of a micro-batch go through the model: packed where the model can, else padded in length groups.
+
+Both ways see the same examples and give the same logits up to rounding, so a job's recipe does not depend on which it is.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+import numpy as np
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+
+from worker.trainer.packed import kernels
+from worker.trainer.packed.encoder import CannotPackError, PackedEncoder
+from worker.trainer.packed.layout import Layout, cut, lay_out
+from worker.trainer.padding import Padding
+from worker.trainer.tokens import Tokens
+
+FORWARD_COST: Final = 400
+"""Places of padding that are cheaper than one more forward of a small group."""
+TOLERANCE: Final = 1e-3
+"""Largest difference of a logit between the packed and the padded forward, both in float32, relative to the largest."""
+CHECKED_EXAMPLES: Final = 4
+
+
+class Forward(Protocol):
+    """``collate`` makes a micro-batch, on the CPU; a call gives its logits ``[examples, K]`` in the order of ``indices``."""
+
+    def collate(self, tokens: Tokens, indices: np.ndarray) -> Any: ...
+
+    def __call__(self, model: nn.Module, inputs: Any, *, device: torch.device) -> torch.Tensor: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaddedInputs:
+    parts: list[dict[str, torch.Tensor]]
+    back: torch.Tensor
+    """``[examples]``: where each example's logits are among those of the parts, one after the other."""
+
+
+class PaddedForward:
+    """A batch is cut into groups of like length, and each is padded and computed for itself."""
+
+    def __init__(self, padding: Padding) -> None:
+        self._padding = padding
+
+    def collate(self, tokens: Tokens, indices: np.ndarray) -> PaddedInputs:
+        order = np.argsort(tokens.lengths[indices], kind="stable")
+        groups = cut(tokens.lengths[indices][order], cost=FORWARD_COST)
+        return PaddedInputs(
+            parts=[self._padding.batch(tokens, indices[order[begin:end]]) for begin, end in groups],
+            back=torch.from_numpy(np.argsort(order)),
+        )
+
+    def __call__(self, model: nn.Module, inputs: PaddedInputs, *, device: torch.device) -> torch.Tensor:
+        logits = [model(**_on(part, device)).logits for part in inputs.parts]
+        return torch.cat(logits)[inputs.back.to(device)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackedInputs:
+    tensors: dict[str, torch.Tensor]
+    positions: torch.Tensor
+    layout: Layout
+
+
+class PackedForward:
+    """No padding but what makes the lengths within a group equal. See ``worker.trainer.packed``."""
+
+    def __init__(self, encoder: PackedEncoder, padding: Padding, *, whole: bool) -> None:
+        self._encoder, self._padding, self._whole = encoder, padding, whole
+
+    def collate(self, tokens: Tokens, indices: np.ndarray) -> PackedInputs:
+        lengths = tokens.lengths[indices]
+        places = lay_out(lengths)
+        source = tokens.places_of(indices)
+
+        def spread(values: np.ndarray, filler: int) -> torch.Tensor:
+            row = np.full(places.layout.num_places, filler, dtype=np.int64)
+            row[places.token_places] = values
+            return torch.from_numpy(row)[None]
+
+        tensors = {name: spread(flat[source], self._padding.fillers[name]) for name, flat in tokens.columns.items()}
+        if self._whole:
+            mask = np.arange(places.layout.max_length) < lengths[:, None]
+            tensors["attention_mask"] = torch.from_numpy(mask.astype(np.int64))
+        return PackedInputs(tensors=tensors, positions=spread(places.positions, 0), layout=places.layout)
+
+    def __call__(self, model: nn.Module, inputs: PackedInputs, *, device: torch.device) -> torch.Tensor:
+        self._encoder.set_layout(inputs.layout.to(device), positions=inputs.positions.to(device))
+        logits: torch.Tensor = model(**_on(inputs.tensors, device)).logits
+        return logits
+
+
+def choose_forward(model: PreTrainedModel, tokens: Tokens, *, padding: Padding, bf16: bool) -> tuple[Forward, str]:
+    """The fastest forward that gives this model's logits, and in words which it is.
+
+    A model is packed if it can be hooked and answers the same on a few examples of the training split (``tokens``).
+    """
+    sample = _sample(tokens.lengths)
+    was_training = model.training
+    model.eval()  # type: ignore[no-untyped-call]
+    try:
+        with torch.no_grad():
+            expected = _padded_logits(model, tokens, sample, padding)
+            for whole in (False, True):
+                forward = _packed(model, tokens, sample, padding, whole=whole, expected=expected)
+                if forward is not None:
+                    if next(model.parameters()).device.type == "cpu":
+                        _put_kernels(model, bf16=bf16)
+                    return PackedForward(forward, padding, whole=whole), "without padding"
+    finally:
+        model.train(was_training)
+    return PaddedForward(padding), "with padding, in groups of like length (this model cannot be packed)"
+
+
+def _packed(
+    model: PreTrainedModel, tokens: Tokens, sample: np.ndarray, padding: Padding, *, whole: bool, expected: torch.Tensor
+) -> PackedEncoder | None:
+    try:
+        encoder = PackedEncoder(model, whole=whole)
+    except (CannotPackError, ValueError, AttributeError):
+        return None
+    try:
+        forward = PackedForward(encoder, padding, whole=whole)
+        found = forward(model, forward.collate(tokens, sample), device=expected.device)
+    except Exception:  # noqa: BLE001 - whatever a model's own code makes of packed tensors: it is then trained with padding
+        found = None
+    if found is not None and found.shape == expected.shape:
+        largest = max(1.0, float(expected.abs().max()))
+        if float((found - expected).abs().max()) <= TOLERANCE * largest:
+            return encoder
+    encoder.remove()
+    return None
+
+
+def _put_kernels(model: PreTrainedModel, *, bf16: bool) -> None:
+    kernels.use_lanes(model)
+    if bf16:
+        kernels.use_bfloat16(model.base_model)
+
+
+def _padded_logits(model: PreTrainedModel, tokens: Tokens, sample: np.ndarray, padding: Padding) -> torch.Tensor:
+    device = next(model.parameters()).device
+    logits: torch.Tensor = model(**_on(padding.batch(tokens, sample), device)).logits
+    return logits
+
+
+def _sample(lengths: np.ndarray) -> np.ndarray:
+    """Numbers of a few examples, from the shortest to the longest."""
+    places = np.linspace(0, len(lengths) - 1, min(CHECKED_EXAMPLES, len(lengths))).astype(np.int64)
+    sample: np.ndarray = np.argsort(lengths, kind="stable")[places]
+    return sample
+
+
+def _on(tensors: dict[str, torch.Tensor], device: torch.device) -> dict[str, torch.Tensor]:
+    return {name: tensor.to(device) for name, tensor in tensors.items()}
