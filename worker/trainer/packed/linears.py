@@ -1,8 +1,8 @@
 """Linear layers in bfloat16 on the CPU: what autocast does, with fewer casts and passes.
 
 Like autocast, inputs and weights are rounded to bfloat16 and products are summed in float32; norms, residuals, weights and
-their gradients' sums stay in float32. Unlike it, a weight is rounded once per update, query, key and value are one
-product, and a block's dropout, residual and norm make no tensors in between.
+their gradients' sums stay in float32. Unlike it, query, key and value are one product, and a block's dropout, residual and
+norm make no tensors in between.
 """
 
 from collections.abc import Sequence
@@ -22,23 +22,21 @@ class Rounded:
     def __init__(self, layers: Sequence[nn.Linear]) -> None:
         self.layers = tuple(layers)
         self.sizes = [layer.out_features for layer in layers]
-        self._seen: list[int] = []
         self._weight = torch.empty((sum(self.sizes), layers[0].in_features), dtype=_HALF)
         self._bias = torch.zeros(sum(self.sizes), dtype=_HALF)
 
     def current(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """``[out, in]`` and ``[out]`` of the weights as they are now."""
-        parameters = [p for layer in self.layers for p in (layer.weight, layer.bias) if p is not None]
-        seen = [p._version for p in parameters]  # noqa: SLF001 - counts the writes; there is no public one
-        if seen != self._seen:
-            with torch.no_grad():
-                for layer, weight, bias in zip(
-                    self.layers, torch.split(self._weight, self.sizes), torch.split(self._bias, self.sizes), strict=True
-                ):
-                    weight.copy_(layer.weight)
-                    if layer.bias is not None:
-                        bias.copy_(layer.bias)
-            self._seen = seen
+        """``[out, in]`` and ``[out]`` of the weights as they are now.
+
+        They are rounded anew each time: torch's fused optimizers change weights without counting it in ``_version``.
+        """
+        with torch.no_grad():
+            for layer, weight, bias in zip(
+                self.layers, torch.split(self._weight, self.sizes), torch.split(self._bias, self.sizes), strict=True
+            ):
+                weight.copy_(layer.weight)
+                if layer.bias is not None:
+                    bias.copy_(layer.bias)
         return self._weight, self._bias
 
     def parameters(self) -> list[torch.Tensor | None]:
