@@ -37,6 +37,7 @@ class Settings(BaseSettings):
     max_model_bytes: int = Field(default=64 * 2**30, gt=0, description="Largest model that can be registered")
 
     worker_slots: int = Field(default=1, ge=1, description="Jobs a worker runs at a time")
+    warm_start: bool = Field(default=True, description="Keep a trainer's libraries loaded, so that jobs start at once")
     lease_seconds: float = Field(default=60, gt=0, description="A running job not heard of for so long is requeued")
     sweep_seconds: float = Field(default=10, gt=0, description="How often lost jobs are looked for")
     poll_seconds: float = Field(default=15, gt=0, description="How often an idle worker looks without a wake-up")

@@ -5,6 +5,7 @@ and the pool runs what it is given even while the broker is away (docs/adr/0002)
 """
 
 import argparse
+import contextlib
 import os
 import socket
 import sys
@@ -15,7 +16,9 @@ from app import log, sweep
 from app.config import get_settings
 from app.task_queue import QUEUE, get_celery
 from worker import presence, tasks
+from worker.nursery import keeper
 from worker.polling import Poller
+from worker.process import trainer_environment
 
 
 def main(arguments: list[str]) -> int:
@@ -40,7 +43,10 @@ def main(arguments: list[str]) -> int:
         loglevel=settings.log_level.upper(),
         quiet=True,
     )
-    with sweep.running(each_round=presence.announce):
+    with contextlib.ExitStack() as company:
+        if settings.warm_start:
+            company.enter_context(keeper.running(environment=trainer_environment(os.environ), home=settings.home_dir))
+        company.enter_context(sweep.running(each_round=presence.announce))
         worker.start()
     return int(worker.exitcode or 0)
 

@@ -1,5 +1,6 @@
 """A trainer as an operating-system process: its own group, a bare environment, a descriptor to hear it and one to tell it.
 
+It is born warm from the nursery, or started cold where there is none: the same process but for the seconds of its imports.
 The control descriptor is also the death pipe: when this worker dies, however it dies, the trainer reads its end of file
 and exits.
 """
@@ -9,11 +10,16 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
+
+import structlog
 
 from app.spec.run import TRAINER_LOG
+from worker.nursery.keeper import NURSERY, NurseryUnavailableError
+
+log = structlog.get_logger(__name__)
 
 PASSED_ON: Final = frozenset(
     {"PATH", "HOME", "LANG", "TZ", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "XDG_CACHE_HOME", "USER",
@@ -36,6 +42,14 @@ FOR_TORCH: Final = {
     "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "4096",
 }
 
+FOR_FORKING: Final = {
+    # Whether there is a GPU is asked without starting CUDA, which would not survive the fork from the nursery.
+    "PYTORCH_NVML_BASED_CUDA_CHECK": "1",
+    # Nor would the threads that Arrow's allocator and numpy's linear algebra start when they are imported.
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",
+    "OPENBLAS_NUM_THREADS": "1",
+}
+
 LONGEST_MESSAGE_BYTES: Final = 16 * 2**20
 
 
@@ -45,37 +59,38 @@ def trainer_environment(own: Mapping[str, str]) -> dict[str, str]:
     }
     for name, value in FOR_TORCH.items():
         environment.setdefault(name, value)
+    environment |= FOR_FORKING
     environment["HF_HUB_DISABLE_TELEMETRY"] = "1"
     environment["PYTHONUNBUFFERED"] = "1"
     return environment
+
+
+class Child(Protocol):
+    """What a supervisor needs of a child process. Exit codes are negative for a signal."""
+
+    @property
+    def pid(self) -> int: ...
+    def poll(self) -> int | None: ...
+    def wait(self) -> int: ...
 
 
 class TrainerProcess:
     """Started at construction. Not thread-safe: one supervisor owns it."""
 
     def __init__(self, run_dir: Path) -> None:
+        try:
+            self._start(run_dir, NURSERY.bear)
+        except NurseryUnavailableError as reason:
+            log.info("the trainer starts cold", reason=str(reason))
+            self._start(run_dir, start_cold)
+
+    def _start(self, run_dir: Path, start: Callable[..., Child]) -> None:
+        """With pipes of its own: a trainer that was born after all, and too late, must not hold those of the next."""
         events_read, events_write = os.pipe()
         control_read, control_write = os.pipe()
         try:
-            with (run_dir / TRAINER_LOG).open("ab") as log:
-                self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-                    [
-                        sys.executable,
-                        "-m",
-                        "worker.trainer",
-                        str(run_dir),
-                        "--events-fd",
-                        str(events_write),
-                        "--control-fd",
-                        str(control_read),
-                    ],
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    env=trainer_environment(os.environ),
-                    pass_fds=(events_write, control_read),
-                    start_new_session=True,
-                )
+            with (run_dir / TRAINER_LOG).open("ab") as file:
+                self._process = start(run_dir, events=events_write, control=control_read, log=file.fileno())
         except BaseException:
             os.close(events_read)
             os.close(control_write)
@@ -84,8 +99,8 @@ class TrainerProcess:
             os.close(events_write)
             os.close(control_read)
         os.set_blocking(events_read, False)
-        self.events_fd: Final = events_read
-        self._control_fd: Final = control_write
+        self.events_fd = events_read
+        self._control_fd = control_write
         self._buffer = bytearray()
 
     @property
@@ -119,11 +134,28 @@ class TrainerProcess:
     def kill(self) -> None:
         """SIGKILL to the whole group, and wait until the trainer is gone."""
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+            os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
+        with contextlib.suppress(ChildProcessError):
+            while True:  # what the trainer itself had started, and this process inherited
+                os.waitpid(-self.pid, 0)
 
     def close(self) -> None:
         """Leave nothing of the group alive and no descriptor open."""
         self.kill()
         os.close(self.events_fd)
         os.close(self._control_fd)
+
+
+def start_cold(run_dir: Path, *, events: int, control: int, log: int) -> Child:
+    """``python -m worker.trainer``: seconds of imports come first."""
+    options = ["--events-fd", str(events), "--control-fd", str(control)]
+    return subprocess.Popen(  # noqa: S603 - our own interpreter and module
+        [sys.executable, "-m", "worker.trainer", str(run_dir), *options],
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        env=trainer_environment(os.environ),
+        pass_fds=(events, control),
+        start_new_session=True,
+    )

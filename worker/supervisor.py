@@ -22,7 +22,15 @@ from app.errors import ServiceError
 from app.job import lifecycle
 from app.job.lifecycle import ClaimedJob, ClaimLost
 from app.outage import is_outage
-from app.spec.run import MESSAGE, ErrorMessage, ExitCode, Message, ResultMessage
+from app.spec.run import (
+    MESSAGE,
+    ErrorMessage,
+    ExitCode,
+    Message,
+    PhaseMessage,
+    ProgressMessage,
+    ResultMessage,
+)
 from worker import run_directory
 from worker.outcome import commit_outcome
 from worker.process import TrainerProcess
@@ -42,11 +50,12 @@ DATABASE_OUTAGE_SECONDS = 15 * 60
 
 def run_attempt(claimed: ClaimedJob, *, draining: threading.Event) -> None:
     """Run until the trainer is gone and the outcome is committed, or the claim is lost. Raises nothing of the job's."""
+    claimed_at = time.monotonic()
     with structlog.contextvars.bound_contextvars(job_id=claimed.claim.job_id, attempt=claimed.claim.attempt):
         try:
             run_dir = _prepare(claimed)
             if run_dir is not None:
-                _Supervision(claimed, run_dir, draining).run()
+                _Supervision(claimed, run_dir, draining, claimed_at=claimed_at).run()
         except ClaimLost:
             log.warning("the claim is lost; the trainer was stopped")
         except Exception:  # the outermost frame: whatever went wrong here, the job must not hang until its lease ends
@@ -88,7 +97,7 @@ def _fail(claimed: ClaimedJob, error: dict[str, Any]) -> None:
 class _Supervision:
     """State of the loop that watches one trainer."""
 
-    def __init__(self, claimed: ClaimedJob, run_dir: Path, draining: threading.Event) -> None:
+    def __init__(self, claimed: ClaimedJob, run_dir: Path, draining: threading.Event, *, claimed_at: float) -> None:
         self.claim = claimed.claim
         self.run_dir = run_dir
         self.draining = draining
@@ -97,6 +106,9 @@ class _Supervision:
         self.error: ErrorMessage | None = None
         self.order: str | None = None
         self.killed = False
+        self.timings: dict[str, float] = {}
+        """Seconds from the claim to the trainer's first word, and to the end of its first step."""
+        self._claimed_at = claimed_at
         self._kill_at: float | None = None
         self._flushed_at = 0.0
         self._database_seen_at = time.monotonic()
@@ -141,8 +153,11 @@ class _Supervision:
             except ValidationError:
                 log.exception("the trainer said something that is no message", line=line[:500])
                 continue
+            if isinstance(message, PhaseMessage | ProgressMessage):
+                first = "trainer_seconds" if isinstance(message, PhaseMessage) else "first_step_seconds"
+                self.timings.setdefault(first, round(time.monotonic() - self._claimed_at, 3))
             if isinstance(message, ResultMessage):
-                self.result = message
+                self.result = message.model_copy(update={"timings": self.timings | message.timings})
             elif isinstance(message, ErrorMessage):
                 self.error = message
             else:

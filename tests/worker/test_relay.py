@@ -81,7 +81,7 @@ def test_while_the_database_is_away_everything_is_kept_and_told_once_afterwards(
 
 
 def test_a_nul_in_what_a_trainer_says_is_replaced_and_a_written_one_is_not(job):
-    supervision = _Supervision(claim(), get_settings().jobs_dir, threading.Event())
+    supervision = _Supervision(claim(), get_settings().jobs_dir, threading.Event(), claimed_at=0.0)
     supervision._take([rb'{"type":"log","message":"a\u0000b \\u0000 \\\u0000"}'])
     assert [message.message for message in supervision.relay.pending] == ["a\ufffdb \\u0000 \\\ufffd"]
 

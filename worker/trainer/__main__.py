@@ -9,6 +9,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import NoReturn
 
 from pydantic import ValidationError
 
@@ -18,21 +19,21 @@ from worker.trainer.control import Control, Stopped
 from worker.trainer.reporting import Reporter, log
 
 
-def main() -> ExitCode:
+def main(arguments: list[str]) -> ExitCode:
     started_at = time.monotonic()
     parser = argparse.ArgumentParser(prog="python -m worker.trainer", description=__doc__)
     parser.add_argument("run_dir", type=Path)
     parser.add_argument("--events-fd", type=int)
     parser.add_argument("--control-fd", type=int)
-    arguments = parser.parse_args()
-    run_dir: Path = arguments.run_dir.resolve()
-    report, control = Reporter(arguments.events_fd), Control()
+    parsed = parser.parse_args(arguments)
+    run_dir: Path = parsed.run_dir.resolve()
+    report, control = Reporter(parsed.events_fd), Control()
     try:
-        control.start(arguments.control_fd)
+        control.start(parsed.control_fd)
         report.phase("preparing")
         run = RunSpec.model_validate_json((run_dir / RUN_FILE).read_bytes())
         _leave_working_directory(run_dir)
-        from worker.trainer.attempt import run_attempt  # noqa: PLC0415 - the torch side: seconds, and stoppable by now
+        from worker.trainer.attempt import run_attempt  # noqa: PLC0415 - seconds if started cold, and stoppable by now
 
         run_attempt(run, run_dir=run_dir, report=report, control=control, started_at=started_at)
     except Stopped as stop:
@@ -56,9 +57,12 @@ def _leave_working_directory(run_dir: Path) -> None:
     os.chdir(empty)
 
 
-if __name__ == "__main__":
-    code = main()
+def leave(code: ExitCode) -> NoReturn:
+    """End the process. Threads of libraries may not hold up the end: all that matters is written."""
     sys.stdout.flush()
     sys.stderr.flush()
-    # Threads of libraries may not hold up the end: all that matters is written.
     os._exit(code)
+
+
+if __name__ == "__main__":
+    leave(main(sys.argv[1:]))

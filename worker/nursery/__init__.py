@@ -1,0 +1,1 @@
+"""Trainers that are born warm: forked from a process that has imported everything and run nothing (docs/adr/0006)."""
