@@ -1,0 +1,175 @@
+"""The arms of the training benchmarks: one run of Tunery's trainer or of transformers.Trainer, as a process of its own.
+
+``DIR`` of all benchmarks holds a folder for each data set with its splits as JSON lines (``mrpc/train.jsonl`` and so on).
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+ARMS = ("ours-fp32", "ours-bf16", "trainer-fp32", "trainer-bf16", "trainer-bf16-grouped", "trainer-fp32-grouped")
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A data set with the hyperparameters that both sides use."""
+
+    texts: tuple[str, ...]
+    held_out: str
+    num_labels: int
+    epochs: float = 3
+    batch_size: int = 32
+    learning_rate: float = 5e-5
+    max_length: int = 128
+
+
+DATA_SETS = {
+    "mrpc": DataSet(texts=("sentence1", "sentence2"), held_out="validation", num_labels=2),
+    "banking77": DataSet(texts=("text",), held_out="test", num_labels=77, epochs=5),
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    arm: str
+    data_set: str
+    data: Path
+    model: Path
+    seed: int
+    epochs: float
+    recipe: str = "fixed"
+    """``auto``: ours chooses all hyperparameters itself."""
+
+
+def measure(run: Run) -> dict[str, Any]:
+    """Accuracy and F1 (binary or macro) in per cent, seconds of training, peak memory of the whole process in MB."""
+    with tempfile.TemporaryDirectory() as folder:
+        if run.arm.startswith("ours"):
+            command, environment = _prepare_ours(run, Path(folder))
+            lines, peak = _execute(command, environment)
+            result = next(message for line in reversed(lines) if (message := json.loads(line))["type"] == "result")
+            measured = {
+                "accuracy": 100 * result["metrics"]["eval/accuracy"],
+                "f1": 100 * result["metrics"]["eval/f1"],
+                "training_seconds": result["timings"]["training_seconds"],
+            }
+        else:
+            options = [str(run.data), str(run.model), run.arm, run.data_set, str(run.seed), str(run.epochs), folder]
+            lines, peak = _execute([sys.executable, __file__, *options], os.environ)
+            measured = json.loads(lines[-1])
+    who = {"arm": run.arm, "data_set": run.data_set, "seed": run.seed, "epochs": run.epochs}
+    return {**who, **measured, "peak_megabytes": peak}
+
+
+def _prepare_ours(run: Run, folder: Path) -> tuple[list[str], Mapping[str, str]]:
+    sys.path.insert(0, str(ROOT))
+    from app.spec.job import JobSpec
+    from app.spec.run import DataFile, RunSpec
+    from worker.process import trainer_environment
+
+    data_set = DATA_SETS[run.data_set]
+    training: dict[str, Any] = {"seed": run.seed, "bf16": run.arm.endswith("bf16")}
+    if run.recipe == "fixed":
+        training |= {
+            "num_train_epochs": run.epochs, "per_device_train_batch_size": data_set.batch_size,
+            "learning_rate": data_set.learning_rate, "max_length": data_set.max_length, "weight_decay": 0.0,
+            "warmup_steps": 0, "eval_strategy": "no", "save_strategy": "no", "logging_steps": 50,
+        }  # fmt: skip
+    ids = {"train": f"file-{'1' * 32}", "validation": f"file-{'2' * 32}"}
+    files = {}
+    for split, name in {"train": "train", "validation": data_set.held_out}.items():
+        path = (run.data / run.data_set / f"{name}.jsonl").resolve()
+        files[split] = DataFile(path=str(path), format="jsonl", sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+    columns = dict(zip(("text", "text_pair"), data_set.texts, strict=False)) | {"label": "label"}
+    spec = JobSpec.model_validate(
+        {"model": "benchmark", "dataset": ids, "columns": columns, "training": training, "metrics": ["accuracy", "f1"]}
+    )
+    ours = RunSpec(
+        job_id="ftjob-benchmark", attempt=1, files=files, model_path=str(run.model.resolve()), cache_dir=str(folder),
+        spec=spec,
+    )  # fmt: skip
+    (folder / "run.json").write_text(ours.model_dump_json())
+    return [sys.executable, "-m", "worker.trainer", str(folder)], trainer_environment(os.environ)
+
+
+def run_trainer(*, data: Path, model: Path, arm: str, data_set: DataSet, seed: int, epochs: float, folder: str) -> dict:
+    """The Hugging Face course's chapter 3, to the letter, at the same hyperparameters."""
+    import datasets
+    import numpy as np
+    import torch
+    from transformers import (
+        AutoModelForSequenceClassification,
+        AutoTokenizer,
+        DataCollatorWithPadding,
+        Trainer,
+        TrainingArguments,
+        set_seed,
+    )
+
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    paths = {"train": str(data / "train.jsonl"), "held_out": str(data / f"{data_set.held_out}.jsonl")}
+    rows = datasets.load_dataset("json", data_files=paths, cache_dir=folder)
+    rows = rows.map(
+        lambda batch: tokenizer(*(batch[c] for c in data_set.texts), truncation=True, max_length=data_set.max_length),
+        batched=True,
+    )
+    set_seed(seed)
+    classifier = AutoModelForSequenceClassification.from_pretrained(model, num_labels=data_set.num_labels)
+    grouped = {"train_sampling_strategy": "group_by_length"} if arm.endswith("grouped") else {}
+    trainer = Trainer(
+        classifier,
+        TrainingArguments(
+            folder, num_train_epochs=epochs, per_device_train_batch_size=data_set.batch_size,
+            learning_rate=data_set.learning_rate, seed=seed, bf16="bf16" in arm, use_cpu=not torch.cuda.is_available(),
+            eval_strategy="no", save_strategy="no", report_to="none", disable_tqdm=True, **grouped,
+        ),
+        train_dataset=rows["train"],
+        data_collator=DataCollatorWithPadding(tokenizer),
+        processing_class=tokenizer,
+    )  # fmt: skip
+    seconds = trainer.train().metrics["train_runtime"]
+    predicted = trainer.predict(rows["held_out"])
+    classes, labels = np.argmax(predicted.predictions, axis=-1), predicted.label_ids
+    of_class = [_f1(classes == label, labels == label) for label in range(data_set.num_labels)]
+    f1 = of_class[1] if data_set.num_labels == 2 else float(np.mean(of_class))
+    return {"accuracy": 100 * float(np.mean(classes == labels)), "f1": 100 * f1, "training_seconds": seconds}
+
+
+def _f1(predicted: Any, true: Any) -> float:
+    return float(2 * (predicted & true).sum() / max(1, predicted.sum() + true.sum()))
+
+
+def _execute(command: list[str], environment: Mapping[str, str]) -> tuple[list[str], float]:
+    """Lines of standard output, and the process's peak memory in MB."""
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        process = subprocess.Popen(command, cwd=ROOT, env=dict(environment), stdout=out, stderr=err)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        out.seek(0)
+        err.seek(0)
+        if process.returncode != 0:
+            raise SystemExit(f"{' '.join(command)} ended with {process.returncode}:\n{err.read()[-3000:]}")
+        return out.read().splitlines(), usage.ru_maxrss / 1000
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", type=Path, required=True, help="folder of the data sets")
+    parser.add_argument("--model", type=Path, required=True, help="folder of an encoder, as save_pretrained writes it")
+    parser.add_argument("--data-set", choices=DATA_SETS, default="mrpc")
+
+
+if __name__ == "__main__":
+    data, model, arm, name, seed, epochs, folder = sys.argv[1:]
+    print(json.dumps(run_trainer(
+        data=Path(data) / name, model=Path(model), arm=arm, data_set=DATA_SETS[name], seed=int(seed),
+        epochs=float(epochs), folder=folder,
+    )))  # fmt: skip
