@@ -1,12 +1,15 @@
-"""How good the finished model is: a table of its classes, and lines of what it is in all and against a guess."""
+"""How good the finished model is: a table of its classes if it has any, and lines of what it is in all and against a guess."""
 
-from typing import Any
+from typing import Any, Final
 
 from app.cli.output import console
 
+_GUESSED: Final = ("accuracy", "f1_micro", "mse", "mae")
+"""What a baseline is scored by, whichever of them its kind has."""
+
 
 def print_report(job: dict[str, Any]) -> None:
-    """The classes of the validation split; nothing for a job without a report."""
+    """The classes of the validation split; nothing for a job without a report, or of a regression."""
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
@@ -25,14 +28,19 @@ def print_report(job: dict[str, Any]) -> None:
 
 
 def summary_lines(job: dict[str, Any]) -> list[str]:
-    """One line for each split that was evaluated, and one for the baseline."""
+    """One line for each split that was evaluated, and one for what a guess would score."""
     report = job.get("report") or {}
     lines = []
     for name, part in (("validation", report), ("test", report.get("test") or {})):
         metrics = part.get("metrics") or {}
         if metrics:
             lines.append(f"{name}: " + ", ".join(f"{metric} {value:.4f}" for metric, value in metrics.items()))
-    baseline = report.get("majority_baseline")
-    if baseline:
-        lines.append(f"always answering {baseline['label']}, the largest class: accuracy {baseline['accuracy']:.4f}")
+    for name, words in (
+        ("majority_baseline", "always answering {label}, the most frequent"),
+        ("mean_baseline", "always answering {value:.4f}, the mean"),
+    ):
+        baseline = dict(report.get(name) or {})
+        scores = ", ".join(f"{metric} {baseline[metric]:.4f}" for metric in _GUESSED if metric in baseline)
+        if scores:
+            lines.append(f"{words.format(**baseline)}: {scores}")
     return lines

@@ -6,7 +6,8 @@ It works on profiles alone, so the same rules hold when a job is submitted (for 
 from collections.abc import Mapping
 
 from app.dataset.columns import find_columns, missing_column
-from app.dataset.labels import check_kind, find_classes, is_hidden
+from app.dataset.labels import find_classes, is_hidden
+from app.dataset.problem import check_kinds, find_problem_type
 from app.dataset.profile import DatasetProfile
 from app.dataset.report import data_report
 from app.dataset.resolved import SPLITS, ResolvedData, Split, refuse_split_row
@@ -34,15 +35,16 @@ def resolve(spec: JobSpec, profiles: Mapping[Split, DatasetProfile]) -> Resolved
         del splits["test"]
         message = "All labels of the test split are -1 (hidden by its makers): it is left out."
         warnings.append({"code": "hidden_test_labels", "message": message})
-    kinds = {split: check_kind(profile, label=label, split=split) for split, profile in splits.items()}
-    _check_same_kind(splits, kinds, label=label)
+    problem_type = find_problem_type(splits["train"], label=label, asked=spec.problem_type)
+    check_kinds(splits, label=label, problem_type=problem_type)
     for split, profile in splits.items():
         for name in text_columns:
             warnings += _check_texts(profile, name, split=split, param=_text_param(split, name, text=text))
     names = None if spec.label_names == "auto" else spec.label_names
-    classes = find_classes(splits, label=label, label_names=names)
+    classes = find_classes(splits, label=label, problem_type=problem_type, label_names=names)
     return ResolvedData(
         task="text-classification",
+        problem_type=problem_type,
         text=text,
         text_pair=text_pair,
         label=label,
@@ -56,7 +58,14 @@ def resolve(spec: JobSpec, profiles: Mapping[Split, DatasetProfile]) -> Resolved
 def write_back(spec: JobSpec, resolved: ResolvedData) -> JobSpec:
     """``spec`` with what was found in place of ``"auto"``; resolving it again finds the same."""
     columns = ColumnsSpec(text=resolved.text, text_pair=resolved.text_pair, label=resolved.label)
-    return spec.model_copy(update={"task": resolved.task, "columns": columns, "label_names": resolved.label_names})
+    return spec.model_copy(
+        update={
+            "task": resolved.task,
+            "problem_type": resolved.problem_type,
+            "columns": columns,
+            "label_names": resolved.label_names,
+        }
+    )
 
 
 def _check_rows(splits: Mapping[Split, DatasetProfile]) -> None:
@@ -70,20 +79,6 @@ def _check_rows(splits: Mapping[Split, DatasetProfile]) -> None:
 def _has_label(profile: DatasetProfile, label: str, *, value: int) -> bool:
     column = profile.column(label)
     return column is not None and any(counted.value == value for counted in column.values or ())
-
-
-def _check_same_kind(splits: Mapping[Split, DatasetProfile], kinds: Mapping[Split, str], *, label: str) -> None:
-    for split, kind in kinds.items():
-        if kind != kinds["train"]:
-            column = splits[split].column(label)
-            assert column is not None
-            raise refuse_split_row(
-                split,
-                min(counted.first_row for counted in column.kinds.values()),
-                f"has a label of type {kind}, but the train split has {kinds['train']} labels (column {label!r})",
-                code="mixed_label_types",
-                param="columns.label",
-            )
 
 
 def _text_param(split: Split, name: str, *, text: str) -> str:

@@ -4,9 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from app.dataset.profile import ColumnProfile, DatasetProfile, Kind, ValueCount
+from app.dataset.problem import LABEL, label_column
+from app.dataset.profile import ColumnProfile, DatasetProfile, ValueCount
 from app.dataset.resolved import LabelValue, Split, refuse_split_row
 from app.errors import InvalidData
+from app.spec.base import ProblemType
 
 MAX_CLASSES: Final = 5000
 _FEW_CLASSES: Final = 20
@@ -14,23 +16,13 @@ _FEW_CLASSES: Final = 20
 HIDDEN: Final = -1
 """What test splits of public benchmarks hold instead of labels."""
 
-_LABEL: Final = "columns.label"
+LARGE_NUMBER: Final = 10
+"""Distance from the mean. AdamW moves a weight by about the learning rate a step: at 5e-5, a last layer over a few hundred
+values gets so far in some hundred steps."""
+
 _NAMES: Final = "label_names"
-_REFUSED_KINDS: Final[dict[Kind, tuple[str, str, str | None]]] = {
-    "null": ("null_label", "has no label", "Leave out rows without a label."),
-    "nan": ("nan_label", "has a label that is not a number (NaN)", "Leave out rows without a label."),
-    "list": (
-        "multi_label_not_supported",
-        "has a list as its label",
-        "One label a row, please: multi-label is not there yet.",
-    ),
-    "object": ("label_not_scalar", "has an object as its label", "A label is a string, an integer or a boolean."),
-    "number": (
-        "regression_not_supported",
-        "has a number with a fraction as its label",
-        "Regression is not there yet; write numbers that stand for classes as integers.",
-    ),
-}
+SCORE: Final = "score"
+"""What the output of a regression is called unless ``label_names`` says otherwise."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,46 +38,42 @@ def is_hidden(profile: DatasetProfile, *, label: str) -> bool:
     return column is not None and column.values is not None and [v.value for v in column.values] == [HIDDEN]
 
 
-def check_kind(profile: DatasetProfile, *, label: str, split: Split) -> Kind:
-    """The one kind of the labels: string, integer or boolean. Raises InvalidData that names the first row of another."""
-    column = _column(profile, label)
-    for kind, (code, problem, hint) in _REFUSED_KINDS.items():
-        if kind in column.kinds:
-            raise _refuse(split, column.kinds[kind].first_row, f"{problem} (column {label!r})", code=code, hint=hint)
-    if len(column.kinds) > 1:
-        kinds = sorted(column.kinds, key=lambda kind: column.kinds[kind].first_row)
-        raise _refuse(
-            split,
-            column.kinds[kinds[1]].first_row,
-            f"has a label of type {kinds[1]}, row 1 one of type {kinds[0]} (column {label!r})",
-            code="mixed_label_types",
-        )
-    if column.first_empty_row is not None:
-        raise _refuse(split, column.first_empty_row, f"has an empty label (column {label!r})", code="empty_label")
-    return next(iter(column.kinds))
-
-
-def find_classes(profiles: Mapping[Split, DatasetProfile], *, label: str, label_names: Sequence[str] | None) -> Classes:
+def find_classes(
+    profiles: Mapping[Split, DatasetProfile],
+    *,
+    label: str,
+    problem_type: ProblemType,
+    label_names: Sequence[str] | None,
+) -> Classes:
     """The classes of the labels of all splits, whose kinds were checked. ``label_names`` is what the user gave.
 
-    Raises InvalidData for a single class, too many, names that do not fit, and labels that training never shows.
+    Regression has no classes, and one name. Raises InvalidData for data with nothing to learn, too many classes, names
+    that do not fit, and labels that training never shows.
     """
     train = profiles["train"]
-    column = _column(train, label)
-    declared = train.class_names.get(label) if column.has("integer") else None
+    columns = {
+        split: label_column(profile, label=label, problem_type=problem_type) for split, profile in profiles.items()
+    }
+    column = columns["train"]
     if label_names is not None:
         _check_names(label_names)
+    if problem_type == "regression":
+        return _score(column, label_names)
+    if problem_type == "multi_label_classification":
+        _refuse_vectors(train, label=label, column=column)
+    has_integers = column.has("integer") or column.has("number")
+    declared = train.class_names.get(label) if has_integers else None
     _check_count(column, num_rows=train.num_rows, num_named=len(label_names or declared or ()))
     seen = _values(column)
     if declared is not None:
         values, names = _declared(declared, label_names)
-    elif column.has("integer"):
+    elif has_integers:
         values, names = _integers(seen, label_names)
     elif column.has("boolean"):
         values, names = _booleans(label_names)
     else:
         values, names = _strings(column, label_names)
-    _check_splits(profiles, label=label, values=values)
+    _check_splits(columns, values=values)
     trained = set(seen)
     unseen = [name for value, name in zip(values, names, strict=True) if value not in trained]
     warnings = []
@@ -95,14 +83,47 @@ def find_classes(profiles: Mapping[Split, DatasetProfile], *, label: str, label_
     return Classes(values=values, names=names, warnings=warnings)
 
 
-def _column(profile: DatasetProfile, name: str) -> ColumnProfile:
-    column = profile.column(name)
-    assert column is not None, name
-    return column
-
-
 def _values(column: ColumnProfile) -> list[LabelValue]:
-    return [counted.value for counted in column.values or () if not isinstance(counted.value, float)]
+    """Each label once; a whole number that is written with a point is the integer."""
+    values = [int(v.value) if isinstance(v.value, float) else v.value for v in column.values or ()]
+    return list(dict.fromkeys(values))
+
+
+def _score(column: ColumnProfile, names: Sequence[str] | None) -> Classes:
+    if names is not None and len(names) != 1:
+        raise _wrong_number(names, "a regression has one score to be named")
+    if column.numbers is not None and column.numbers.min == column.numbers.max:
+        raise _nothing_to_learn(f"All rows of the train split have the same label, {column.numbers.min:g}")
+    return Classes(values=[], names=list(names or (SCORE,)), warnings=_warn_of_size(column))
+
+
+def _warn_of_size(column: ColumnProfile) -> list[dict[str, str]]:
+    numbers = column.numbers
+    if numbers is None or (distance := max(numbers.max - numbers.mean, numbers.mean - numbers.min)) <= LARGE_NUMBER:
+        return []
+    message = (
+        f"The labels (column {column.name!r}) are up to {distance:,.6g} away from their mean. A model begins there and "
+        "comes that far only slowly: train on smaller numbers, such as the labels divided by the largest."
+    )
+    return [{"code": "large_numbers", "message": message}]
+
+
+def _refuse_vectors(train: DatasetProfile, *, label: str, column: ColumnProfile) -> None:
+    """Rows of 0s and 1s, one for each class, are another way to write several labels; read as class ids they would lie."""
+    lists = train.column(label)
+    assert lists is not None, label
+    num_lists, num_items = lists.kinds["list"].count, sum(counted.count for counted in column.kinds.values())
+    if column.values is not None and {v.value for v in column.values} <= {0, 1} and num_items > 2 * num_lists:
+        raise InvalidData(
+            f"The labels (column {label!r}) look like one 0 or 1 for each class.",
+            param=LABEL,
+            code="label_vectors",
+            hint='Write the labels that a row has, such as ["joy", "relief"], or their numbers.',
+        )
+
+
+def _nothing_to_learn(problem: str) -> InvalidData:
+    return InvalidData(f"{problem}; there is nothing to learn.", param=LABEL, code="single_class")
 
 
 def _check_names(names: Sequence[str]) -> None:
@@ -118,32 +139,30 @@ def _check_count(column: ColumnProfile, *, num_rows: int, num_named: int) -> Non
     if column.values is None:
         raise InvalidData(
             f"The labels (column {column.name!r}) have too many different values, or too long ones, to be classes.",
-            param=_LABEL,
+            param=LABEL,
             code="too_many_classes",
             hint=wrong_column,
         )
-    num_classes = max(len(column.values), num_named)
+    seen = _values(column)
+    num_classes = max(len(seen), num_named)
     if num_classes > MAX_CLASSES:
         raise InvalidData(
             f"There are {num_classes:,} classes (column {column.name!r}); {MAX_CLASSES:,} are the most.",
-            param=_LABEL,
+            param=LABEL,
             code="too_many_classes",
             hint=wrong_column if num_classes > num_rows / 2 else None,
         )
     if num_classes > max(_FEW_CLASSES, num_rows / 2) and not num_named:
         raise InvalidData(
             f"There are {num_classes:,} classes (column {column.name!r}) in {num_rows:,} rows.",
-            param=_LABEL,
+            param=LABEL,
             code="too_many_classes",
             hint=f"{wrong_column} If it is the right one, give label_names.",
         )
-    if len(column.values) == 1:
-        only = column.values[0].value
-        raise InvalidData(
-            f"All rows of the train split have the same label, {only!r}; there is nothing to learn.",
-            param=_LABEL,
-            code="single_class",
-        )
+    if not seen:
+        raise _nothing_to_learn("No row of the train split has a label")
+    if len(seen) == 1 and sum(counted.count for counted in column.values) >= num_rows:
+        raise _nothing_to_learn(f"All rows of the train split have the same label, {seen[0]!r}")
 
 
 def _declared(declared: list[str], names: Sequence[str] | None) -> tuple[list[LabelValue], list[str]]:
@@ -188,18 +207,16 @@ def _wrong_number(names: Sequence[str], expected: str) -> InvalidData:
     )
 
 
-def _check_splits(profiles: Mapping[Split, DatasetProfile], *, label: str, values: list[LabelValue]) -> None:
+def _check_splits(columns: Mapping[Split, ColumnProfile], *, values: list[LabelValue]) -> None:
     known = set(values)
-    for split, profile in profiles.items():
-        column = _column(profile, label)
+    for split, column in columns.items():
         unknown = _first_unknown(column, known)
         if unknown is None:
             continue
         code = "label_out_of_range" if split == "train" else "label_unseen_in_train"
         reason = "is none of the declared classes" if split == "train" else "does not occur in the train split"
-        raise _refuse(
-            split, unknown.first_row, f"has the label {unknown.value!r}, which {reason} (column {label!r})", code=code
-        )
+        problem = f"has the label {unknown.value!r}, which {reason} (column {column.name!r})"
+        raise refuse_split_row(split, unknown.first_row, problem, code=code, param=LABEL)
 
 
 def _first_unknown(column: ColumnProfile, known: set[LabelValue]) -> ValueCount | None:
@@ -207,7 +224,3 @@ def _first_unknown(column: ColumnProfile, known: set[LabelValue]) -> ValueCount 
         first_row = min(counted.first_row for counted in column.kinds.values())
         return ValueCount(value="(too many to list)", count=1, first_row=first_row)
     return next((counted for counted in column.values if counted.value not in known), None)
-
-
-def _refuse(split: Split, row: int, problem: str, *, code: str, hint: str | None = None) -> InvalidData:
-    return refuse_split_row(split, row, problem, code=code, param=_LABEL, hint=hint)

@@ -18,6 +18,14 @@ class KindCount(_Profile):
     """1-based, counting data rows."""
 
 
+class NumberRange(_Profile):
+    """Finite numbers, integers counted."""
+
+    min: float
+    max: float
+    mean: float
+
+
 class ValueCount(_Profile):
     value: str | int | float | bool
     count: int
@@ -38,6 +46,11 @@ class ColumnProfile(_Profile):
     first_empty_row: int | None = None
     length_histogram: list[int] = Field(default_factory=list)
     """Strings by length in characters: [0,16), [16,32), [32,64), … doubling; the last bucket is open."""
+    numbers: NumberRange | None = None
+    items: "ColumnProfile | None" = None
+    """What the lists hold, all of them together, each item with the row of its list. It is as far as was read when there
+    were too many different values; None if no list has an item."""
+    num_empty_lists: int = 0
 
     def has(self, kind: Kind) -> bool:
         return kind in self.kinds

@@ -3,14 +3,14 @@
 import hashlib
 import math
 from array import array
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from app.dataset.profile import ColumnProfile, DatasetProfile, Kind, KindCount, ValueCount
+from app.dataset.profile import ColumnProfile, DatasetProfile, Kind, KindCount, NumberRange, ValueCount
 from app.dataset.source import Row, check_columns, refuse_row
 
 MAX_DISTINCT: Final = 10_001
@@ -49,6 +49,7 @@ def profile_rows(rows: Iterable[Row], *, class_names: Mapping[str, list[str]] | 
         if not row.keys() <= columns.keys():
             check_columns([*columns, *(name for name in row if name not in columns)])
             columns |= {name: _Column(name, first_row=num_rows) for name in row if name not in columns}
+        duplicates.add(row, number=num_rows)  # first, because it refuses numbers that are too large to be counted
         for name, value in row.items():
             num_distinct += columns[name].add(value, row=num_rows)
         if num_distinct > MAX_DISTINCT_TOTAL:
@@ -57,7 +58,6 @@ def profile_rows(rows: Iterable[Row], *, class_names: Mapping[str, list[str]] | 
             for column in columns.values():
                 if column.name not in row:
                     column.miss(row=num_rows)
-        duplicates.add(row, number=num_rows)
     return DatasetProfile(
         num_rows=num_rows,
         columns=[column.profile() for column in columns.values()],
@@ -84,16 +84,22 @@ class _Column:
         self._num_empty = 0
         self._first_empty_row: int | None = None
         self._histogram = [0] * NUM_LENGTH_BUCKETS
+        self._range: list[float] | None = None
+        """Smallest, largest and sum of the finite numbers."""
+        self._items: _Column | None = None
+        self._num_empty_lists = 0
         if first_row > 1:
             self._kinds["null"] = [first_row - 1, 1]
 
     def num_distinct(self) -> int:
-        return len(self._values or ())
+        return len(self._values or ()) + (self._items.num_distinct() if self._items is not None else 0)
 
     def forget(self) -> int:
         """Stop remembering values; returns how many were."""
         num_forgotten = self.num_distinct()
         self._values = None
+        if self._items is not None:
+            self._items.forget()
         return num_forgotten
 
     def miss(self, *, row: int) -> None:
@@ -108,9 +114,32 @@ class _Column:
             if len(value) > MAX_VALUE_CHARS:
                 return -self.forget()
             return self._remember(value, num_chars=len(value), row=row)
+        if kind in {"integer", "number"}:
+            self._widen(float(value))
         if kind in {"integer", "number", "boolean"}:
             return self._remember((type(value), value), num_chars=0, row=row)
-        return 0
+        return self._add_items(value, row=row) if kind == "list" else 0
+
+    def _add_items(self, items: Sequence[Any], *, row: int) -> int:
+        """Look into a list, not into lists in it, and only while its column may still be one of labels."""
+        if not items:
+            self._num_empty_lists += 1
+            return 0
+        if self._items is None:
+            self._items = _Column(self.name, first_row=1)
+        known = self._items.num_distinct()
+        for item in items:
+            if self._items._values is None:  # noqa: SLF001 - of its own class
+                break
+            self._items.add(() if isinstance(item, list | tuple) else item, row=row)
+        return self._items.num_distinct() - known
+
+    def _widen(self, number: float) -> None:
+        if self._range is None:
+            self._range = [number, number, number]
+            return
+        lowest, highest, total = self._range
+        self._range = [min(lowest, number), max(highest, number), total + number]
 
     def _count(self, kind: Kind, *, row: int) -> None:
         counted = self._kinds.get(kind)
@@ -162,7 +191,17 @@ class _Column:
             num_empty=self._num_empty,
             first_empty_row=self._first_empty_row,
             length_histogram=self._histogram if num_strings else [],
+            numbers=self._number_range(),
+            items=None if self._items is None else self._items.profile(),
+            num_empty_lists=self._num_empty_lists,
         )
+
+    def _number_range(self) -> NumberRange | None:
+        if self._range is None:
+            return None
+        lowest, highest, total = self._range
+        count = sum(self._kinds[kind][0] for kind in ("integer", "number") if kind in self._kinds)
+        return NumberRange(min=lowest, max=highest, mean=min(max(total / count, lowest), highest))
 
 
 def _kind(value: Any) -> Kind:

@@ -14,6 +14,8 @@ from app.errors import InvalidData
 
 _BATCH_ROWS: Final = 16
 """Small, because a dictionary-encoded column may unfold one long text into every row of the batch."""
+_LISTS: Final = ("List", "LargeList", "Sequence")
+"""What releases of ``datasets`` call a list of something."""
 
 
 def read_parquet(path: Path, *, max_row_bytes: int = MAX_ROW_BYTES) -> Iterator[Row]:
@@ -38,19 +40,26 @@ def read_parquet(path: Path, *, max_row_bytes: int = MAX_ROW_BYTES) -> Iterator[
 
 
 def parquet_class_names(path: Path) -> dict[str, list[str]]:
-    """Names of classes by column, where the ``datasets`` library wrote them into the file."""
+    """Names of classes by column (of single ones, or of lists), where the ``datasets`` library wrote them into the file."""
     with _opened(path) as file:
         metadata = (file.schema_arrow.metadata or {}).get(b"huggingface", b"{}")
     try:
         features = orjson.loads(metadata)["info"]["features"]
         declared = {
-            str(name): [str(label) for label in feature["names"]]
+            str(name): [str(label) for label in inner["names"]]
             for name, feature in features.items()
-            if isinstance(feature, dict) and feature.get("_type") == "ClassLabel" and feature.get("names")
+            if (inner := _item(feature)).get("_type") == "ClassLabel" and inner.get("names")
         }
         return {name: names for name, names in declared.items() if "\0" not in "".join(names)}
     except (ValueError, KeyError, TypeError, AttributeError):
         return {}
+
+
+def _item(feature: Any) -> dict[str, Any]:
+    """The feature itself, or that of a list's items; empty if it is neither."""
+    if isinstance(feature, dict) and feature.get("_type") in _LISTS:
+        feature = feature.get("feature")
+    return feature if isinstance(feature, dict) else {}
 
 
 @contextmanager

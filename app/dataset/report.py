@@ -1,8 +1,10 @@
 """The ``data_report`` of a job: what its user should have seen of the data before training on it."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from app.dataset.problem import label_column
 from app.dataset.profile import DatasetProfile
 from app.dataset.resolved import SPLITS, ResolvedData, Split
 
@@ -10,6 +12,7 @@ from app.dataset.resolved import SPLITS, ResolvedData, Split
 def data_report(profiles: Mapping[Split, DatasetProfile], resolved: ResolvedData) -> dict[str, Any]:
     """By split: rows, labels, text lengths in characters, duplicates and empty texts.
 
+    Labels are counted by name; with several a row, so are the rows without any; of a regression there is the range.
     A length histogram counts texts in [0,16), [16,32), [32,64), …; the last bucket is open.
     """
     return {
@@ -23,15 +26,11 @@ def data_report(profiles: Mapping[Split, DatasetProfile], resolved: ResolvedData
 
 def _split_report(profile: DatasetProfile, resolved: ResolvedData) -> dict[str, Any]:
     texts = [column for name in resolved.text_columns if (column := profile.column(name)) is not None]
-    labels = profile.column(resolved.label)
-    counted = {item.value: item.count for item in (labels.values if labels else None) or ()}
     return {
         "num_rows": profile.num_rows,
         "num_exact_duplicates": profile.num_exact_duplicates,
         "num_empty_texts": sum(column.num_empty for column in texts),
-        "label_counts": {
-            name: counted.get(value, 0) for name, value in zip(resolved.label_names, resolved.label_values, strict=True)
-        },
+        **_labels_report(profile, resolved),
         "text_chars": {
             column.name: {
                 "mean": round(column.mean_chars, 1),
@@ -41,3 +40,18 @@ def _split_report(profile: DatasetProfile, resolved: ResolvedData) -> dict[str, 
             for column in texts
         },
     }
+
+
+def _labels_report(profile: DatasetProfile, resolved: ResolvedData) -> dict[str, Any]:
+    column = label_column(profile, label=resolved.label, problem_type=resolved.problem_type)
+    if resolved.problem_type == "regression":
+        return {"label_range": None if column.numbers is None else column.numbers.model_dump()}
+    counted: Counter[Any] = Counter()
+    for item in column.values or ():
+        counted[item.value] += item.count
+    names = dict(zip(resolved.label_names, resolved.label_values, strict=True))
+    report: dict[str, Any] = {"label_counts": {name: counted[value] for name, value in names.items()}}
+    if resolved.problem_type == "multi_label_classification":
+        lists = profile.column(resolved.label)
+        report["num_without_labels"] = 0 if lists is None else lists.num_empty_lists
+    return report

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from app.errors import InvalidData, Problem
+from app.spec.base import ProblemType
 
 Split = Literal["train", "validation", "test"]
 SPLITS: Final[tuple[Split, ...]] = ("train", "validation", "test")
@@ -16,13 +17,14 @@ class ResolvedData:
     """Which columns to read, and which class each label is."""
 
     task: Literal["text-classification"]
+    problem_type: ProblemType
     text: str
     text_pair: str | None
     label: str
     label_names: list[str]
-    """By class id."""
+    """By class id; the one name of a regression's score."""
     label_values: list[LabelValue]
-    """By class id: the label as it stands in the data."""
+    """By class id: the label as it stands in the data. Empty for regression."""
     has_test: bool
     """Whether there is a test split with labels; one whose labels are hidden (all -1) is left out."""
     warnings: list[dict[str, str]] = field(default_factory=list)

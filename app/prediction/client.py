@@ -75,7 +75,7 @@ class PredictorClient:
         folder: str,
         manifest_sha256: str,
         timeout_seconds: float,
-        function_to_apply: FunctionToApply = "softmax",
+        function_to_apply: FunctionToApply | None = None,
         top_k: int | None = None,
         threshold: float | None = None,
     ) -> Prediction | Failure:

@@ -54,10 +54,11 @@ class PredictParameters(BaseModel):
 
     top_k: Annotated[StrictInt, Field(ge=1, le=1_000_000)] | None = None
     """Only the best so many labels; unset: all."""
-    function_to_apply: FunctionToApply = "softmax"
-    """What makes scores of the model's logits; none: the logits themselves."""
+    function_to_apply: FunctionToApply | None = None
+    """What makes scores of the model's logits; none: the logits themselves. Unset: softmax for one class a text, sigmoid
+    for several labels, none for regression."""
     threshold: FiniteFloat | None = None
-    """Leave out labels whose score is below."""
+    """Leave out labels whose score is below. Where a text may have several labels, 0.5 leaves those that it has."""
 
 
 class PredictRequest(BaseModel):

@@ -41,7 +41,8 @@ class Predict(_Message, frozen=True, kw_only=True):
     inputs: list[tuple[str, str | None]]
     timeout_ms: float
     """From receipt; afterwards the answer is not wanted. A duration, because clocks of two machines differ."""
-    function_to_apply: FunctionToApply = "softmax"
+    function_to_apply: FunctionToApply | None = None
+    """None: what the model was evaluated with."""
     top_k: int | None = None
     threshold: float | None = None
     """Scores below it are left out."""

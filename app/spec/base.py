@@ -7,6 +7,10 @@ from pydantic import BaseModel, ConfigDict, Field
 Auto = Literal["auto"]
 """Left to the recipe; replaced by the chosen value in the job's ``spec``."""
 
+ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
+"""What the labels of a text-classification job are, by transformers' name: one class of K a row, any number of K labels
+a row, or a number."""
+
 MAX_STEPS = 10_000_000
 """No job is longer; an absurd number is refused where it is written, not found out by a worker."""
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
-from app.spec.base import Auto, Contract, Fraction
+from app.spec.base import Auto, Contract, Fraction, ProblemType
 from app.spec.training import TrainingSpec
 
 FILE_ID: Final = re.compile(r"file-[0-9a-f]{32}")
@@ -47,7 +47,7 @@ class DatasetSpec(Contract):
     train: Name | None = None
     """File id, or split name (default ``train``)."""
     validation: Name | Fraction | Auto = "auto"
-    """File id, split name, or the fraction of the training split to set aside (stratified by label, seeded)."""
+    """File id, split name, or the fraction of the training split to set aside (seeded; stratified where a row has one class)."""
     test: Name | None = None
     """File id or split name; evaluated once, on the chosen checkpoint, and never used for choosing."""
 
@@ -101,12 +101,15 @@ class JobSpec(Contract):
     """Hub id, registered name, or ``ft:…`` id of a finished model."""
     model_revision: Annotated[str, StringConstraints(pattern=r"^[\w][\w./-]{0,127}$")] | None = None
     task: Literal["text-classification"] | Auto = "auto"
+    problem_type: ProblemType | Auto = "auto"
+    """auto: lists of labels are several labels a row, numbers with a fraction regression, all else one class a row."""
     dataset: DatasetSpec
     columns: ColumnsSpec = ColumnsSpec()
     label_names: Annotated[list[Annotated[str, StringConstraints(max_length=256)]], Field(max_length=5000)] | Auto = (
         "auto"
     )
-    """Names of the classes in the order of their ids; auto: the labels' own text, integers sorted by value."""
+    """Names of the classes in the order of their ids; auto: the labels' own text, integers sorted by value.
+    For regression the one name of the score."""
     training: TrainingSpec = TrainingSpec()
     metrics: Annotated[list[MetricName], Field(min_length=1, max_length=16)] | MetricName | Auto = "auto"
     """Metric names, or a named set such as ``glue/mrpc``."""

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from app.errors import InvalidRequest
+from app.spec.base import ProblemType
 from app.spec.job import JobSpec
-from app.spec.metrics import LOSS, is_greater_better, metric_names
+from app.spec.metrics import LOSS, canonical, check_fit, is_greater_better, metric_names
 from app.spec.training import TrainingSpec
 
 NUM_TRAIN_EPOCHS: Final = 3.0
@@ -41,11 +42,18 @@ MAX_LOGGING_STEPS: Final = 500
 def fill(spec: JobSpec, *, num_examples: int, num_labels: int, model_config: Mapping[str, Any]) -> JobSpec:
     """The spec with every choice made that needs no torch.
 
-    ``num_examples`` counts the training split; ``model_config`` is the base model's ``config.json``.
-    Raises InvalidRequest for a metric that is not known, or a ``metric_for_best_model`` that is not measured.
+    ``spec`` has its problem type, from the data; ``num_examples`` counts the training split; ``model_config`` is the
+    base model's ``config.json``. Raises InvalidRequest for a metric that is not known or does not fit the problem, for
+    a ``metric_for_best_model`` that is not measured, and for settings that mean nothing for such a problem.
     """
-    metrics = list(default_metrics(num_labels=num_labels)) if spec.metrics == "auto" else spec.metrics
+    problem_type = spec.problem_type
+    if problem_type == "auto":
+        raise ValueError("resolve the data first")
+    defaults = default_metrics(problem_type, num_labels=num_labels)
+    metrics = list(defaults) if spec.metrics == "auto" else spec.metrics
+    check_fit(metric_names(metrics), problem_type=problem_type)
     training = spec.training
+    _refuse_meaningless(training, problem_type=problem_type)
     batch_size = training.per_device_train_batch_size
     if batch_size == "auto":
         batch_size = SMALL_BATCH_SIZE if num_examples < SMALL_DATASET else BATCH_SIZE
@@ -59,7 +67,7 @@ def fill(spec: JobSpec, *, num_examples: int, num_labels: int, model_config: Map
         "learning_rate": learning_rate,
         "warmup_steps": WARMUP if training.warmup_steps == "auto" else training.warmup_steps,
         "weight_decay": WEIGHT_DECAY if training.weight_decay == "auto" else training.weight_decay,
-        **_choice_of_the_best(training, metrics=metrics, num_labels=num_labels),
+        **_choice_of_the_best(training, metrics=metrics, wanted=default_best(problem_type, num_labels=num_labels)),
     }
     if training.logging_steps == "auto":
         steps = num_steps(training.model_copy(update=chosen), num_examples=num_examples)
@@ -70,9 +78,29 @@ def fill(spec: JobSpec, *, num_examples: int, num_labels: int, model_config: Map
     )
 
 
-def default_metrics(*, num_labels: int) -> tuple[str, ...]:
-    """Accuracy, and F1: alone, accuracy flatters a model that always answers with the larger class."""
+def default_metrics(problem_type: ProblemType, *, num_labels: int) -> tuple[str, ...]:
+    """Classes: accuracy, and F1, since alone accuracy flatters a model that always answers with the larger class.
+
+    Several labels a row: F1 over all decisions and as a mean over the labels, which shows whether rare ones are found;
+    accuracy asks for whole rows to be right. Regression: both correlations, and the errors in the labels' own unit.
+    """
+    if problem_type == "regression":
+        return ("pearson", "spearmanr", "mse", "mae")
+    if problem_type == "multi_label_classification":
+        return ("f1_micro", "f1_macro", "accuracy")
     return ("accuracy", "f1", "precision", "recall") if num_labels == 2 else ("accuracy", "f1")
+
+
+def default_best(problem_type: ProblemType, *, num_labels: int) -> str:
+    """F1 where there are two classes (it does not reward ignoring the rarer one), accuracy for more.
+
+    Several labels a row: F1 over all decisions. Regression: Pearson's correlation, the first that GLUE reports.
+    """
+    if problem_type == "regression":
+        return "pearson"
+    if problem_type == "multi_label_classification":
+        return "f1_micro"
+    return "f1" if num_labels == 2 else "accuracy"
 
 
 def num_steps(training: TrainingSpec, *, num_examples: int) -> int:
@@ -100,12 +128,24 @@ def hidden_size(model_config: Mapping[str, Any]) -> int:
     )
 
 
-def _choice_of_the_best(training: TrainingSpec, *, metrics: list[str] | str, num_labels: int) -> dict[str, Any]:
-    """F1 where there are two classes (it does not reward ignoring the rarer one), accuracy for more, if measured."""
+def _refuse_meaningless(training: TrainingSpec, *, problem_type: ProblemType) -> None:
+    if problem_type == "single_label_classification":
+        return
+    for name in ("label_smoothing_factor", "class_weights"):
+        if getattr(training, name):
+            raise InvalidRequest(
+                f"{name} is for one class a row, and means nothing for {problem_type}",
+                param=f"training.{name}",
+                code="setting_does_not_fit",
+                hint="Leave it out.",
+            )
+
+
+def _choice_of_the_best(training: TrainingSpec, *, metrics: list[str] | str, wanted: str) -> dict[str, Any]:
+    """``wanted`` if it is measured, else the first metric that is."""
     measured = metric_names(metrics)
-    best = training.metric_for_best_model
+    best = canonical(training.metric_for_best_model)
     if best == "auto":
-        wanted = "f1" if num_labels == 2 else "accuracy"
         best = wanted if wanted in measured else measured[0]
     if best != LOSS and best not in measured:
         raise InvalidRequest(

@@ -1,6 +1,7 @@
 """The hyperparameters: names and meanings of ``transformers.TrainingArguments`` (5.23), and a few of our own.
 
-Ours are ``max_length``, ``early_stopping_patience`` and ``early_stopping_threshold``.
+Ours are ``max_length``, ``freeze_layers``, ``layerwise_lr_decay``, ``class_weights``, ``early_stopping_patience`` and
+``early_stopping_threshold``.
 """
 
 from typing import Annotated, Any, Literal
@@ -10,12 +11,14 @@ from pydantic import Field, StrictBool, field_validator, model_validator
 from app.spec.base import MAX_STEPS, Auto, Contract
 
 Interval = Literal["no", "steps", "epoch"]
+Tracker = Literal["tensorboard", "wandb", "mlflow", "trackio"]
 SchedulerName = Literal[
     "linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup", "inverse_sqrt"
 ]
 
 PositiveInt = Annotated[int, Field(ge=1, strict=True)]
 StepCount = Annotated[int, Field(ge=1, le=MAX_STEPS, strict=True)]
+ClassWeight = Annotated[float, Field(gt=0, le=1e6)]
 BatchSize = Annotated[int, Field(ge=1, le=65_536, strict=True)]
 
 
@@ -46,6 +49,12 @@ class TrainingSpec(Contract):
     max_grad_norm: Annotated[float, Field(ge=0, le=1e6)] = 1.0
     """Norm to which the gradient of a step is clipped; 0 clips nothing."""
     label_smoothing_factor: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    class_weights: Literal["balanced"] | dict[Annotated[str, Field(max_length=256)], ClassWeight] | None = None
+    """Weight of each class in the loss, by label; ``"balanced"``: so that all classes weigh the same."""
+    freeze_layers: Annotated[int, Field(ge=0, le=1000, strict=True)] = 0
+    """So many of the lowest layers, and the embeddings, are left as they are; 0 freezes nothing."""
+    layerwise_lr_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Each layer learns at this fraction of the rate of the layer above it."""
     gradient_checkpointing: StrictBool = False
 
     seed: Annotated[int, Field(ge=0, le=2**31 - 1, strict=True)] = 42
@@ -55,6 +64,8 @@ class TrainingSpec(Contract):
     max_length: Annotated[int, Field(ge=2, le=1_000_000, strict=True)] | Auto = "auto"
     """Tokens after which an input is cut; auto: what the data needs, up to what the model can."""
 
+    report_to: Annotated[list[Tracker], Field(max_length=4)] = Field(default_factory=list)
+    """Experiment trackers that are told of the job, where the worker has them installed and configured."""
     logging_strategy: Interval = "steps"
     logging_steps: Annotated[float, Field(gt=0, le=MAX_STEPS)] | Auto = "auto"
     """Steps between points of the training loss; below 1 a fraction of all steps."""
@@ -87,6 +98,12 @@ class TrainingSpec(Contract):
             if not isinstance(ratio, int | float) or isinstance(ratio, bool) or not 0 <= ratio < 1:
                 raise ValueError("warmup_ratio must be a number from 0 to below 1")
         return value
+
+    @field_validator("report_to", mode="before")
+    @classmethod
+    def _names_of_trackers(cls, value: Any) -> Any:
+        """TrainingArguments take one name, and "none", as well."""
+        return ([] if value == "none" else [value]) if isinstance(value, str) else value
 
     @field_validator("metric_for_best_model")
     @classmethod

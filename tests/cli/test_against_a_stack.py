@@ -56,7 +56,7 @@ def test_a_followed_job_tells_what_happens_and_ends_with_the_model(tunery, follo
     assert "\x1b[" not in output  # no terminal, no colours
     shown = tunery.run("jobs", "show", job_id).stdout
     assert "PRECISION" in shown
-    assert "largest class" in shown
+    assert "the most frequent" in shown
 
 
 def test_events_are_shown_once_and_in_order(tunery, followed):

@@ -51,6 +51,45 @@ def test_a_profile_counts_kinds_and_values_and_says_where_they_first_occur(rows)
     assert DatasetProfile.model_validate_json(profile.model_dump_json()) == profile
 
 
+ITEM = st.integers(-2, 2) | st.floats(-1, 1) | st.text("ab ", max_size=3) | st.none()
+
+
+@given(lists=st.lists(st.lists(ITEM, max_size=4), min_size=1, max_size=20))
+@settings(max_examples=100, deadline=None)
+def test_items_of_lists_are_profiled_like_a_column_of_their_own(lists):
+    (column,) = profile_rows([{"labels": items} for items in lists]).columns
+    flat = [(row, item) for row, items in enumerate(lists, start=1) for item in items]
+    assert column.kinds["list"].count == len(lists)
+    assert column.num_empty_lists == lists.count([])
+    assert (column.items is None) == (flat == [])
+    if column.items is not None:
+        (alone,) = profile_rows([{"labels": item} for _, item in flat]).columns
+
+        def moved(first_row):
+            return None if first_row is None else flat[first_row - 1][0]
+
+        assert column.items == alone.model_copy(update={
+            "kinds": {k: c.model_copy(update={"first_row": moved(c.first_row)}) for k, c in alone.kinds.items()},
+            "values": [v.model_copy(update={"first_row": moved(v.first_row)}) for v in alone.values],
+            "first_empty_row": moved(alone.first_empty_row),
+        })  # fmt: skip
+
+
+def test_lists_of_anything_but_labels_are_soon_not_looked_into():
+    rows = [{"vector": [float(number) for number in range(start, start + 500)]} for start in range(0, 50_000, 500)]
+    (column,) = profile_rows(rows).columns
+    assert column.kinds["list"].count == 100
+    assert column.items.values is None
+    assert column.items.kinds["number"].count == profiler.MAX_DISTINCT + 1
+
+
+def test_the_range_of_numbers_is_that_of_all_finite_ones():
+    column = profile_rows([{"n": value} for value in (3, -1.5, math.nan, None, 0)]).columns[0]
+    assert column.numbers.model_dump() == {"min": -1.5, "max": 3, "mean": 0.5}
+    assert profile_rows([{"n": "3"}, {"n": True}]).columns[0].numbers is None
+    assert profile_rows([{"n": 1.7e308}] * 3).columns[0].numbers.mean == 1.7e308
+
+
 @pytest.mark.parametrize(("num_chars", "bucket"), [(0, 0), (15, 0), (16, 1), (31, 1), (32, 2), (64, 3), (10**7, 13)])
 def test_lengths_fall_into_doubling_buckets(num_chars, bucket):
     assert length_bucket(num_chars) == bucket
@@ -103,4 +142,7 @@ def test_memory_does_not_grow_with_the_rows():
 def test_what_cannot_be_stored_is_refused_with_its_row(value):
     with pytest.raises(InvalidData) as caught:
         profile_rows([{"text": "a"}, {"text": value}])
+    assert caught.value.problems[0].row == 2
+    with pytest.raises(InvalidData) as caught:
+        profile_rows([{"text": ["a"]}, {"text": ["a", value]}])
     assert caught.value.problems[0].row == 2

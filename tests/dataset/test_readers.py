@@ -153,3 +153,21 @@ def test_class_names_that_datasets_wrote_into_a_parquet_file_are_found(tmp_path:
     pq.write_table(pa.table({"text": ["a", "b"], "label": [0, 1]}).replace_schema_metadata(metadata), path)
     assert parquet_class_names(path) == {"label": ["no", "yes"]}
     assert profile_file(path, format="parquet").class_names == {"label": ["no", "yes"]}
+
+
+@pytest.mark.parametrize("kind", ["List", "Sequence", "LargeList"])
+def test_class_names_of_lists_are_found_in_a_parquet_file(kind: str, tmp_path: Path):
+    path = tmp_path / "data.parquet"
+    features = {
+        "labels": {"feature": {"names": ["joy", "anger"], "_type": "ClassLabel"}, "_type": kind},
+        "words": {"feature": {"dtype": "string", "_type": "Value"}, "_type": kind},
+    }
+    table = pa.table({"labels": [[0, 1], []], "words": [["a"], ["b"]]})
+    pq.write_table(table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})}), path)
+    profile = profile_file(path, format="parquet")
+    assert profile.class_names == {"labels": ["joy", "anger"]}
+    assert [item.value for item in profile.column("labels").items.values] == [0, 1]
+    assert list(read_rows(path, format="parquet")) == [
+        {"labels": [0, 1], "words": ["a"]},
+        {"labels": [], "words": ["b"]},
+    ]

@@ -1,9 +1,11 @@
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 
 from app.job.states import JobStatus
+from app.spec.serving import SERVING_FILE
 from tests.job.conftest import insert_job
 from worker.predictor.decode import label_scores
 from worker.predictor.engine import LoadedModel
@@ -49,6 +51,33 @@ def test_texts_pairs_and_lists_are_answered_in_their_order(client, predictor, pu
         alone = ask(client, job_id, single).json()["predictions"]
         assert alone == [[{**item, "score": pytest.approx(item["score"], abs=1e-5)} for item in scores]]
     assert ask(client, job_id, [pair] * 64).status_code == 200
+
+
+def test_a_model_of_several_labels_scores_each_by_itself_and_0_5_is_the_threshold(client, predictor, publish):
+    job_id, _, folder = publish("tags", problem_type="multi_label_classification", seed=3)
+    (logits,) = LoadedModel.load(folder).logits([("the cat sat", None)])
+    expected = dict(zip(("negative", "neutral", "positive"), 1 / (1 + np.exp(-logits.astype(float))), strict=True))
+    (scores,) = ask(client, job_id).json()["predictions"]
+    assert {item["label"]: item["score"] for item in scores} == pytest.approx(expected, abs=1e-6)
+    assert [item["score"] for item in scores] == sorted((item["score"] for item in scores), reverse=True)
+    (chosen,) = ask(client, job_id, threshold=0.5).json()["predictions"]
+    assert {item["label"] for item in chosen} == {label for label, score in expected.items() if score >= 0.5}
+    assert 0 < len(chosen) < 3, "the model must give some labels and not others, or this test shows little"
+    (softmax,) = ask(client, job_id, function_to_apply="softmax").json()["predictions"]
+    assert sum(item["score"] for item in softmax) == pytest.approx(1)
+
+
+def test_a_regression_answers_with_its_number(client, predictor, publish):
+    job_id, _, folder = publish("stars", problem_type="regression", labels=["score"])
+    ((logit,),) = LoadedModel.load(folder).logits([("the cat sat", None)])
+    assert ask(client, job_id).json()["predictions"] == [[{"label": "score", "score": pytest.approx(logit, abs=1e-5)}]]
+
+
+def test_a_model_from_before_there_were_other_problems_is_served_as_one_of_classes(client, predictor, publish):
+    job_id, _, folder = publish("old", without=("problem_type",))
+    assert "problem_type" not in (folder / SERVING_FILE).read_text()
+    (scores,) = ask(client, job_id).json()["predictions"]
+    assert sum(item["score"] for item in scores) == pytest.approx(1)
 
 
 def test_parameters_shape_the_scores(client, predictor, publish):

@@ -60,8 +60,10 @@ def make_model(
     text_fields=("sentence1", "sentence2"),
     max_length=32,
     precision="float32",
+    problem_type="single_label_classification",
     hidden_size=32,
     seed=0,
+    without=(),
 ) -> TinyModel:
     folder.mkdir(parents=True)
     vocabulary = {word: index for index, word in enumerate([*SPECIAL, *WORDS])}
@@ -83,18 +85,20 @@ def make_model(
         initializer_range=0.5,
         id2label=dict(enumerate(labels)),
         label2id={label: index for index, label in enumerate(labels)},
+        problem_type=problem_type,
     )
     BertForSequenceClassification(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     spec = ServingSpec(
         task="text-classification",
+        problem_type=problem_type,
         base_model="tiny",
         labels=list(labels),
         text_fields=list(text_fields),
         max_length=max_length,
         precision=precision,
     )
-    (folder / SERVING_FILE).write_text(spec.model_dump_json())
+    (folder / SERVING_FILE).write_text(spec.model_dump_json(exclude=set(without)))
     sealed = manifest.seal(folder, about={})
     return TinyModel(id=f"ft:tiny:org:{folder.name}:job", folder=folder, manifest_sha256=sealed.sha256)
 

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -15,13 +16,16 @@ import torch
 from accelerate.state import AcceleratorState, GradientState
 from transformers import BertConfig, BertModel
 
+from app.dataset.resolved import ResolvedData
 from app.manifest import sha256_of
+from app.spec.base import ProblemType
 from app.spec.job import JobSpec
 from app.spec.run import ExitCode, Message, ProgressMessage, ResultMessage, RunSpec
 from tests.hub.fixtures import fake_hub
 from worker.trainer.attempt import run_attempt
 from worker.trainer.control import Control, Stopped
 from worker.trainer.reporting import Reporter
+from worker.trainer.tasks import Task, task_of
 
 __all__ = ["fake_hub"]
 
@@ -71,6 +75,15 @@ def reviews(count: int, *, seed: int = 0) -> list[dict[str, Any]]:
         words.insert(chooser.randrange(len(words)), chooser.choice(GOOD if label == "good" else BAD))
         rows.append({"text": " ".join(words), "label": label if chooser.random() > 0.1 else "bad"})
     return rows
+
+
+def task_for(problem_type: ProblemType, *, num_outputs: int) -> Task:
+    """The task of data whose labels are the numbers from 0."""
+    values = [] if problem_type == "regression" else list(range(num_outputs))
+    return task_of(ResolvedData(
+        task="text-classification", problem_type=problem_type, text="text", text_pair=None, label="label",
+        label_names=[str(number) for number in range(num_outputs)], label_values=values, has_test=False,
+    ))  # fmt: skip
 
 
 def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> Path:
@@ -247,3 +260,13 @@ def start_trainer() -> Iterator[Callable[..., TrainerProcess]]:
         trainer.process.wait()
         trainer.events.close()
         os.close(trainer.control)
+
+
+@pytest.fixture
+def without_dropout(lab, tmp_path):
+    """The seeds of dropout depend on the parts, so that only without it two runs can be compared."""
+    lab.model = shutil.copytree(lab.model, tmp_path / "no-dropout")
+    config = json.loads((lab.model / "config.json").read_text())
+    config |= {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    (lab.model / "config.json").write_text(json.dumps(config))
+    return lab

@@ -98,18 +98,31 @@ def batches_of(seed=0, accumulation=2):
     return TrainBatches(tokens, np.arange(11), forward=forward, batch_size=3, accumulation=accumulation, seed=seed)
 
 
+def examples_of(steps):
+    return [[int(i) for i in np.concatenate(step.micro_batches)] for step in steps]
+
+
 def test_an_epoch_shows_each_example_once_in_an_order_of_its_own():
-    orders = [[int(label) for batch in batches_of().of_epoch(epoch) for label in batch.labels] for epoch in (0, 1, 0)]
+    orders = [[*chain(*examples_of(batches_of().of_epoch(epoch)))] for epoch in (0, 1, 0)]
     assert sorted(orders[0]) == sorted(orders[1]) == list(range(11))
     assert orders[0] == orders[2] != orders[1]
 
 
-def test_steps_close_after_their_micro_batches_and_know_their_size():
-    batches = list(batches_of(accumulation=3).of_epoch(0))
-    assert [batch.closes_step for batch in batches] == [False, False, True, True]
-    assert [batch.num_examples_in_step for batch in batches] == [9, 9, 9, 2]
+def test_a_step_has_its_micro_batches_and_the_last_is_short():
+    steps = list(batches_of(accumulation=3).of_epoch(0))
+    assert [[len(m) for m in step.micro_batches] for step in steps] == [[3, 3, 3], [2]]
+    assert [step.num_examples for step in steps] == [9, 2]
 
 
 def test_an_epoch_can_be_entered_in_the_middle():
-    whole = [batch.labels.tolist() for batch in batches_of().of_epoch(1)]
-    assert [batch.labels.tolist() for batch in batches_of().of_epoch(1, start_at=2)] == whole[2:]
+    whole = examples_of(batches_of().of_epoch(1))
+    assert examples_of(batches_of().of_epoch(1, start_at=1)) == whole[1:]
+
+
+@pytest.mark.parametrize(("parts", "sizes"), [(1, [3, 3]), (2, [2, 1, 2, 1]), (4, [1] * 6)])
+def test_parts_of_a_micro_batch_have_the_same_examples(parts, sizes):
+    batches = batches_of()
+    step = next(batches.of_epoch(0))
+    found = list(batches.micro_batches(step, parts=parts))
+    assert [len(micro_batch.labels) for micro_batch in found] == sizes
+    assert [int(label) for m in found for label in m.labels] == examples_of([step])[0]

@@ -10,9 +10,11 @@ from app.spec.recipe import fill
 from worker.trainer.plan import Plan
 
 
-def spec_of(metrics="auto", **training):
+def spec_of(metrics="auto", problem_type="single_label_classification", **training):
     dataset = {"train": f"file-{'0' * 32}"}
-    return JobSpec.model_validate({"model": "acme/tiny", "dataset": dataset, "training": training, "metrics": metrics})
+    return JobSpec.model_validate({
+        "model": "acme/tiny", "dataset": dataset, "training": training, "metrics": metrics, "problem_type": problem_type,
+    })  # fmt: skip
 
 
 def filled(num_examples=5000, num_labels=2, hidden_size=384, **options):
@@ -49,6 +51,52 @@ def test_the_best_is_chosen_by_a_metric_that_is_measured(num_labels, metrics, be
     training = filled(num_labels=num_labels, metrics=metrics).training
     assert (training.metric_for_best_model, training.greater_is_better) == (best, True)
     assert filled(metric_for_best_model="eval_loss").training.greater_is_better is False
+
+
+@pytest.mark.parametrize(
+    ("problem_type", "metrics", "measured", "best"),
+    [
+        ("multi_label_classification", "auto", ["f1_micro", "f1_macro", "accuracy"], "f1_micro"),
+        ("multi_label_classification", ["roc_auc", "f1"], ["roc_auc", "f1"], "roc_auc"),
+        ("regression", "auto", ["pearson", "spearmanr", "mse", "mae"], "pearson"),
+        ("regression", "glue/stsb", "glue/stsb", "pearson"),
+        ("regression", ["mae"], ["mae"], "mae"),
+    ],
+)
+def test_each_kind_of_problem_has_metrics_of_its_own(problem_type, metrics, measured, best):
+    spec = filled(problem_type=problem_type, metrics=metrics)
+    assert spec.metrics == measured
+    assert spec.training.metric_for_best_model == best
+    assert spec.training.greater_is_better is (best != "mae")
+
+
+def test_the_best_can_be_named_as_other_libraries_do():
+    training = filled(problem_type="regression", metric_for_best_model="eval_spearman").training
+    assert training.metric_for_best_model == "spearmanr"
+
+
+@pytest.mark.parametrize(
+    ("options", "param", "code"),
+    [
+        ({"problem_type": "regression", "metrics": ["accuracy"]}, "metrics", "metric_does_not_fit"),
+        ({"problem_type": "multi_label_classification", "metrics": "glue/cola"}, "metrics", "metric_does_not_fit"),
+        ({"metrics": "glue/stsb"}, "metrics", "metric_does_not_fit"),
+        (
+            {"problem_type": "regression", "label_smoothing_factor": 0.1},
+            "training.label_smoothing_factor",
+            "setting_does_not_fit",
+        ),
+        (
+            {"problem_type": "multi_label_classification", "class_weights": "balanced"},
+            "training.class_weights",
+            "setting_does_not_fit",
+        ),
+    ],
+)
+def test_what_means_nothing_for_the_problem_is_refused(options, param, code):
+    with pytest.raises(InvalidRequest) as refusal:
+        filled(**options)
+    assert (refusal.value.param, refusal.value.code) == (param, code)
 
 
 def test_a_metric_that_is_not_measured_cannot_choose():

@@ -10,8 +10,10 @@ from huggingface_hub import close_session
 
 from app.errors import InvalidData, InvalidModel, InvalidRequest, Unavailable
 from app.spec.job import DatasetSpec
+from app.spec.metrics import METRICS
 from app.spec.run import RunSpec
 from tests.hub import builders
+from tests.trainer.conftest import task_for
 from worker.trainer import base_model, hub_data
 from worker.trainer.metrics import Metrics
 from worker.trainer.publishing import ServingMismatch, refuse_mismatch
@@ -122,22 +124,56 @@ def test_data_sets_that_are_not_there_or_have_no_such_part(fake_hub, tmp_path, m
 
 
 @pytest.fixture
-def accuracy(tmp_path):
-    return Metrics(["accuracy"], num_labels=2, cache_dir=tmp_path)
+def check(tmp_path):
+    """Compares served and trained logits of a kind of problem, by its first metric."""
+
+    def compare(problem_type, served, trained, labels, *, precision="float32", metric=None):
+        names = [metric or METRICS[problem_type][0]]
+        width = trained.shape[1]
+        metrics = Metrics(names, problem_type=problem_type, num_labels=width, cache_dir=tmp_path)
+        task = task_for(problem_type, num_outputs=width)
+        refuse_mismatch(served, trained, labels, task=task, metrics=metrics, precision=precision)
+
+    return compare
 
 
-def test_a_model_that_is_served_otherwise_is_not_published(accuracy):
+SINGLE, MULTI, NUMBER = METRICS
+
+
+def test_a_model_that_is_served_otherwise_is_not_published(check):
     trained = np.array([[0.0, 1.0], [1.0, 0.0]], dtype=np.float32)
     labels = np.array([1, 0])
-    refuse_mismatch(trained + 0.1, trained, labels, metrics=accuracy, precision="float32")
+    check(SINGLE, trained + 0.1, trained, labels)
     with pytest.raises(ServingMismatch, match="example 2"):
-        refuse_mismatch(trained[[0, 0]], trained, labels, metrics=accuracy, precision="float32")
+        check(SINGLE, trained[[0, 0]], trained, labels)
 
 
-def test_near_ties_may_fall_either_way(accuracy):
+def test_near_ties_may_fall_either_way(check):
     trained = np.array([[0.0, 1e-4], [1.0, 0.0]], dtype=np.float32)
     served, labels = trained * np.float32(-1), np.array([1, 1])
     served[1] = trained[1]
-    refuse_mismatch(served, trained, labels, metrics=accuracy, precision="bfloat16")
+    check(SINGLE, served, trained, labels, precision="bfloat16")
     with pytest.raises(ServingMismatch):
-        refuse_mismatch(served, trained, labels, metrics=accuracy, precision="float32")
+        check(SINGLE, served, trained, labels)
+
+
+def test_of_several_labels_each_may_fall_either_way_near_the_threshold(check):
+    trained = np.array([[2.0, 1e-4, -2.0], [1.0, 1.0, -1.0]], dtype=np.float32)
+    served, labels = trained.copy(), np.array([[1, 1, 0], [1, 1, 1]], dtype=np.uint8)
+    served[0, 1] *= -1
+    check(MULTI, served, trained, labels, precision="bfloat16")
+    with pytest.raises(ServingMismatch, match="example 1"):
+        check(MULTI, served, trained, labels)
+    served[1, 2] = 1.0
+    with pytest.raises(ServingMismatch, match="example 2"):
+        check(MULTI, served, trained, labels, precision="bfloat16")
+
+
+def test_numbers_may_differ_by_rounding_and_no_more(check):
+    trained = np.array([[0.5], [200.0]], dtype=np.float32)
+    labels = np.array([0.0, 190.0], dtype=np.float32)
+    check(NUMBER, trained * np.float32(1 + 1e-6), trained, labels, metric="mse")
+    with pytest.raises(ServingMismatch, match="example 1"):
+        check(NUMBER, trained + np.float32(0.001), trained, labels)
+    with pytest.raises(ServingMismatch, match="example 2"):
+        check(NUMBER, np.array([[0.5], [np.nan]], dtype=np.float32), trained, labels)

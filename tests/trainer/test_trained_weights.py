@@ -16,8 +16,10 @@ def trained(token_ids, *, weight_decay, name="bert", reload_at=None):
     model = classifier(name).eval()
     args = TrainingSpec(learning_rate=1e-2, weight_decay=weight_decay, warmup_steps=2)
     schedule = Schedule(args, warmup_steps=2, max_steps=STEPS)
-    weights = TrainedWeights(model, token_ids=np.array(token_ids), decay=schedule.decay)
-    optimizer = make_optimizer(weights.parameters, args)
+    weights = TrainedWeights(
+        model, token_ids=np.array(token_ids), decay=lambda steps: schedule.decay(steps, factor=1.0)
+    )
+    optimizer = make_optimizer(weights.names, args, factors=dict.fromkeys(weights.names.values(), 1.0))
     inputs = torch.tensor([[5, 6, 7, 5], [8, 9, 6, 6]])
     for step in range(STEPS):
         schedule.set_rate(optimizer, step)

@@ -152,3 +152,47 @@ def test_bf16_trains_and_is_served_as_it_was_measured(lab):
     attempt = lab.run(bf16=True)
     assert isinstance(attempt.messages[-1], ResultMessage)
     assert math.isfinite(attempt.result.metrics["eval/loss"])
+
+
+def test_training_in_bfloat16_goes_where_training_in_float32_goes(without_dropout):
+    """Every weight, not the head alone: what is multiplied must be what was updated."""
+    lab = without_dropout
+    base = load_file(lab.model / "model.safetensors")
+    exact, rounded = (
+        load_file(lab.run(bf16=bf16, num_train_epochs=4, eval_strategy="no").folder / "model/model.safetensors")
+        for bf16 in (False, True)
+    )
+    for name, before in base.items():
+        way, other = (weights[f"bert.{name}"] - before for weights in (exact, rounded))
+        if before.ndim == 2 and "key" not in name:
+            likeness = torch.nn.functional.cosine_similarity(way.flatten(), other.flatten(), dim=0)
+            assert likeness > 0.9, (name, float(likeness))
+
+
+def test_balanced_weights_make_the_rarer_class_count(lab):
+    rows = [row for row in reviews(120) if row["label"] == "good"] + [
+        row for row in reviews(60) if row["label"] == "bad"
+    ][:8]
+    lab.files["train"] = write_jsonl(lab.home / "skewed.jsonl", rows)
+
+    good, bad = len(rows) - 8, 8
+
+    def first_loss(class_weights):
+        """Of all examples, before anything is learned, when each has a loss of nearly log 2."""
+        attempt = lab.run(
+            class_weights=class_weights, max_steps=1, per_device_train_batch_size=len(rows), logging_steps=1
+        )
+        return attempt.points("train/loss")[1]
+
+    plain = first_loss(None)
+    assert first_loss({"bad": 100.0}) / plain == pytest.approx((good + 100 * bad) / len(rows), rel=0.1)
+    assert first_loss({"good": 0.5, "bad": 0.5}) / plain == pytest.approx(0.5, rel=1e-5)
+    share = {"good": len(rows) / 2 / good, "bad": len(rows) / 2 / bad}
+    assert lab.run(class_weights="balanced").weights == lab.run(class_weights=share).weights
+    assert lab.run(class_weights="balanced").weights != lab.run().weights
+
+
+def test_a_weight_for_a_class_that_is_not_there_is_refused(lab):
+    with pytest.raises(InvalidRequest, match="'neutral'") as refusal:
+        lab.run(class_weights={"neutral": 2.0})
+    assert refusal.value.param == "training.class_weights"

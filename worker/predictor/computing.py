@@ -9,7 +9,7 @@ import structlog
 
 from app.manifest import CorruptArtefactError
 from app.prediction.wire import Answer, Failure, FailureCode, Prediction
-from worker.predictor.decode import label_scores
+from worker.predictor.decode import FUNCTIONS, label_scores
 from worker.predictor.scheduler import ModelKey, Pending, Scheduler
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def _answer(batch: list[Pending], model: "LoadedModel", *, max_tokens: int, repl
                 predictions=label_scores(
                     rows,
                     labels=model.spec.labels,
-                    function_to_apply=request.function_to_apply,
+                    function_to_apply=request.function_to_apply or FUNCTIONS[model.spec.problem_type],
                     top_k=request.top_k,
                     threshold=request.threshold,
                 ),

@@ -1,11 +1,23 @@
 """From logits to named scores."""
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.prediction.wire import FunctionToApply, LabelScore
+from app.spec.base import ProblemType
+
+FUNCTIONS: Final[dict[ProblemType, FunctionToApply]] = {
+    "single_label_classification": "softmax",
+    "multi_label_classification": "sigmoid",
+    "regression": "none",
+}
+"""What makes scores of logits unless somebody asks for another function; evaluation uses the same."""
+
+THRESHOLD: Final = 0.5
+"""Where a text may have several labels, it has those whose score is at least this."""
 
 
 def scores_of(logits: NDArray[np.float32], *, function_to_apply: FunctionToApply) -> NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,11 +23,11 @@ from worker.trainer import base_model, publishing, tokens
 from worker.trainer.base_model import BaseModel
 from worker.trainer.batching import TrainBatches
 from worker.trainer.checkpoints import WEIGHTS, Checkpoints, load_logits, load_weights
-from worker.trainer.class_report import majority_class
 from worker.trainer.control import Control
 from worker.trainer.data import Data, read_data
 from worker.trainer.evaluation import Evaluator, engine_logits, measure
 from worker.trainer.forward import choose_forward
+from worker.trainer.layers import freeze, rate_factors
 from worker.trainer.loop import Parts, train
 from worker.trainer.metrics import Metrics
 from worker.trainer.optim import Schedule, make_optimizer
@@ -36,6 +37,7 @@ from worker.trainer.precision import has_fast_bf16, make_repeatable
 from worker.trainer.reporting import Reporter
 from worker.trainer.state import Best
 from worker.trainer.tokens import Tokens
+from worker.trainer.tracking import Trackers
 from worker.trainer.trained_weights import TrainedWeights
 
 EVAL_BATCH_SIZE = 64
@@ -61,8 +63,9 @@ class Prepared:
         training = self.spec.training
         return ServingSpec(
             task="text-classification",
+            problem_type=self.data.task.problem_type,
             base_model=self.spec.model,
-            labels=self.data.label_names,
+            labels=self.data.task.label_names,
             text_fields=self.data.text_fields,
             max_length=int(training.max_length),
             precision="float32",
@@ -76,12 +79,18 @@ class Prepared:
 
 def run_attempt(run: RunSpec, *, run_dir: Path, report: Reporter, control: Control, started_at: float) -> None:
     """Train, evaluate, publish. Raises ServiceError for what only the user can mend, Stopped when told to stop."""
+    ready_at = time.monotonic()
     make_repeatable()
     prepared = prepare(run, run_dir=run_dir, report=report)
-    model = base_model.load_classifier(
-        prepared.base, prepared.data.label_names, seed=prepared.spec.training.seed, report=report
+    task, labels = prepared.data.task, prepared.data.splits["train"].labels
+    model = base_model.load_model(
+        prepared.base,
+        task,
+        first_logits=task.first_logits(labels),
+        seed=prepared.spec.training.seed,
+        report=report,
     )
-    parts = assemble(prepared, model, run_dir=run_dir, report=report, control=control)
+    parts = assemble(prepared, model, name=run.job_id, run_dir=run_dir, report=report, control=control)
     state = parts.checkpoints.restore([Path(path) for path in run.checkpoints])
     report.send(
         StartedMessage(
@@ -92,13 +101,14 @@ def run_attempt(run: RunSpec, *, run_dir: Path, report: Reporter, control: Contr
         )
     )
     first_step_at = time.monotonic()
-    with control.deferred():
+    with control.deferred(), closing(parts.trackers):
         train(parts, state)
     trained_at = time.monotonic()
     assert state.best is not None, "the last step is always evaluated"
     result = publish(prepared, model, state.best, plan=parts.plan, run_dir=run_dir, report=report)
     parts.checkpoints.remove_old()
     timings = {
+        "import_seconds": ready_at - started_at,
         "startup_seconds": first_step_at - started_at,
         "training_seconds": parts.speed.training_seconds,
         "training_and_evaluation_seconds": trained_at - first_step_at,
@@ -117,10 +127,15 @@ def prepare(run: RunSpec, *, run_dir: Path, report: Reporter) -> Prepared:
     spec = fill(
         data.spec,
         num_examples=len(data.splits["train"]),
-        num_labels=len(data.label_names),
+        num_labels=data.task.num_outputs,
         model_config=base.config_dict,
     )
-    metrics = Metrics(metric_names(spec.metrics), num_labels=len(data.label_names), cache_dir=run_dir / "evaluate")
+    metrics = Metrics(
+        metric_names(spec.metrics),
+        problem_type=data.task.problem_type,
+        num_labels=data.task.num_outputs,
+        cache_dir=run_dir / "evaluate",
+    )
     report.phase("tokenizing")
     tokenized = {
         name: tokens.tokenize(base.tokenizer, split.texts, split.pairs, max_length=limit, cache_dir=Path(run.cache_dir))
@@ -150,7 +165,9 @@ def complete(spec: JobSpec, *, max_length: int, report: Reporter) -> JobSpec:
     return spec.model_copy(update={"training": spec.training.model_copy(update=chosen)})
 
 
-def assemble(prepared: Prepared, model: PreTrainedModel, *, run_dir: Path, report: Reporter, control: Control) -> Parts:
+def assemble(
+    prepared: Prepared, model: PreTrainedModel, *, name: str, run_dir: Path, report: Reporter, control: Control
+) -> Parts:
     """The parts of the loop, put together."""
     args, data = prepared.spec.training, prepared.data
     accelerator = Accelerator(
@@ -165,8 +182,12 @@ def assemble(prepared: Prepared, model: PreTrainedModel, *, run_dir: Path, repor
     plan = Plan.of(args, num_examples=len(data.splits["train"]))
     schedule = Schedule(args, warmup_steps=plan.warmup_steps, max_steps=plan.max_steps)
     token_ids = np.append(np.unique(train_tokens.columns["input_ids"]), tokenizer.pad_token_id)
-    weights = TrainedWeights(model, token_ids=token_ids, decay=schedule.decay)
-    optimizer = make_optimizer(weights.parameters, args)
+    data.task.weigh_classes(args, data.splits["train"].labels)
+    freeze(model, args)
+    factors = rate_factors(model, args)
+    table_factor = min(factors.values())
+    weights = TrainedWeights(model, token_ids=token_ids, decay=lambda steps: schedule.decay(steps, factor=table_factor))
+    optimizer = make_optimizer(weights.names, args, factors=factors)
     checkpoints = Checkpoints(
         run_dir / "checkpoints",
         model=model,
@@ -180,6 +201,7 @@ def assemble(prepared: Prepared, model: PreTrainedModel, *, run_dir: Path, repor
     return Parts(
         args=args,
         plan=plan,
+        task=data.task,
         accelerator=accelerator,
         model=prepared_model,
         weights=weights,
@@ -196,6 +218,7 @@ def assemble(prepared: Prepared, model: PreTrainedModel, *, run_dir: Path, repor
         ),
         evaluator=Evaluator(
             data.splits["validation"],
+            task=data.task,
             metrics=prepared.metrics,
             max_tokens=prepared.max_tokens,
             open_engine=lambda: publishing.open_engine(
@@ -205,6 +228,13 @@ def assemble(prepared: Prepared, model: PreTrainedModel, *, run_dir: Path, repor
         checkpoints=checkpoints,
         control=control,
         report=report,
+        trackers=Trackers(
+            args.report_to,
+            run_name=name,
+            folder=run_dir / "tracking",
+            config=args.model_dump(mode="json"),
+            report=report,
+        ),
     )
 
 
@@ -213,7 +243,7 @@ def publish(
 ) -> ResultMessage:
     """Build the finished model from the best checkpoint and measure it through the serving engine."""
     report.phase("evaluating")
-    data, metrics = prepared.data, prepared.metrics
+    data, task, metrics = prepared.data, prepared.data.task, prepared.metrics
     load_weights(model, Path(best.path or "") / WEIGHTS)
     trained_logits = load_logits(best)
     serving = prepared.serving
@@ -224,10 +254,10 @@ def publish(
         tokenizer=prepared.base.tokenizer,
         serving=serving,
         spec=prepared.spec,
-        metrics=measure(trained_logits, data.splits["validation"].labels, metrics),
+        metrics=measure(trained_logits, data.splits["validation"].labels, task=task, metrics=metrics),
     )
     served = LoadedModel.load(folder, expected_manifest_sha256=manifest.sha256)
-    majority = majority_class(data.splits["train"].labels, num_labels=len(data.label_names))
+    guess = task.guess(data.splits["train"].labels)
     reports: dict[str, dict[str, Any]] = {}
     names: tuple[Split, ...] = ("validation", "test")
     for name in names:
@@ -236,10 +266,10 @@ def publish(
             logits = engine_logits(served, served.encode(data.splits[name].as_pairs()), max_tokens=prepared.max_tokens)
             assert logits is not None, "nothing interrupts it"
             if name == "validation":
-                publishing.refuse_mismatch(logits, trained_logits, labels, metrics=metrics, precision=serving.precision)
-            reports[name] = publishing.split_report(
-                logits, labels, names=data.label_names, majority=majority, metrics=metrics
-            )
+                publishing.refuse_mismatch(
+                    logits, trained_logits, labels, task=task, metrics=metrics, precision=serving.precision
+                )
+            reports[name] = publishing.split_report(logits, labels, task=task, guess=guess, metrics=metrics)
     found = {f"eval/{name}": value for name, value in reports["validation"]["metrics"].items()}
     if "test" in reports:
         found |= {f"test/{name}": value for name, value in reports["test"]["metrics"].items()}
@@ -250,7 +280,7 @@ def publish(
         best_step=best.step,
         best_epoch=plan.epoch_at(best.step),
         metrics=found,
-        report={"labels": data.label_names, **reports.pop("validation"), **reports},
+        report={"labels": task.label_names, **reports.pop("validation"), **reports},
         timings={},
     )
 
@@ -270,7 +300,7 @@ def fingerprint(prepared: Prepared) -> str:
     """What a checkpoint must share with this run to be resumed: examples, labels and every setting but the hardware's."""
     digest = hashlib.sha256()
     settings = prepared.spec.training.model_dump(exclude={"bf16"})
-    digest.update(orjson.dumps([settings, prepared.data.label_names], option=orjson.OPT_SORT_KEYS))
+    digest.update(orjson.dumps([settings, prepared.data.task.label_names], option=orjson.OPT_SORT_KEYS))
     for name, split in sorted(prepared.tokens.items()):
         digest.update(name.encode())
         for array in (*split.columns.values(), split.offsets, prepared.data.splits[name].labels):

@@ -1,12 +1,15 @@
 """Base model and tokenizer, from the Hub or a folder, and in the user's words what is wrong with them."""
 
 import copy
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import torch
-from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
+from torch import nn
+from transformers import AutoConfig, AutoTokenizer, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from app.errors import InvalidModel, InvalidRequest
@@ -15,11 +18,13 @@ from app.spec.run import RunSpec
 from worker.trainer.hub_errors import hub_answers, told_to_the_user
 from worker.trainer.randomness import Stream, seed_torch
 from worker.trainer.reporting import Reporter
+from worker.trainer.tasks import Task
 
 DEFAULT_MAX_LENGTH: Final = 512
 """Limit of ``max_length: "auto"``: what encoders are trained on; longer inputs cost much and are asked for by name."""
 
-_NEW_WEIGHTS_NAMED: Final = 8
+_NAMED: Final = 8
+"""Weights or labels in one message."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,16 +79,20 @@ def find(run: RunSpec) -> BaseModel:
     )
 
 
-def load_classifier(base: BaseModel, labels: list[str], *, seed: int, report: Reporter) -> PreTrainedModel:
-    """The model with a head for ``labels``, in float32; weights the base model lacks are drawn from ``seed``."""
+def load_model(
+    base: BaseModel, task: Task, *, first_logits: np.ndarray | None, seed: int, report: Reporter
+) -> PreTrainedModel:
+    """The model with a head for ``task``, in float32; weights the base model lacks are drawn from ``seed``.
+
+    A last layer that the base model brings is kept if it was trained for the same outputs, else it begins anew. The bias
+    of a new one is ``first_logits``, if there are any.
+    """
     config = copy.deepcopy(base.config)
-    config.id2label = dict(enumerate(labels))
-    config.label2id = {label: number for number, label in enumerate(labels)}
-    config.problem_type = "single_label_classification"
+    task.configure(config)
     config.pad_token_id = base.tokenizer.pad_token_id
     seed_torch(seed, stream=Stream.HEAD)
     with told_to_the_user(base.name, kind="model"):
-        model, loading = AutoModelForSequenceClassification.from_pretrained(
+        model, loading = task.auto_model.from_pretrained(
             base.source,
             config=config,
             revision=base.revision,
@@ -94,17 +103,73 @@ def load_classifier(base: BaseModel, labels: list[str], *, seed: int, report: Re
             ignore_mismatched_sizes=True,
             output_loading_info=True,
         )
-    new = sorted({str(key) for key in loading["missing_keys"]} | {str(key[0]) for key in loading["mismatched_keys"]})
+    missing = {str(key) for key in loading["missing_keys"]}
+    new = missing | {str(key[0]) for key in loading["mismatched_keys"]}
     _refuse_foreign_weights(base, model, new)
+    name, last = _last_layer(model, num_outputs=task.num_outputs)
+    own = {f"{name}.{parameter}" for parameter, _ in last.named_parameters()}
+    is_new = own <= new
+    if not own <= missing and not _means_the_same(base.config, config):
+        seed_torch(seed, stream=Stream.HEAD)
+        _begin_anew(model, last)
+        new -= own
+        is_new = True
+        report.warn(
+            "new_head",
+            f"{base.name} was trained for other labels ({_some(base.config.id2label.values())}) than this job's "
+            f"({_some(task.label_names)}): its last layer starts at random, all else as it was.",
+        )
     if new:
-        named = ", ".join(new[:_NEW_WEIGHTS_NAMED]) + (", …" if len(new) > _NEW_WEIGHTS_NAMED else "")
         report.warn(
             "new_weights",
-            f"{len(new)} weights are not in {base.name} and start at random: {named}. "
+            f"{len(new)} weights are not in {base.name} and start at random: {_some(sorted(new))}. "
             "This is expected: the classification head is what training is for.",
         )
-    classifier: PreTrainedModel = model
-    return classifier
+    if is_new and first_logits is not None and last.bias is not None:
+        with torch.no_grad():
+            last.bias.copy_(torch.from_numpy(first_logits))
+    loaded: PreTrainedModel = model
+    return loaded
+
+
+def _means_the_same(old: Any, new: Any) -> bool:
+    """Whether the outputs of a head for ``old`` are those that ``new`` asks for, in the same order.
+
+    Classes without names (LABEL_0, LABEL_1, …) are those of the same numbers. One output is a number whatever its name.
+    """
+    if old.problem_type not in {None, new.problem_type} or old.num_labels != new.num_labels:
+        return False
+    if new.problem_type == "regression":
+        return True
+    names = [old.id2label.get(number) for number in range(old.num_labels)]
+    unnamed = [f"LABEL_{number}" for number in range(old.num_labels)]
+    if names == unnamed:
+        names = [str(number) for number in range(old.num_labels)]
+    return names == [new.id2label[number] for number in range(new.num_labels)]
+
+
+def _last_layer(model: PreTrainedModel, *, num_outputs: int) -> tuple[str, nn.Linear]:
+    """The layer that makes the logits, with its name. Raises InvalidModel if there is none."""
+    layers = [
+        (name, module)
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear) and module.out_features == num_outputs
+    ]
+    if not layers:
+        raise InvalidModel(f"{model.config.model_type} models have no last layer to train", code="model_unsupported")
+    return layers[-1]
+
+
+def _begin_anew(model: PreTrainedModel, layer: nn.Linear) -> None:
+    """Draw its weights as if the files of the model had not held them."""
+    for parameter in layer.parameters():
+        parameter._is_hf_initialized = False  # type: ignore[attr-defined] # noqa: SLF001 - loading set it
+    model._init_weights(layer)  # type: ignore[no-untyped-call] # noqa: SLF001 - what loading calls, and models override
+
+
+def _some(names: Iterable[Any]) -> str:
+    texts = [str(name) for name in names]
+    return ", ".join(texts[:_NAMED]) + (", …" if len(texts) > _NAMED else "")
 
 
 def enable_gradient_checkpointing(model: PreTrainedModel) -> None:
@@ -132,7 +197,7 @@ def _num_positions(config: Any) -> int:
     return positions - reserved_positions(config.model_type, pad_token_id=config.pad_token_id)
 
 
-def _refuse_foreign_weights(base: BaseModel, model: PreTrainedModel, new: list[str]) -> None:
+def _refuse_foreign_weights(base: BaseModel, model: PreTrainedModel, new: set[str]) -> None:
     """Raise if the encoder itself would start at random: the files hold another model than the configuration says."""
     encoder = {name for name, _ in model.named_parameters() if name.startswith(f"{model.base_model_prefix}.")}
     if len(encoder.intersection(new)) * 2 > len(encoder):

@@ -13,18 +13,27 @@ from worker.trainer.tokens import Tokens
 
 
 @dataclass(frozen=True, kw_only=True)
+class StepBatch:
+    """The examples of one optimizer step."""
+
+    micro_batches: list[np.ndarray]
+    """Their numbers in the training split, as many to a forward as the job says."""
+
+    @property
+    def num_examples(self) -> int:
+        return sum(map(len, self.micro_batches))
+
+
+@dataclass(frozen=True, kw_only=True)
 class MicroBatch:
     """The examples of one forward."""
 
     inputs: Any
     """As the job's ``Forward`` collates them."""
     labels: torch.Tensor
-    """``[examples]``, int64."""
+    """``[examples, …]``, as the task makes them."""
     num_tokens: int
     """Without padding."""
-    num_examples_in_step: int
-    """Examples of all micro-batches that make this optimizer step together."""
-    closes_step: bool
 
 
 class TrainBatches:
@@ -36,18 +45,19 @@ class TrainBatches:
         self._tokens, self._labels, self._forward = tokens, labels, forward
         self._batch_size, self._accumulation, self._seed = batch_size, accumulation, seed
 
-    def of_epoch(self, epoch: int, *, start_at: int = 0) -> Iterator[MicroBatch]:
-        """The micro-batches of an epoch from number ``start_at``, which must begin an optimizer step."""
+    def of_epoch(self, epoch: int, *, start_at: int = 0) -> Iterator[StepBatch]:
+        """The optimizer steps of an epoch from number ``start_at``; the last may be short."""
         order = generator(self._seed, stream=Stream.ORDER, index=epoch).permutation(len(self._labels))
-        num_batches = -(-len(order) // self._batch_size)
-        step_size = self._batch_size * self._accumulation
-        for number in range(start_at, num_batches):
-            indices = order[number * self._batch_size : (number + 1) * self._batch_size]
-            step_start = number // self._accumulation * step_size
-            yield MicroBatch(
-                inputs=self._forward.collate(self._tokens, indices),
-                labels=torch.from_numpy(self._labels[indices]),
-                num_tokens=int(self._tokens.lengths[indices].sum()),
-                num_examples_in_step=min(len(order) - step_start, step_size),
-                closes_step=(number + 1) % self._accumulation == 0 or number + 1 == num_batches,
-            )
+        micro_batches = [order[start : start + self._batch_size] for start in range(0, len(order), self._batch_size)]
+        for start in range(start_at * self._accumulation, len(micro_batches), self._accumulation):
+            yield StepBatch(micro_batches=micro_batches[start : start + self._accumulation])
+
+    def micro_batches(self, step: StepBatch, *, parts: int) -> Iterator[MicroBatch]:
+        """What goes through the model for a step, each of its micro-batches in so many ``parts``."""
+        for whole in step.micro_batches:
+            for indices in np.array_split(whole, min(parts, len(whole))):
+                yield MicroBatch(
+                    inputs=self._forward.collate(self._tokens, indices),
+                    labels=torch.from_numpy(self._labels[indices]),
+                    num_tokens=int(self._tokens.lengths[indices].sum()),
+                )

@@ -4,6 +4,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from worker.trainer.metrics.counting import Counts, ratio
+
 MAX_MATRIX_CLASSES: Final = 200
 """Above it the confusion matrix is left out: nobody reads 40,000 cells, and it would fill the job's record."""
 
@@ -17,29 +19,49 @@ def class_report(
     """
     matrix = np.zeros((len(labels), len(labels)), dtype=np.int64)
     np.add.at(matrix, (references, predictions), 1)
-    hits, support, answered = matrix.diagonal(), matrix.sum(axis=1), matrix.sum(axis=0)
-    columns = {
-        "precision": _ratio(hits, answered),
-        "recall": _ratio(hits, support),
-        "f1": _ratio(2 * hits, answered + support),
-    }
+    counts = Counts(hits=matrix.diagonal(), support=matrix.sum(axis=1), answered=matrix.sum(axis=0))
+    support = counts.support
     return {
         "num_examples": len(references),
-        "per_class": [
-            {"label": label, "support": int(support[number])}
-            | {name: float(values[number]) for name, values in columns.items()}
-            for number, label in enumerate(labels)
-        ],
+        "per_class": _per_class(counts, labels),
         "confusion_matrix": matrix.tolist() if len(labels) <= MAX_MATRIX_CLASSES else None,
         "majority_baseline": {"label": labels[majority], "accuracy": float(support[majority] / max(1, support.sum()))},
     }
 
 
-def majority_class(references: np.ndarray, *, num_labels: int) -> int:
-    """The most frequent class; of several the one with the lowest id."""
-    return int(np.bincount(references, minlength=num_labels).argmax())
+def label_report(
+    predictions: np.ndarray, references: np.ndarray, *, labels: list[str], majority: int
+) -> dict[str, Any]:
+    """``per_class``, how many labels an example has on average, and the scores of always answering ``majority`` alone.
+
+    Both arrays are 0 and 1 for each label, ``[examples, K]``.
+    """
+    guesses = np.zeros_like(references)
+    guesses[:, majority] = 1
+    guessed = Counts.of(guesses, references).summed()
+    return {
+        "num_examples": len(references),
+        "per_class": _per_class(Counts.of(predictions, references), labels),
+        "labels_per_example": {
+            "references": float(references.sum(axis=1).mean()),
+            "predictions": float(predictions.sum(axis=1).mean()),
+        },
+        "majority_baseline": {
+            "label": labels[majority],
+            "accuracy": float((guesses == references).all(axis=1).mean()),
+            "f1_micro": float(ratio(2 * guessed.hits, guessed.answered + guessed.support)[0]),
+        },
+    }
 
 
-def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    ratio: np.ndarray = np.divide(part, whole, out=np.zeros(len(part)), where=whole > 0)
-    return ratio
+def _per_class(counts: Counts, labels: list[str]) -> list[dict[str, Any]]:
+    columns = {
+        "precision": ratio(counts.hits, counts.answered),
+        "recall": ratio(counts.hits, counts.support),
+        "f1": ratio(2 * counts.hits, counts.answered + counts.support),
+    }
+    return [
+        {"label": label, "support": int(counts.support[number])}
+        | {name: float(values[number]) for name, values in columns.items()}
+        for number, label in enumerate(labels)
+    ]

@@ -16,7 +16,7 @@ from app.dataset.source import Row
 from app.spec.job import JobSpec
 from app.spec.run import DataFile, RunSpec
 from worker.trainer.reporting import Reporter
-from worker.trainer.splitting import stratified_split
+from worker.trainer.tasks import Task, task_of
 
 VALIDATION_FRACTION: Final = 0.1
 """Set aside where the data has no validation split of its own."""
@@ -29,7 +29,7 @@ class Examples:
     texts: list[str]
     pairs: list[str] | None
     labels: np.ndarray
-    """Class ids, ``[n]``, int64."""
+    """``[n, …]``, as the task stacks them."""
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -52,7 +52,7 @@ class Data:
     """``splits`` has train and validation, and test if there is one with labels."""
 
     splits: dict[Split, Examples]
-    label_names: list[str]
+    task: Task
     text_fields: list[str]
     spec: JobSpec
     """With columns, label names and validation split as found."""
@@ -78,14 +78,15 @@ def read_data(run: RunSpec, *, report: Reporter) -> Data:
     resolved = resolve(spec, profiles)
     for warning in resolved.warnings:
         report.warn(warning["code"], warning["message"])
+    task = task_of(resolved)
     splits = {
-        split: _read_examples(source.rows(), resolved)
+        split: _read_examples(source.rows(), resolved, task=task)
         for split, source in sources.items()
         if split != "test" or resolved.has_test
     }
     if "validation" not in splits:
         fraction = VALIDATION_FRACTION if spec.dataset.validation == "auto" else float(spec.dataset.validation)
-        train, validation = stratified_split(splits["train"].labels, fraction=fraction, seed=spec.training.seed)
+        train, validation = task.set_aside(splits["train"].labels, fraction=fraction, seed=spec.training.seed)
         splits |= {"train": splits["train"].take(train), "validation": splits["train"].take(validation)}
         spec = _with_dataset(spec, validation=fraction)
         report.log(f"set {len(validation)} of {len(validation) + len(train)} training examples aside for validation")
@@ -93,7 +94,7 @@ def read_data(run: RunSpec, *, report: Reporter) -> Data:
         spec = _with_dataset(spec, test=None)
     return Data(
         splits=splits,
-        label_names=resolved.label_names,
+        task=task,
         text_fields=resolved.text_columns,
         spec=write_back(spec, resolved),
         report=data_report(profiles, resolved) | {"num_examples": {name: len(split) for name, split in splits.items()}},
@@ -121,17 +122,16 @@ def _from_hub(spec: JobSpec) -> tuple[dict[Split, _Source], JobSpec]:
     return {name: source(split) for name, split in splits.items()}, spec.model_copy(update={"dataset": dataset})
 
 
-def _read_examples(rows: Iterable[Row], resolved: ResolvedData) -> Examples:
-    class_ids = resolved.class_ids()
+def _read_examples(rows: Iterable[Row], resolved: ResolvedData, *, task: Task) -> Examples:
     texts: list[str] = []
     pairs: list[str] | None = None if resolved.text_pair is None else []
-    labels: list[int] = []
+    labels: list[Any] = []
     for row in rows:
         texts.append(row[resolved.text])
         if pairs is not None and resolved.text_pair is not None:
             pairs.append(row[resolved.text_pair])
-        labels.append(class_ids[row[resolved.label]])
-    return Examples(texts=texts, pairs=pairs, labels=np.asarray(labels, dtype=np.int64))
+        labels.append(task.read_label(row[resolved.label]))
+    return Examples(texts=texts, pairs=pairs, labels=task.stack(labels))
 
 
 def _with_dataset(spec: JobSpec, **changes: Any) -> JobSpec:

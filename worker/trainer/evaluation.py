@@ -15,7 +15,7 @@ from app.spec.metrics import LOSS
 from worker.predictor.engine import EncodedText, LoadedModel
 from worker.trainer.data import Examples
 from worker.trainer.metrics import Metrics
-from worker.trainer.tasks import text_classification as task
+from worker.trainer.tasks import Task
 
 _EXAMPLES_AT_ONCE: Final = 256
 """Between two looks at whether to stop."""
@@ -29,18 +29,28 @@ class Evaluation:
     """``loss`` and the job's metrics, without a prefix."""
 
 
-def measure(logits: np.ndarray, labels: np.ndarray, metrics: Metrics) -> dict[str, float]:
-    return {LOSS: task.mean_loss(logits, labels)} | metrics.compute(predictions=task.decode(logits), references=labels)
+def measure(logits: np.ndarray, labels: np.ndarray, *, task: Task, metrics: Metrics) -> dict[str, float]:
+    """``loss`` and the metrics, each one number over the whole split."""
+    return {LOSS: task.mean_loss(logits, labels)} | metrics.compute(
+        predictions=task.predict(logits), scores=task.scores(logits), references=labels
+    )
 
 
 class Evaluator:
     """Evaluates the weights of the training model on one split. Draws no random numbers and leaves that model alone."""
 
     def __init__(
-        self, examples: Examples, *, metrics: Metrics, max_tokens: int, open_engine: Callable[[], LoadedModel]
+        self,
+        examples: Examples,
+        *,
+        task: Task,
+        metrics: Metrics,
+        max_tokens: int,
+        open_engine: Callable[[], LoadedModel],
     ) -> None:
         """``open_engine`` gives an engine for a model of the same shape; it is called at the first evaluation."""
-        self._examples, self._metrics, self._max_tokens = examples, metrics, max_tokens
+        self._examples, self._max_tokens = examples, max_tokens
+        self._task, self._metrics = task, metrics
         self._open_engine = open_engine
         self._engine: LoadedModel | None = None
         self._encoded: list[EncodedText] = []
@@ -54,7 +64,8 @@ class Evaluator:
         logits = engine_logits(self._engine, self._encoded, max_tokens=self._max_tokens, interrupted=interrupted)
         if logits is None:
             return None
-        return Evaluation(logits=logits, metrics=measure(logits, self._examples.labels, self._metrics))
+        metrics = measure(logits, self._examples.labels, task=self._task, metrics=self._metrics)
+        return Evaluation(logits=logits, metrics=metrics)
 
 
 def engine_logits(

@@ -49,11 +49,11 @@ def rows_of(split: Any) -> Iterator[Row]:
 
 
 def class_names_of(split: Any) -> dict[str, list[str]]:
-    """Names of the classes of the columns that declare them."""
+    """Names of the classes of the columns that declare them, for single ones or for lists of them."""
     return {
-        name: list(feature.names)
+        name: list(inner.names)
         for name, feature in split.features.items()
-        if isinstance(feature, datasets.ClassLabel) and feature.names
+        if isinstance(inner := getattr(feature, "feature", feature), datasets.ClassLabel) and inner.names
     }
 
 

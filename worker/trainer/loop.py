@@ -10,18 +10,20 @@ from torch import nn
 from app.errors import InvalidData
 from app.spec.run import ProgressMessage
 from app.spec.training import TrainingSpec
-from worker.trainer.batching import MicroBatch, TrainBatches
+from worker.trainer.batching import MicroBatch, StepBatch, TrainBatches
 from worker.trainer.checkpoints import Checkpoints
 from worker.trainer.control import Control
 from worker.trainer.evaluation import Evaluation, Evaluator
 from worker.trainer.forward import Forward
+from worker.trainer.memory import free_and_report, refuse_unless_smaller_parts_help
 from worker.trainer.optim import Schedule
 from worker.trainer.plan import Plan
 from worker.trainer.randomness import Stream, seed_torch
 from worker.trainer.reporting import Reporter
 from worker.trainer.speed import Speed
 from worker.trainer.state import TrainState
-from worker.trainer.tasks import text_classification as task
+from worker.trainer.tasks import Task
+from worker.trainer.tracking import Trackers
 from worker.trainer.trained_weights import TrainedWeights
 
 
@@ -31,6 +33,7 @@ class Parts:
 
     args: TrainingSpec
     plan: Plan
+    task: Task
     accelerator: Accelerator
     model: nn.Module
     """As ``accelerator.prepare`` gave it: its forward runs in the job's precision and returns float32 logits."""
@@ -43,6 +46,7 @@ class Parts:
     checkpoints: Checkpoints
     control: Control
     report: Reporter
+    trackers: Trackers
     speed: Speed = field(default_factory=Speed)
 
 
@@ -56,37 +60,51 @@ def train(parts: Parts, state: TrainState) -> None:
     parts.report.phase("training")
     parts.speed.start()
     parts.model.train()
-    for epoch in range(state.epoch, parts.plan.num_epochs):
-        step_loss, step_tokens = torch.zeros((), device=parts.accelerator.device), 0
-        for micro_batch in parts.batches.of_epoch(epoch, start_at=state.batch_in_epoch):
+    steps_per_epoch = parts.plan.steps_per_epoch
+    for epoch in range(state.step // steps_per_epoch, parts.plan.num_epochs):
+        for batch in parts.batches.of_epoch(epoch, start_at=state.step - epoch * steps_per_epoch):
             if state.finished:
                 return
-            parts.control.raise_if_cancelled()
-            seed_torch(parts.args.seed, stream=Stream.MICRO_STEP, index=state.micro_step)
-            step_loss += forward_backward(parts, micro_batch)
-            step_tokens += micro_batch.num_tokens
-            state.count_micro_batch()
-            if not micro_batch.closes_step:
-                continue
+            loss_tensor, num_tokens = accumulate(parts, state, batch)
             learning_rate = parts.schedule.set_rate(parts.optimizer, state.step)
             grad_norm = clip(parts)
-            loss = refuse_unless_finite(step_loss, grad_norm, step=state.step + 1)
+            loss = refuse_unless_finite(loss_tensor, grad_norm, step=state.step + 1)
             parts.optimizer.step()
             parts.optimizer.zero_grad(set_to_none=True)
-            num_examples = micro_batch.num_examples_in_step
-            state.advance_step(loss=loss, num_examples=num_examples, steps_per_epoch=parts.plan.steps_per_epoch)
-            parts.speed.count_step(num_examples=num_examples, num_tokens=step_tokens)
+            state.advance_step(loss=loss, num_examples=batch.num_examples)
+            parts.speed.count_step(num_examples=batch.num_examples, num_tokens=num_tokens)
             report_step(parts, state, learning_rate=learning_rate, grad_norm=float(grad_norm))
             close_step(parts, state)
-            step_loss, step_tokens = torch.zeros_like(step_loss), 0
 
 
-def forward_backward(parts: Parts, micro_batch: MicroBatch) -> torch.Tensor:
-    """Add the gradient of a micro-batch; return its share of the loss, a mean over all examples of the optimizer step."""
+def accumulate(parts: Parts, state: TrainState, batch: StepBatch) -> tuple[torch.Tensor, int]:
+    """Leave the step's gradient in the parameters; its loss, a mean over all its examples, and its number of tokens.
+
+    Without the memory for it, the step begins anew with every micro-batch in twice as many parts.
+    """
+    while True:
+        try:
+            loss, num_tokens = torch.zeros((), device=parts.accelerator.device), 0
+            for number, micro_batch in enumerate(parts.batches.micro_batches(batch, parts=state.micro_batch_parts)):
+                parts.control.raise_if_cancelled()
+                seed_torch(parts.args.seed, state.step, number, stream=Stream.DROPOUT)
+                loss += forward_backward(parts, micro_batch, num_examples=batch.num_examples)
+                num_tokens += micro_batch.num_tokens
+        except RuntimeError as error:
+            refuse_unless_smaller_parts_help(error, parts=state.micro_batch_parts, batch=batch)
+        else:
+            return loss, num_tokens
+        parts.optimizer.zero_grad(set_to_none=True)
+        state.micro_batch_parts *= 2
+        free_and_report(parts.report, parts.args, parts=state.micro_batch_parts)
+
+
+def forward_backward(parts: Parts, micro_batch: MicroBatch, *, num_examples: int) -> torch.Tensor:
+    """Add the gradient of a micro-batch; return its share of the loss, a mean over the step's ``num_examples``."""
     device = parts.accelerator.device
     logits = parts.forward(parts.model, micro_batch.inputs, device=device)
-    total = task.training_loss(logits, micro_batch.labels.to(device), label_smoothing=parts.args.label_smoothing_factor)
-    loss = total / micro_batch.num_examples_in_step
+    total = parts.task.training_loss(logits, micro_batch.labels.to(device), args=parts.args)
+    loss = total / num_examples
     parts.accelerator.backward(loss)
     return loss.detach()
 
@@ -124,7 +142,12 @@ def report_step(parts: Parts, state: TrainState, *, learning_rate: float, grad_n
             "train/learning_rate": learning_rate,
             "train/grad_norm": grad_norm,
         }
-        parts.report.points(state.step, plan.epoch_at(state.step), values)
+        record(parts, state.step, values)
+
+
+def record(parts: Parts, step: int, values: dict[str, float]) -> None:
+    parts.report.points(step, parts.plan.epoch_at(step), values)
+    parts.trackers.log(step, values)
 
 
 def close_step(parts: Parts, state: TrainState) -> None:
@@ -164,11 +187,7 @@ def evaluate(parts: Parts, state: TrainState) -> tuple[float, Evaluation] | None
     state.evaluation_pending = False
     if not all(math.isfinite(value) for value in evaluation.metrics.values()):
         raise _not_finite(f"the evaluation at step {state.step} gives no finite numbers")
-    parts.report.points(
-        state.step,
-        parts.plan.epoch_at(state.step),
-        {f"eval/{name}": value for name, value in evaluation.metrics.items()},
-    )
+    record(parts, state.step, {f"eval/{name}": value for name, value in evaluation.metrics.items()})
     value = evaluation.metrics[args.metric_for_best_model]
     improved = state.judge(
         value, greater_is_better=bool(args.greater_is_better), threshold=args.early_stopping_threshold

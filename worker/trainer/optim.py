@@ -1,8 +1,8 @@
 """AdamW and its learning-rate schedule, counted in optimizer steps."""
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import Final
 
 import torch
 from torch import nn
@@ -11,15 +11,25 @@ from transformers import get_scheduler
 from app.errors import InvalidRequest
 from app.spec.training import TrainingSpec
 
+FACTOR: Final = "rate_factor"
+"""Key of a group of parameters: the fraction of the schedule's rate that it learns at."""
 
-def make_optimizer(parameters: Sequence[nn.Parameter], args: TrainingSpec) -> torch.optim.AdamW:
-    """Fused AdamW. Biases and the weights of norms (all parameters with one dimension) are not decayed."""
-    groups: list[dict[str, Any]] = [
-        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": args.weight_decay},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
-    ]
+
+def make_optimizer(
+    names: Mapping[nn.Parameter, str], args: TrainingSpec, *, factors: Mapping[str, float]
+) -> torch.optim.AdamW:
+    """Fused AdamW. Biases and the weights of norms (all parameters with one dimension) are not decayed.
+
+    ``factors``: by name, what a parameter's learning rate is of the schedule's.
+    """
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    for parameter, name in names.items():
+        groups.setdefault((factors[name], parameter.ndim >= 2), []).append(parameter)
     return torch.optim.AdamW(
-        groups,
+        [
+            {"params": members, "weight_decay": args.weight_decay if decays else 0.0, FACTOR: factor}
+            for (factor, decays), members in groups.items()
+        ],
         lr=float(args.learning_rate),
         betas=(args.adam_beta1, args.adam_beta2),
         eps=args.adam_epsilon,
@@ -58,14 +68,14 @@ class Schedule:
         """Set that rate, and return it."""
         rate = self.rate(step)
         for group in optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group[FACTOR]
         return rate
 
-    def decay(self, num_steps: int) -> float:
-        """The factor by which ``num_steps`` updates decay a weight that has no gradient."""
+    def decay(self, num_steps: int, *, factor: float) -> float:
+        """What ``num_steps`` updates decay a weight to that has no gradient; ``factor`` is that of its rate."""
         if self._weight_decay == 0.0:
             return 1.0
-        return math.prod(1.0 - self.rate(step) * self._weight_decay for step in range(num_steps))
+        return math.prod(1.0 - self.rate(step) * factor * self._weight_decay for step in range(num_steps))
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer, names: Mapping[nn.Parameter, str]) -> dict[str, torch.Tensor]:

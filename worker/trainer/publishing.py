@@ -10,15 +10,15 @@ from transformers import PreTrainedModel
 from app.errors import ServiceError
 from app.manifest import Manifest, committed_folder, read_manifest
 from app.spec.job import JobSpec
+from app.spec.metrics import CONTINUOUS
 from app.spec.serving import SERVING_FILE, ServingSpec
 from worker.predictor.engine import LoadedModel
-from worker.trainer.class_report import class_report
 from worker.trainer.evaluation import measure
 from worker.trainer.metrics import Metrics
-from worker.trainer.tasks import text_classification as task
+from worker.trainer.tasks import Task
 
-NEAR_TIE: Final = {"float32": 1e-5, "bfloat16": 1e-3}
-"""Two best scores closer than this may change places between two ways to compute the same model."""
+ROUNDING: Final = {True: 1e-3, False: 1e-9}
+"""How far a metric may move, by whether it is continuous: relative to itself where it is above 1."""
 
 _MAX_SHARD: Final = "1TB"
 """One file of weights, whatever its size: its hash is the model's."""
@@ -63,33 +63,31 @@ def open_engine(
 
 
 def refuse_mismatch(
-    served: np.ndarray, trained: np.ndarray, labels: np.ndarray, *, metrics: Metrics, precision: str
+    served: np.ndarray, trained: np.ndarray, labels: np.ndarray, *, task: Task, metrics: Metrics, precision: str
 ) -> None:
     """Compare logits of one split from the serving engine and from training. Raises ServingMismatch.
 
-    Classes may differ on near ties only, and so every metric of classes may differ by no more than those explain.
+    Answers may differ on near ties only, and so every metric may differ by no more than those explain.
     """
-    undecided = task.margins(trained) <= NEAR_TIE[precision]
-    differing = np.flatnonzero((task.decode(served) != task.decode(trained)) & ~undecided)
+    comparison = task.compare(served, trained, precision=precision)
+    differing = comparison.differing
     if len(differing):
         raise ServingMismatch(
-            f"{len(differing)} of {len(labels)} validation examples get another class when the model is served "
+            f"{len(differing)} of {len(labels)} validation examples get another answer when the model is served "
             f"(first: example {differing[0] + 1})"
         )
-    explained = np.where(undecided[:, None], trained, served)
-    expected, found = measure(trained, labels, metrics), measure(explained, labels, metrics)
+    expected, found = (
+        measure(logits, labels, task=task, metrics=metrics) for logits in (trained, comparison.explained)
+    )
     for name in metrics.names:
-        if abs(expected[name] - found[name]) > 1e-9:
+        allowed = ROUNDING[name in CONTINUOUS] * max(1, abs(expected[name]))
+        if abs(expected[name] - found[name]) > allowed:
             raise ServingMismatch(f"{name} is {found[name]:.6f} when the model is served and was {expected[name]:.6f}")
 
 
-def split_report(
-    logits: np.ndarray, labels: np.ndarray, *, names: list[str], majority: int, metrics: Metrics
-) -> dict[str, Any]:
-    """``class_report`` of a split with its ``metrics``."""
-    return class_report(task.decode(logits), labels, labels=names, majority=majority) | {
-        "metrics": measure(logits, labels, metrics)
-    }
+def split_report(logits: np.ndarray, labels: np.ndarray, *, task: Task, guess: Any, metrics: Metrics) -> dict[str, Any]:
+    """The task's report of a split with its ``metrics``; ``guess`` is ``Task.guess`` of the training split."""
+    return task.report(logits, labels, guess=guess) | {"metrics": measure(logits, labels, task=task, metrics=metrics)}
 
 
 def model_card(serving: ServingSpec, *, spec: JobSpec, metrics: dict[str, float]) -> str:
@@ -102,7 +100,7 @@ def model_card(serving: ServingSpec, *, spec: JobSpec, metrics: dict[str, float]
     return "\n".join([
         "---", *front, "---", "",
         f"# {serving.base_model}, fine-tuned for text classification", "",
-        f"Labels: {', '.join(serving.labels[:50])}.  ",
+        f"{'Output' if serving.problem_type == 'regression' else 'Labels'}: {', '.join(serving.labels[:50])}.  ",
         f"Input: {' and '.join(serving.text_fields)}, cut to {serving.max_length} tokens.", "",
         "| validation | |", "|---|---|", scores, "",
         (f"Trained for up to {training.num_train_epochs} epochs with AdamW at {training.learning_rate}, "

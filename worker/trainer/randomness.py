@@ -14,7 +14,7 @@ class Stream(IntEnum):
 
     HEAD = 0
     ORDER = 1
-    MICRO_STEP = 2
+    DROPOUT = 2
     SPLIT = 3
 
 
@@ -23,7 +23,7 @@ def generator(seed: int, *, stream: Stream, index: int = 0) -> np.random.Generat
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, stream, index])))
 
 
-def seed_torch(seed: int, *, stream: Stream, index: int = 0) -> None:
-    """Seed torch on all devices. Mixed by SeedSequence: torch's CPU generator uses the low 32 bits only."""
-    words = np.random.SeedSequence([seed, stream, index]).generate_state(1, np.uint64)
+def seed_torch(seed: int, *place: int, stream: Stream) -> None:
+    """Seed torch on all devices by where the run is. Mixed by SeedSequence: torch's CPU generator uses the low 32 bits only."""
+    words = np.random.SeedSequence([seed, stream, *place]).generate_state(1, np.uint64)
     torch.manual_seed(int(words[0] >> np.uint64(1)))

@@ -1,9 +1,39 @@
-"""Setting a part of the training split aside for validation: stratified by label, and a function of the seed alone."""
+"""Setting a part of the training split aside for validation: a function of the seed alone."""
 
 import numpy as np
 
 from app.errors import InvalidData
 from worker.trainer.randomness import Stream, generator
+
+
+def random_split(
+    num_examples: int, *, fraction: float, seed: int, needed: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of the training and of the validation part, each in ascending order; ``num_examples`` are two at least.
+
+    ``needed`` marks by 1 what an example shows, ``[examples, K]``: an example goes back to training if it alone shows
+    something there. Raises InvalidData if none is left to validate on.
+    """
+    random = generator(seed, stream=Stream.SPLIT)
+    wanted = min(max(1, round(fraction * num_examples)), num_examples - 1)
+    validation = random.permutation(num_examples)[:wanted]
+    if needed is not None:
+        left = needed.sum(axis=0, dtype=np.int64) - needed[validation].sum(axis=0, dtype=np.int64)
+        kept = []
+        for index in validation:
+            if (needed[index].astype(bool) & (left == 0)).any():
+                left += needed[index]
+            else:
+                kept.append(index)
+        validation = np.asarray(kept, dtype=np.int64)
+    if len(validation) == 0:
+        raise InvalidData(
+            "there are too few examples to set some aside for validation: each is the only one of some label",
+            param="dataset.validation",
+            code="too_few_examples",
+        )
+    validation = np.sort(validation)
+    return np.setdiff1d(np.arange(num_examples), validation), validation
 
 
 def stratified_split(labels: np.ndarray, *, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:

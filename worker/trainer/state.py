@@ -17,18 +17,14 @@ class Best(BaseModel):
 
 
 class TrainState(BaseModel):
-    """Changes only at the end of an optimizer step, but for the two counters of micro-batches."""
+    """Changes only at the end of an optimizer step."""
 
     model_config = ConfigDict(extra="forbid")
 
     step: int = 0
     """Finished optimizer steps."""
-    micro_step: int = 0
-    """Finished micro-batches since the job began: what the dropout of the next is seeded by."""
-    epoch: int = 0
-    """Number of the current epoch, from 0."""
-    batch_in_epoch: int = 0
-    """Finished micro-batches of it."""
+    micro_batch_parts: int = 1
+    """Each micro-batch goes through the model in so many parts, for want of memory."""
 
     best: Best | None = None
     evaluations_without_improvement: int = 0
@@ -41,18 +37,11 @@ class TrainState(BaseModel):
     """Loss × examples since the last point of ``train/loss``."""
     loss_examples: int = 0
 
-    def count_micro_batch(self) -> None:
-        self.micro_step += 1
-        self.batch_in_epoch += 1
-
-    def advance_step(self, *, loss: float, num_examples: int, steps_per_epoch: int) -> None:
+    def advance_step(self, *, loss: float, num_examples: int) -> None:
         """An optimizer step is done; ``loss`` is the mean over its ``num_examples``."""
         self.step += 1
         self.loss_sum += loss * num_examples
         self.loss_examples += num_examples
-        if self.step % steps_per_epoch == 0:
-            self.epoch += 1
-            self.batch_in_epoch = 0
 
     def take_mean_loss(self) -> float:
         """The loss since the last call."""

@@ -7,32 +7,67 @@ from typing import Any
 
 import numpy as np
 
+from app.spec.base import ProblemType
+from app.spec.metrics import AVERAGES
+from worker.trainer.metrics.counting import MULTI_LABEL
+
+_RANKING = "roc_auc"
+"""Looks at scores; all others look at predictions."""
+
 
 class Metrics:
-    """The metrics of a job, computed together: predictions and references are class ids."""
+    """The metrics of a job, computed together."""
 
-    def __init__(self, names: Sequence[str], *, num_labels: int, cache_dir: Path) -> None:
+    def __init__(self, names: Sequence[str], *, problem_type: ProblemType, num_labels: int, cache_dir: Path) -> None:
         """``cache_dir`` belongs to this process alone: ``evaluate`` copies modules and writes scratch files there."""
         os.environ["HF_MODULES_CACHE"] = str(cache_dir / "modules")
         import evaluate  # noqa: PLC0415 - reads the variable above when it is imported, and takes a second to
 
         self.names = tuple(names)
+        self._plain_average = "binary" if num_labels == 2 and problem_type == "single_label_classification" else "macro"
         self._num_labels = num_labels
+        calls = {name: self._call_of(name) for name in self.names}
+        self._options = {name: options for name, (_, options) in calls.items()}
         self._modules: dict[str, Any] = {
             name: evaluate.load(
-                str(Path(__file__).parent / name / f"{name}.py"),
+                str(Path(__file__).parent / module / f"{module}.py"),
+                MULTI_LABEL if problem_type == "multi_label_classification" else None,
                 cache_dir=str(cache_dir / "metrics"),
-                experiment_id=str(os.getpid()),
+                experiment_id=f"{name}-{os.getpid()}",
                 keep_in_memory=True,
             )
-            for name in self.names
+            for name, (module, _) in calls.items()
         }
 
-    def compute(self, *, predictions: np.ndarray, references: np.ndarray) -> dict[str, float]:
-        """One number for each name. Two classes: scores of class 1; more: the unweighted mean over the classes."""
-        average = "binary" if self._num_labels == 2 else "macro"
-        scores: dict[str, float] = {}
+    def compute(self, *, predictions: np.ndarray, scores: np.ndarray, references: np.ndarray) -> dict[str, float]:
+        """One number for each name.
+
+        ``predictions`` and ``references`` are class ids ``[n]``, 0 and 1 for each label ``[n, K]``, or numbers ``[n]``;
+        ``scores`` are those of the classes or labels, ``[n, K]``.
+        """
+        found: dict[str, float] = {}
         for name, module in self._modules.items():
-            options = {"average": average} if name in {"f1", "precision", "recall"} else {}
-            scores |= module.compute(predictions=predictions, references=references, **options)
-        return {name: float(scores[name]) for name in self.names}
+            if name == _RANKING:
+                chosen, columns = self._ranked(scores, references)
+                answer = module.compute(prediction_scores=chosen, references=columns)
+            else:
+                answer = module.compute(predictions=predictions, references=references, **self._options[name])
+            (found[name],) = map(float, answer.values())
+        return found
+
+    def _call_of(self, name: str) -> tuple[str, dict[str, Any]]:
+        """The module of a metric, and what it is called with."""
+        if name == "rmse":
+            return "mse", {"squared": False}
+        module, _, average = name.rpartition("_")
+        if average in AVERAGES:
+            return module, {"average": average}
+        return name, {"average": self._plain_average} if name in {"f1", "precision", "recall"} else {}
+
+    def _ranked(self, scores: np.ndarray, references: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Scores and references with a column for each class; of two classes only class 1, the other says the same."""
+        if references.ndim == 2:
+            return scores, references
+        columns = (references[:, None] == np.arange(self._num_labels)).astype(np.int64)
+        first = 1 if self._num_labels == 2 else 0
+        return scores[:, first:], columns[:, first:]

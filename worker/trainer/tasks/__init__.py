@@ -1,1 +1,17 @@
-"""One file per machine-learning task: what only that task knows."""
+"""What only one kind of task knows: a file each."""
+
+from typing import Final
+
+from app.dataset.resolved import ResolvedData
+from worker.trainer.tasks.multi_label import MultiLabel
+from worker.trainer.tasks.regression import Regression
+from worker.trainer.tasks.single_label import SingleLabel
+from worker.trainer.tasks.task import Task
+
+__all__ = ["Task", "task_of"]
+
+_TASKS: Final = {task.problem_type: task for task in (SingleLabel, MultiLabel, Regression)}
+
+
+def task_of(data: ResolvedData) -> Task:
+    return _TASKS[data.problem_type](data)

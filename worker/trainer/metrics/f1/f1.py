@@ -4,31 +4,32 @@ from typing import Any
 
 import datasets
 import evaluate
-import numpy as np
+
+from worker.trainer.metrics.counting import MULTI_LABEL, averaged
 
 
 class F1(evaluate.Metric):  # type: ignore[misc] # the library ships no types
     """Harmonic mean of precision and recall.
 
-    ``average``: ``"binary"`` for class 1 of two, ``"macro"`` for the mean over all classes that occur in either array.
-    A class for which it is undefined (0 / 0) counts as 0, as in scikit-learn.
+    ``average``: ``"binary"`` for class 1 of two, ``"macro"``, ``"micro"`` or ``"weighted"``. 0 if undefined (0 / 0).
     """
 
     def _info(self) -> Any:
-        integers = {"predictions": datasets.Value("int64"), "references": datasets.Value("int64")}
+        kind = datasets.Value("int64")
+        if self.config_name == MULTI_LABEL:
+            kind = datasets.Sequence(kind)
         return evaluate.MetricInfo(
             description="Harmonic mean of precision and recall.",
             citation="",
-            inputs_description='predictions, references: class ids; average: "binary" or "macro"',
-            features=datasets.Features(integers),
+            inputs_description="predictions, references: class ids, or 0 and 1 for each label; average",
+            features=datasets.Features({"predictions": kind, "references": kind}),
         )
 
     def _compute(self, predictions: Any, references: Any, average: str = "binary") -> dict[str, float]:
-        predicted, true = np.asarray(predictions), np.asarray(references)
-        classes = [1] if average == "binary" else np.union1d(predicted, true)
-        scores = []
-        for label in classes:
-            hits = np.sum((predicted == label) & (true == label))
-            total = np.sum(predicted == label) + np.sum(true == label)
-            scores.append(float(2 * hits) / total if total else 0.0)
-        return {"f1": float(np.mean(scores))}
+        score = averaged(
+            predictions,
+            references,
+            average=average,
+            score=lambda counts: (2 * counts.hits, counts.answered + counts.support),
+        )
+        return {"f1": score}

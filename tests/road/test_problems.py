@@ -1,0 +1,77 @@
+"""Several labels a text, and numbers, through HTTP alone: upload, submit, ask."""
+
+import random
+
+import numpy as np
+import pytest
+
+from tests.road.tiny import BLAME, PRAISE
+
+pytestmark = pytest.mark.xdist_group("road")
+
+TRAINING = {"num_train_epochs": 15, "per_device_train_batch_size": 16, "learning_rate": 2e-3, "seed": 7}
+
+
+def opinions(count, *, seed):
+    """A text may praise, blame, do both or neither; ``stars`` goes up and down with it."""
+    choose = random.Random(seed)
+    rows = []
+    for number in range(count):
+        praise, blame = number % 2, number // 2 % 2
+        words = [f"the {choose.choice(['film', 'book', 'meal', 'trip'])} was"]
+        words += [choose.choice(sorted(PRAISE))] * praise + [choose.choice(sorted(BLAME))] * blame
+        labels = ["praise"] * praise + ["blame"] * blame
+        rows.append({"text": " ".join(words), "labels": labels, "stars": 2.5 + 1.5 * praise - 1.25 * blame})
+    return rows
+
+
+@pytest.fixture
+def train(service):
+    def run(label, **spec):
+        job_id = service.submit(
+            model="tiny-bert",
+            dataset={
+                "train": service.upload(opinions(240, seed=1)),
+                "validation": service.upload(opinions(60, seed=2)),
+            },
+            columns={"text": "text", "label": label},
+            training=TRAINING,
+            **spec,
+        )
+        job = service.wait(job_id)
+        assert job["status"] == "succeeded", (job["error"], service.logs(job_id))
+        return job
+
+    return run
+
+
+def ask(service, job, **parameters):
+    texts = [row["text"] for row in opinions(60, seed=2)]
+    body = {"model": job["id"], "inputs": texts, "parameters": parameters}
+    return service.http.post("/predict", json=body).raise_for_status().json()["predictions"]
+
+
+def test_several_labels_a_text(service, train):
+    job = train("labels", metrics=["accuracy", "f1_micro", "roc_auc"])
+    assert job["spec"]["problem_type"] == "multi_label_classification"
+    best = job["metrics"]["best"]
+    assert best["eval/f1_micro"] > 0.9
+    chosen = [{item["label"] for item in found} for found in ask(service, job, threshold=0.5)]
+    right = [found == set(row["labels"]) for found, row in zip(chosen, opinions(60, seed=2), strict=True)]
+    assert np.mean(right) == pytest.approx(best["eval/accuracy"])
+    assert all(len(found) == 2 for found in ask(service, job))
+    assert [row["label"] for row in job["report"]["per_class"]] == ["blame", "praise"]
+
+
+def test_numbers(service, train):
+    job = train("stars", metrics="glue/stsb")
+    assert job["spec"]["problem_type"] == "regression"
+    found = [scores for (scores,) in ask(service, job)]
+    assert {item["label"] for item in found} == {"score"}
+    stars = [row["stars"] for row in opinions(60, seed=2)]
+    best = job["metrics"]["best"]
+    assert np.corrcoef([item["score"] for item in found], stars)[0, 1] == pytest.approx(best["eval/pearson"], abs=1e-5)
+    assert best["eval/pearson"] > 0.9
+    assert job["report"]["mean_baseline"]["mse"] > 2 * best["eval/loss"]
+    model = service.http.get(f"/models/{job['model']['id']}").json()
+    assert model["labels"] == ["score"]

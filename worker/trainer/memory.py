@@ -1,0 +1,36 @@
+"""What to do when a batch does not fit: the same step in smaller parts, so that the job's recipe stays what it is."""
+
+import torch
+
+from app.errors import InvalidRequest
+from app.spec.training import TrainingSpec
+from worker.trainer.batching import StepBatch
+from worker.trainer.reporting import Reporter
+
+_CPU_MESSAGE = "can't allocate memory"
+"""How torch says it on a CPU, where it has no error class for it."""
+
+
+def refuse_unless_smaller_parts_help(error: RuntimeError, *, parts: int, batch: StepBatch) -> None:
+    """Raises ``error`` itself if it is about something else, InvalidRequest if parts are single."""
+    if not isinstance(error, torch.OutOfMemoryError) and _CPU_MESSAGE not in str(error):
+        raise error
+    if parts >= max(map(len, batch.micro_batches)):
+        raise InvalidRequest(
+            "the memory is too small for a step of a single example",
+            param="training.max_length",
+            code="out_of_memory",
+            hint="Use a smaller max_length or model, or gradient_checkpointing.",
+        ) from error
+
+
+def free_and_report(report: Reporter, args: TrainingSpec, *, parts: int) -> None:
+    """To be called when the error is gone: until then its traceback holds what is to be freed."""
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    size = -(-int(args.per_device_train_batch_size) // parts)
+    report.warn(
+        "out_of_memory",
+        f"a batch did not fit into memory: {size} examples at a time from now on, accumulated to the same batch of "
+        f"{int(args.per_device_train_batch_size) * args.gradient_accumulation_steps} for each step",
+    )

@@ -1,0 +1,111 @@
+"""What the trainer asks of a task. Adding one is a class in a file of its own, named in ``worker.trainer.tasks``."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final
+
+import numpy as np
+import torch
+from transformers import AutoModelForSequenceClassification, PretrainedConfig
+
+from app.dataset.resolved import ResolvedData
+from app.errors import InvalidRequest
+from app.spec.base import ProblemType
+from app.spec.training import TrainingSpec
+from worker.predictor.decode import FUNCTIONS, scores_of
+
+NEAR_TIE: Final = {"float32": 1e-5, "bfloat16": 1e-3}
+"""Scores closer than this to each other, or to the threshold, may fall either way between two ways to compute a model."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """The logits of one split from serving, beside those from training."""
+
+    differing: np.ndarray
+    """Numbers of the examples whose answers differ by more than rounding can explain."""
+    explained: np.ndarray
+    """The served logits, with those of training where the answer was a near tie: their metrics must be the same."""
+
+
+class Task(ABC):
+    """One or two texts in, a row of logits out; what they mean, how they are trained and what is told of them.
+
+    In torch, ``logits`` are float32 ``[batch, outputs]``; in numpy ``[examples, outputs]``, of a whole split. ``labels``
+    are rows of what ``stack`` made.
+    """
+
+    problem_type: ClassVar[ProblemType]
+    auto_model: ClassVar[Any] = AutoModelForSequenceClassification
+    """The transformers class that puts this task's head on a base model."""
+
+    def __init__(self, data: ResolvedData) -> None:
+        self.label_names = data.label_names
+        """Names of the outputs."""
+        self._class_ids = data.class_ids()
+
+    @property
+    def num_outputs(self) -> int:
+        return len(self.label_names)
+
+    def configure(self, config: PretrainedConfig) -> None:
+        """Make ``config`` that of a model for this task; the head's size follows from it."""
+        config.id2label = dict(enumerate(self.label_names))
+        config.label2id = {label: number for number, label in enumerate(self.label_names)}
+        config.problem_type = self.problem_type
+
+    def scores(self, logits: np.ndarray) -> np.ndarray:
+        """As they are served: float64, ``[examples, outputs]``."""
+        scores: np.ndarray = scores_of(logits, function_to_apply=FUNCTIONS[self.problem_type])
+        return scores
+
+    @abstractmethod
+    def read_label(self, value: Any) -> Any:
+        """The label of one row (checked by ``app.dataset``) in a small form."""
+
+    @abstractmethod
+    def stack(self, labels: Sequence[Any]) -> np.ndarray:
+        """The labels of a split, ``[examples, …]``, from what ``read_label`` gave."""
+
+    @abstractmethod
+    def set_aside(self, labels: np.ndarray, *, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Numbers of the examples to train on and of ``fraction`` of them to validate on, each in ascending order."""
+
+    def weigh_classes(self, args: TrainingSpec, labels: np.ndarray) -> None:  # noqa: ARG002 - for those that have classes
+        """Take ``args.class_weights`` into the loss; ``labels`` are those of the training split.
+
+        Raises InvalidRequest for a label that is not there, or if there are weights and the task has no classes.
+        """
+        if args.class_weights is not None:
+            raise InvalidRequest("class_weights are for tasks with one class to a text", param="training.class_weights")
+
+    def first_logits(self, labels: np.ndarray) -> np.ndarray | None:  # noqa: ARG002
+        """What a new last layer should answer before it has learned anything, ``[outputs]``; None: what it was drawn to.
+
+        From the labels of the training split.
+        """
+        return None
+
+    @abstractmethod
+    def training_loss(self, logits: torch.Tensor, labels: torch.Tensor, *, args: TrainingSpec) -> torch.Tensor:
+        """In float32, summed over the examples: the caller divides by those of its whole optimizer step."""
+
+    @abstractmethod
+    def mean_loss(self, logits: np.ndarray, labels: np.ndarray) -> float:
+        """One mean over the split, without what only helps training (such as label smoothing)."""
+
+    @abstractmethod
+    def predict(self, logits: np.ndarray) -> np.ndarray:
+        """What the model answers, in the shape of ``labels``."""
+
+    @abstractmethod
+    def compare(self, served: np.ndarray, trained: np.ndarray, *, precision: str) -> Comparison: ...
+
+    @abstractmethod
+    def guess(self, labels: np.ndarray) -> Any:
+        """The best answer that looks at no text, from the labels of the training split; ``report`` scores it."""
+
+    @abstractmethod
+    def report(self, logits: np.ndarray, labels: np.ndarray, *, guess: Any) -> dict[str, Any]:
+        """What the job's report tells of a split, beside its metrics."""
