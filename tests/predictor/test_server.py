@@ -90,6 +90,7 @@ def test_garbage_is_dropped_and_the_predictor_lives_on(predictor, ask):
     for frames in (
         [b""],
         [b"\xc1"],
+        [b"\x93\xa2\xff\xff\x01\x02"],  # not UTF-8, for which msgspec has no error of its own
         [os.urandom(300)],
         [b"a", b"b", b"c"],
         [msgspec.msgpack.encode(["Predict", 1, 2])],

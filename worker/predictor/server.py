@@ -113,7 +113,7 @@ class Server:
             return None
         try:
             question = decode_question(frames[1])
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             log.warning("message dropped", reason=str(error))
             return None
         if isinstance(question, Ping):
