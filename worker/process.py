@@ -31,13 +31,9 @@ PASSED_ON_PREFIXES: Final = ("LC_", "CUDA_", "NVIDIA_", "NCCL_")
 """All else, the service's own settings and their secrets above all, stays out of the trainer's environment."""
 
 FOR_TORCH: Final = {
-    # Two torch processes that spin for milliseconds on the same cores slow each other tenfold, and threads that never spin
-    # cost a third of the speed: a short spin costs neither.
+    # Two torch processes that spin for milliseconds on the same cores slow each other tenfold; threads that never spin cost a
+    # trainer a third of its speed. A short spin costs one that is alone nothing that could be told from noise.
     "GOMP_SPINCOUNT": "20000",
-    # Freed memory stays with the process, in large pages: fetching it anew for every step costs a tenth of the speed.
-    "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
-    "MALLOC_TRIM_THRESHOLD_": str(16 * 2**30),
-    "THP_MEM_ALLOC_ENABLE": "1",
     # Kernels are compiled for each shape, and batches have many.
     "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "4096",
 }
