@@ -25,7 +25,10 @@ class DataSet:
 
     texts: tuple[str, ...]
     held_out: str
-    num_labels: int
+    metrics: tuple[str, ...]
+    """Those of the comparison, by their names in a job; the first decides."""
+    label: str = "label"
+    problem_type: str = "single_label_classification"
     epochs: float = 3
     batch_size: int = 32
     learning_rate: float = 5e-5
@@ -33,9 +36,16 @@ class DataSet:
 
 
 DATA_SETS = {
-    "mrpc": DataSet(texts=("sentence1", "sentence2"), held_out="validation", num_labels=2),
-    "banking77": DataSet(texts=("text",), held_out="test", num_labels=77, epochs=5),
-}
+    "mrpc": DataSet(texts=("sentence1", "sentence2"), held_out="validation", metrics=("accuracy", "f1")),
+    "banking77": DataSet(texts=("text",), held_out="test", metrics=("accuracy", "f1_macro"), epochs=5),
+    "stsb": DataSet(
+        texts=("sentence1", "sentence2"), held_out="validation", metrics=("pearson", "spearmanr"), problem_type="regression",
+    ),
+    "go_emotions": DataSet(
+        texts=("text",), held_out="validation", metrics=("f1_micro", "f1_macro"), label="labels",
+        problem_type="multi_label_classification", learning_rate=2e-4,
+    ),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -51,20 +61,20 @@ class Run:
 
 
 def measure(run: Run) -> dict[str, Any]:
-    """Accuracy and F1 (binary or macro) in per cent, seconds of training, peak memory of the whole process in MB."""
+    """The data set's metrics in per cent, seconds of training, peak memory of the whole process in MB."""
     with tempfile.TemporaryDirectory() as folder:
         if run.arm.startswith("ours"):
             command, environment = _prepare_ours(run, Path(folder))
             lines, peak = _execute(command, environment)
             result = next(message for line in reversed(lines) if (message := json.loads(line))["type"] == "result")
             measured = {
-                "accuracy": 100 * result["metrics"]["eval/accuracy"],
-                "f1": 100 * result["metrics"]["eval/f1"],
+                **{name: 100 * result["metrics"][f"eval/{name}"] for name in DATA_SETS[run.data_set].metrics},
                 "training_seconds": result["timings"]["training_seconds"],
             }
         else:
             options = [str(run.data), str(run.model), run.arm, run.data_set, str(run.seed), str(run.epochs), folder]
-            lines, peak = _execute([sys.executable, __file__, *options], os.environ)
+            script = Path(__file__).with_name("trainer_arm.py")
+            lines, peak = _execute([sys.executable, str(script), *options], os.environ)
             measured = json.loads(lines[-1])
     who = {"arm": run.arm, "data_set": run.data_set, "seed": run.seed, "epochs": run.epochs}
     return {**who, **measured, "peak_megabytes": peak}
@@ -89,63 +99,17 @@ def _prepare_ours(run: Run, folder: Path) -> tuple[list[str], Mapping[str, str]]
     for split, name in {"train": "train", "validation": data_set.held_out}.items():
         path = (run.data / run.data_set / f"{name}.jsonl").resolve()
         files[split] = DataFile(path=str(path), format="jsonl", sha256=hashlib.sha256(path.read_bytes()).hexdigest())
-    columns = dict(zip(("text", "text_pair"), data_set.texts, strict=False)) | {"label": "label"}
+    columns = dict(zip(("text", "text_pair"), data_set.texts, strict=False)) | {"label": data_set.label}
     spec = JobSpec.model_validate(
-        {"model": "benchmark", "dataset": ids, "columns": columns, "training": training, "metrics": ["accuracy", "f1"]}
-    )
+        {"model": "benchmark", "dataset": ids, "columns": columns, "training": training,
+         "problem_type": data_set.problem_type, "metrics": list(data_set.metrics)}
+    )  # fmt: skip
     ours = RunSpec(
         job_id="ftjob-benchmark", attempt=1, files=files, model_path=str(run.model.resolve()), cache_dir=str(folder),
         spec=spec,
     )  # fmt: skip
     (folder / "run.json").write_text(ours.model_dump_json())
     return [sys.executable, "-m", "worker.trainer", str(folder)], trainer_environment(os.environ)
-
-
-def run_trainer(*, data: Path, model: Path, arm: str, data_set: DataSet, seed: int, epochs: float, folder: str) -> dict:
-    """The Hugging Face course's chapter 3, to the letter, at the same hyperparameters."""
-    import datasets
-    import numpy as np
-    import torch
-    from transformers import (
-        AutoModelForSequenceClassification,
-        AutoTokenizer,
-        DataCollatorWithPadding,
-        Trainer,
-        TrainingArguments,
-        set_seed,
-    )
-
-    tokenizer = AutoTokenizer.from_pretrained(model)
-    paths = {"train": str(data / "train.jsonl"), "held_out": str(data / f"{data_set.held_out}.jsonl")}
-    rows = datasets.load_dataset("json", data_files=paths, cache_dir=folder)
-    rows = rows.map(
-        lambda batch: tokenizer(*(batch[c] for c in data_set.texts), truncation=True, max_length=data_set.max_length),
-        batched=True,
-    )
-    set_seed(seed)
-    classifier = AutoModelForSequenceClassification.from_pretrained(model, num_labels=data_set.num_labels)
-    grouped = {"train_sampling_strategy": "group_by_length"} if arm.endswith("grouped") else {}
-    trainer = Trainer(
-        classifier,
-        TrainingArguments(
-            folder, num_train_epochs=epochs, per_device_train_batch_size=data_set.batch_size,
-            learning_rate=data_set.learning_rate, seed=seed, bf16="bf16" in arm, use_cpu=not torch.cuda.is_available(),
-            eval_strategy="no", save_strategy="no", report_to="none", disable_tqdm=True, **grouped,
-        ),
-        train_dataset=rows["train"],
-        data_collator=DataCollatorWithPadding(tokenizer),
-        processing_class=tokenizer,
-    )  # fmt: skip
-    seconds = trainer.train().metrics["train_runtime"]
-    predicted = trainer.predict(rows["held_out"])
-    classes, labels = np.argmax(predicted.predictions, axis=-1), predicted.label_ids
-    of_class = [_f1(classes == label, labels == label) for label in range(data_set.num_labels)]
-    f1 = of_class[1] if data_set.num_labels == 2 else float(np.mean(of_class))
-    return {"accuracy": 100 * float(np.mean(classes == labels)), "f1": 100 * f1, "training_seconds": seconds}
-
-
-def _f1(predicted: Any, true: Any) -> float:
-    return float(2 * (predicted & true).sum() / max(1, predicted.sum() + true.sum()))
 
 
 def _execute(command: list[str], environment: Mapping[str, str]) -> tuple[list[str], float]:
@@ -166,10 +130,3 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", type=Path, required=True, help="folder of an encoder, as save_pretrained writes it")
     parser.add_argument("--data-set", choices=DATA_SETS, default="mrpc")
 
-
-if __name__ == "__main__":
-    data, model, arm, name, seed, epochs, folder = sys.argv[1:]
-    print(json.dumps(run_trainer(
-        data=Path(data) / name, model=Path(model), arm=arm, data_set=DATA_SETS[name], seed=int(seed),
-        epochs=float(epochs), folder=folder,
-    )))  # fmt: skip

@@ -26,11 +26,11 @@ def frames(body):
     return found
 
 
-def story(job_id, *, num_events, pause=0.0):
-    """Something happens to the job meanwhile, and then it is cancelled."""
+def story(job_id, *, num_events, begin):
+    """Something happens to the job once ``begin`` returns, and then it is cancelled."""
 
     def happen():
-        time.sleep(pause)
+        begin()
         for number in range(num_events):
             with transaction() as session:
                 events.append(session, job_id, f"event {number}")
@@ -45,7 +45,17 @@ def test_a_stream_goes_on_from_the_last_event_received_and_ends_with_the_job(eit
     monkeypatch.setattr(streams, "KEEP_ALIVE_SECONDS", 0.1)
     monkeypatch.setattr(streams, "PAGE", 7)
     job_id = insert_job()
-    happening = story(job_id, num_events=40, pause=0.6)
+    silent = threading.Event()
+    wait_beyond = streams.StreamHub.wait_beyond
+
+    async def told_of_silence(hub, job_id, number):
+        found = await wait_beyond(hub, job_id, number)
+        if not found:
+            silent.set()
+        return found
+
+    monkeypatch.setattr(streams.StreamHub, "wait_beyond", told_of_silence)
+    happening = story(job_id, num_events=40, begin=lambda: silent.wait(30))
     answer = either_client.get(f"/jobs/{job_id}/events", headers=STREAM)
     happening.join()
     assert answer.headers["content-type"].startswith("text/event-stream")
@@ -77,7 +87,7 @@ def test_streams_go_on_after_the_database_was_too_busy_to_answer(client, monkeyp
     monkeypatch.setattr(service, "newest_events", busy_now_and_then)
     monkeypatch.setattr(streams, "RETRY_SECONDS", 0.1)
     monkeypatch.setattr(streams, "KEEP_ALIVE_SECONDS", 0.5)
-    happening = story(job_id, num_events=3, pause=1.5)
+    happening = story(job_id, num_events=3, begin=lambda: time.sleep(1.5))
     answer = client.get(f"/jobs/{job_id}/events", headers=STREAM)
     happening.join()
     assert len(calls) > 4

@@ -1,5 +1,6 @@
 """Trainers that are born warm: as those that start cold, but sooner; and never a job that waits for a dead nursery."""
 
+import contextlib
 import json
 import os
 import signal
@@ -41,7 +42,11 @@ def command_line(pid: int) -> str:
 
 
 def open_files(pid: int) -> list[str]:
-    return [str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()]
+    found = []
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed while they are listed
+            found.append(str(link.readlink()))
+    return found
 
 
 def seconds_until_it_loads_the_model(start, run_dir: Path) -> float:
