@@ -129,4 +129,3 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of the data sets")
     parser.add_argument("--model", type=Path, required=True, help="folder of an encoder, as save_pretrained writes it")
     parser.add_argument("--data-set", choices=DATA_SETS, default="mrpc")
-

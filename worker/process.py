@@ -34,8 +34,10 @@ FOR_TORCH: Final = {
     # Two torch processes that spin for milliseconds on the same cores slow each other tenfold; threads that never spin cost a
     # trainer a third of its speed. A short spin costs one that is alone nothing that could be told from noise.
     "GOMP_SPINCOUNT": "20000",
-    # Kernels are compiled for each shape, and batches have many.
-    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "4096",
+    # Kernels are compiled for each shape, and batches have many shapes that do not come again soon. Each holds up to a megabyte;
+    # oneDNN and torch would keep a thousand of them each. Fewer were not slower.
+    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128",
+    "LRU_CACHE_CAPACITY": "16",
 }
 
 FOR_FORKING: Final = {

@@ -1,5 +1,9 @@
 """Out of memory: the step is done again in smaller parts, and the job's recipe stays what it was."""
 
+import ctypes
+import os
+from pathlib import Path
+
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -8,6 +12,7 @@ from app.errors import InvalidRequest
 from app.spec.run import WarningMessage
 from worker.trainer import attempt
 from worker.trainer.forward import choose_forward
+from worker.trainer.memory import give_back_free_memory
 
 
 @pytest.fixture
@@ -67,3 +72,18 @@ def test_a_single_example_that_does_not_fit_is_the_users_to_mend(lab, memory_for
     with pytest.raises(InvalidRequest) as refusal:
         lab.run()
     assert refusal.value.code == "out_of_memory"
+
+
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="only glibc can be asked for it")
+def test_free_memory_between_tensors_is_given_back():
+    blocks = [torch.ones(16_000) for _ in range(4_000)]  # 64 kB each
+    kept = blocks[::50]
+    blocks.clear()
+    before = resident_bytes()
+    give_back_free_memory()
+    assert before - resident_bytes() > 150e6
+    assert sum(float(block.sum()) for block in kept) == 80 * 16_000

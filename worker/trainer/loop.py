@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
+from typing import Final
 
 import torch
 from accelerate import Accelerator
@@ -15,8 +16,8 @@ from worker.trainer.checkpoints import Checkpoints
 from worker.trainer.control import Control
 from worker.trainer.evaluation import Evaluation, Evaluator
 from worker.trainer.forward import Forward
-from worker.trainer.memory import free_and_report, refuse_unless_smaller_parts_help
-from worker.trainer.optim import Schedule
+from worker.trainer.memory import free_and_report, give_back_free_memory, refuse_unless_smaller_parts_help
+from worker.trainer.optim import Schedule, clip
 from worker.trainer.plan import Plan
 from worker.trainer.randomness import Stream, seed_torch
 from worker.trainer.reporting import Reporter
@@ -25,6 +26,8 @@ from worker.trainer.state import TrainState
 from worker.trainer.tasks import Task
 from worker.trainer.tracking import Trackers
 from worker.trainer.trained_weights import TrainedWeights
+
+STEPS_BETWEEN_TIDYING: Final = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +70,7 @@ def train(parts: Parts, state: TrainState) -> None:
                 return
             loss_tensor, num_tokens = accumulate(parts, state, batch)
             learning_rate = parts.schedule.set_rate(parts.optimizer, state.step)
-            grad_norm = clip(parts)
+            grad_norm = clip(parts.optimizer, max_norm=parts.args.max_grad_norm)
             loss = refuse_unless_finite(loss_tensor, grad_norm, step=state.step + 1)
             parts.optimizer.step()
             parts.optimizer.zero_grad(set_to_none=True)
@@ -109,13 +112,6 @@ def forward_backward(parts: Parts, micro_batch: MicroBatch, *, num_examples: int
     return loss.detach()
 
 
-def clip(parts: Parts) -> torch.Tensor:
-    """Clip the gradient to ``max_grad_norm`` (0: leave it) and return the norm it had."""
-    limit = parts.args.max_grad_norm or math.inf
-    norm: torch.Tensor = parts.accelerator.clip_grad_norm_(parts.weights.parameters, limit)
-    return norm
-
-
 def refuse_unless_finite(loss: torch.Tensor, grad_norm: torch.Tensor, *, step: int) -> float:
     """The loss as a number. The weights are still those of the last good step when this raises."""
     value = float(loss)
@@ -155,6 +151,8 @@ def close_step(parts: Parts, state: TrainState) -> None:
     plan, control = parts.plan, parts.control
     best: tuple[float, Evaluation] | None = None
     state.finished = state.step >= plan.max_steps
+    if state.step % STEPS_BETWEEN_TIDYING == 0 or plan.evaluates_at(state.step):
+        give_back_free_memory()
     if plan.evaluates_at(state.step):
         best = evaluate(parts, state)
     if control.cancelled():

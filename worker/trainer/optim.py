@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import torch
+from accelerate.optimizer import AcceleratedOptimizer
 from torch import nn
 from transformers import get_scheduler
 
@@ -76,6 +77,19 @@ class Schedule:
         if self._weight_decay == 0.0:
             return 1.0
         return math.prod(1.0 - self.rate(step) * factor * self._weight_decay for step in range(num_steps))
+
+
+def clip(optimizer: torch.optim.Optimizer, *, max_norm: float) -> torch.Tensor:
+    """Have the next step take the gradient as if its norm were at most ``max_norm`` (0: as it is); return the norm it has.
+
+    As ``torch.nn.utils.clip_grad_norm_``, without passes over memory of its own: a fused optimizer divides by
+    ``grad_scale`` as it reads the gradient.
+    """
+    gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+    norm = torch.nn.utils.get_total_norm(gradients)
+    fused: Any = optimizer.optimizer if isinstance(optimizer, AcceleratedOptimizer) else optimizer
+    fused.grad_scale = ((norm + 1e-6) / max_norm).clamp_(min=1.0) if max_norm else None
+    return norm
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer, names: Mapping[nn.Parameter, str]) -> dict[str, torch.Tensor]:

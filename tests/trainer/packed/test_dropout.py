@@ -5,7 +5,7 @@ import torch
 
 from tests.trainer.packed.conftest import classifier, padding_of
 from worker.trainer.forward import choose_forward
-from worker.trainer.packed.lanes import drop, keep_mask
+from worker.trainer.packed.lanes import Masks, drop
 
 
 @pytest.mark.parametrize("p", [0.1, 0.25, 0.5, 0.9])
@@ -21,7 +21,7 @@ def test_the_share_and_the_expectation_are_right(p, dtype):
 
 def test_neighbours_and_masks_are_independent():
     torch.manual_seed(0)
-    first, second = (keep_mask(torch.Size([400_000]), 0.3, dtype=torch.float32).double() for _ in range(2))
+    first, second = (Masks(0.3, dtype=torch.float32).draw(torch.Size([400_000])).double() for _ in range(2))
     for left, right in ((first[1:], first[:-1]), (first[4:], first[:-4]), (first, second)):
         correlation = torch.corrcoef(torch.stack([left, right]))[0, 1]
         assert abs(float(correlation)) < 5 / 400_000**0.5
@@ -38,10 +38,10 @@ def test_the_gradient_passes_where_the_value_did():
 def test_a_mask_is_a_function_of_torchs_seed():
     shape = torch.Size([64, 3])
     torch.manual_seed(7)
-    first = keep_mask(shape, 0.5, dtype=torch.float32)
-    other = keep_mask(shape, 0.5, dtype=torch.float32)
+    first = Masks(0.5, dtype=torch.float32).draw(shape)
+    other = Masks(0.5, dtype=torch.float32).draw(shape)
     torch.manual_seed(7)
-    assert torch.equal(keep_mask(shape, 0.5, dtype=torch.float32), first)
+    assert torch.equal(Masks(0.5, dtype=torch.float32).draw(shape), first)
     assert not torch.equal(other, first)
 
 

@@ -5,7 +5,8 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from worker.trainer.packed.lanes import keep_mask, masked, scale_of
+from worker.trainer.packed.joint import joined
+from worker.trainer.packed.lanes import Masks, masked, scale_of
 from worker.trainer.packed.layout import Group, Layout
 
 
@@ -62,16 +63,27 @@ def _bias(group: Group, window: int | None, *, dtype: torch.dtype, device: torch
     return bias
 
 
-def _product(left: torch.Tensor, right: torch.Tensor, *, scale: float) -> torch.Tensor:
-    """``left @ right`` of each example and head, scaled before it is rounded."""
-    return torch.baddbmm(left.new_empty(()), left, right, beta=0, alpha=scale)
+def _product(
+    left: torch.Tensor, right: torch.Tensor, *, scale: float, plus: torch.Tensor | None = None, out: Any = None
+) -> torch.Tensor:
+    """``left @ right`` of each example and head, scaled (and ``plus`` added) before it is rounded."""
+    if plus is None:
+        return torch.baddbmm(left.new_empty(()), left, right, beta=0, alpha=scale, out=out)
+    return torch.baddbmm(plus, left, right, alpha=scale, out=out)
+
+
+def _by_head(bias: torch.Tensor | None, group: Group, heads: int) -> torch.Tensor | None:
+    """``[examples x heads, length or 1, length]``"""
+    if bias is None:
+        return None
+    return bias.expand(group.examples, heads, -1, -1).reshape(-1, bias.shape[2], group.length)
 
 
 class _GroupedAttention(torch.autograd.Function):
     """Scores, softmax, dropout and values with a backward of their own.
 
     torch's fused attention is slow backward on a CPU at these shapes, and slices of one tensor, left to autograd, cost a
-    zeroed tensor each.
+    zeroed tensor each. Query, key and value are copied together, group by group, since they come out of one product.
     """
 
     @staticmethod
@@ -86,21 +98,21 @@ class _GroupedAttention(torch.autograd.Function):
         window: int | None,
     ) -> torch.Tensor:
         _, heads, places, size = query.shape
+        rows = joined([part[0].transpose(0, 1).reshape(places, -1) for part in (query, key, value)])
         out = query.new_empty((places, heads, size))
-        end = layout.groups[-1].stop
-        out[end:].zero_()
+        out[layout.groups[-1].stop :].zero_()
+        masks = Masks(dropout, dtype=query.dtype) if dropout > 0 else None
         saved = []
         for group in layout.groups:
-            q, k, v = (_of_group(tensor, group).reshape(-1, group.length, size) for tensor in (query, key, value))
-            scores = _product(q, k.transpose(1, 2), scale=scaling)
-            bias = _bias(group, window, dtype=scores.dtype, device=scores.device)
-            if bias is not None:
-                scores.view(group.examples, heads, group.length, group.length).add_(bias)
-            weights = torch.softmax(scores, dim=-1)
-            keep = keep_mask(weights.shape, dropout, dtype=weights.dtype) if dropout > 0 else None
+            inputs = rows[group.start : group.stop].view(group.examples, group.length, 3, heads, size)
+            together = inputs.permute(2, 0, 3, 1, 4).reshape(3, -1, group.length, size)
+            q, k, v = together
+            bias = _by_head(_bias(group, window, dtype=q.dtype, device=q.device), group, heads)
+            weights = torch.softmax(_product(q, k.transpose(1, 2), scale=scaling, plus=bias), dim=-1)
+            keep = None if masks is None else masks.draw(weights.shape)
             attended = _product(masked(weights, keep), v, scale=scale_of(dropout))
             _of_group(out.transpose(0, 1)[None], group).copy_(attended.view(-1, heads, group.length, size))
-            saved += [q, k, v, weights, keep]
+            saved += [together, weights, keep]
         ctx.save_for_backward(*saved)
         ctx.layout, ctx.scaling, ctx.dropout = layout, scaling, dropout
         return out[None]
@@ -112,18 +124,18 @@ class _GroupedAttention(torch.autograd.Function):
         into = grads[0].new_empty((places, 3, heads, size))
         layout: Layout = ctx.layout
         into[layout.groups[-1].stop :].zero_()
-        saved = ctx.saved_tensors
+        scale, saved = scale_of(ctx.dropout), ctx.saved_tensors
         for number, group in enumerate(layout.groups):
-            q, k, v, weights, keep = saved[5 * number : 5 * number + 5]
-            scale = scale_of(ctx.dropout)
+            together, weights, keep = saved[3 * number : 3 * number + 3]
+            q, k, v = together
             grad = _of_group(grads[0].transpose(1, 2), group).reshape(-1, group.length, size)
-            d_value = _product(masked(weights, keep).transpose(1, 2), grad, scale=scale)
             d_weights = masked(_product(grad, v.transpose(1, 2), scale=scale), keep)
             d_scores = torch.ops.aten._softmax_backward_data(d_weights, weights, -1, weights.dtype)  # noqa: SLF001 - an operator
-            d_query = _product(d_scores, k, scale=ctx.scaling)
-            d_key = _product(d_scores.transpose(1, 2), q, scale=ctx.scaling)
-            for place, part in enumerate((d_query, d_key, d_value)):
-                target = _of_group(into[:, place].transpose(0, 1)[None], group)
-                target.copy_(part.view(-1, heads, group.length, size))
+            d_together = torch.empty_like(together)
+            _product(d_scores, k, scale=ctx.scaling, out=d_together[0])
+            _product(d_scores.transpose(1, 2), q, scale=ctx.scaling, out=d_together[1])
+            _product(masked(weights, keep).transpose(1, 2), grad, scale=scale, out=d_together[2])
+            target = into[group.start : group.stop].view(group.examples, group.length, 3, heads, size)
+            target.copy_(d_together.view(3, group.examples, heads, group.length, size).permute(1, 3, 0, 2, 4))
         d_query, d_key, d_value = (into[:, place].transpose(0, 1)[None] for place in range(3))
         return d_query, d_key, d_value, None, None, None, None

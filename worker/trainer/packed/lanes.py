@@ -15,18 +15,22 @@ _LEVELS: Final = 2**16
 _INTEGERS: Final = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
-def keep_mask(shape: torch.Size, p: float, *, dtype: torch.dtype) -> torch.Tensor:
-    """A mask for values of ``dtype``: 1 with probability ``1 - p``, else 0.
+class Masks:
+    """Independent masks for values of one type: 1 with probability ``1 - p``, else 0.
 
     The bits are seeded by one number of torch's generator, so that whoever restores that (gradient checkpointing) gets the
-    same mask again.
+    same masks again.
     """
-    bits = np.random.SFC64(int(torch.randint(2**63 - 1, ())))
-    count = shape.numel()
-    words: Any = bits.random_raw(-(-count // 4))
-    lanes = torch.from_numpy(words.view(np.int16))[:count].view(shape)
-    mask = torch.empty(shape, dtype=_INTEGERS[dtype.itemsize])
-    return torch.ge(lanes, _level(p) - _LEVELS // 2, out=mask)
+
+    def __init__(self, p: float, *, dtype: torch.dtype) -> None:
+        self._bits = np.random.SFC64(int(torch.randint(2**63 - 1, ())))
+        self._level, self._dtype = _level(p) - _LEVELS // 2, _INTEGERS[dtype.itemsize]
+
+    def draw(self, shape: torch.Size) -> torch.Tensor:
+        count = shape.numel()
+        words: Any = self._bits.random_raw(-(-count // 4))
+        lanes = torch.from_numpy(words.view(np.int16))[:count].view(shape)
+        return torch.ge(lanes, self._level, out=torch.empty(shape, dtype=self._dtype))
 
 
 def drop(values: torch.Tensor, p: float) -> torch.Tensor:
@@ -52,7 +56,7 @@ def _level(p: float) -> int:
 class _Dropout(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, values: torch.Tensor, p: float) -> torch.Tensor:
-        keep = keep_mask(values.shape, p, dtype=values.dtype)
+        keep = Masks(p, dtype=values.dtype).draw(values.shape)
         ctx.save_for_backward(keep)
         ctx.scale = scale_of(p)
         return masked(values, keep).mul_(ctx.scale)

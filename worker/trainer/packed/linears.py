@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from worker.trainer.packed.lanes import keep_mask, masked, scale_of
+from worker.trainer.packed.joint import joined
+from worker.trainer.packed.lanes import Masks, masked, scale_of
 
 _HALF = torch.bfloat16
 
@@ -61,7 +62,7 @@ def output_block(
 
 def _product(inputs: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     flat = inputs.to(_HALF).reshape(-1, inputs.shape[-1])
-    return flat, torch.addmm(bias, flat, weight.t())
+    return flat, torch.mm(flat, weight.t()).add_(bias)  # addmm first fills the product with copies of the bias
 
 
 def _grads_of_weights(
@@ -91,7 +92,7 @@ class _Linear(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> Any:
         (flat,) = ctx.saved_tensors
-        grad = _joined(grads).reshape(-1, sum(ctx.rounded.sizes)).to(_HALF)
+        grad = joined(grads).reshape(-1, sum(ctx.rounded.sizes)).to(_HALF)
         d_inputs = torch.mm(grad, ctx.weight).view(ctx.shape) if ctx.needs_input_grad[1] else None
         return None, d_inputs, *_grads_of_weights(ctx.rounded, grad, flat)
 
@@ -111,7 +112,7 @@ class _OutputBlock(torch.autograd.Function):
     ) -> torch.Tensor:
         weight, bias = rounded.current()
         flat, product = _product(inputs, weight, bias)
-        keep = keep_mask(product.shape, p, dtype=product.dtype) if p > 0 else None
+        keep = Masks(p, dtype=product.dtype).draw(product.shape) if p > 0 else None
         total = masked(product, keep).float().view(residual.shape)  # converted first: a mixed sum takes twice the time
         torch.add(residual, total, alpha=scale_of(p), out=total)
         out, mean, rstd = torch.native_layer_norm(total, list(norm.normalized_shape), norm_weight, norm_bias, norm.eps)
@@ -130,26 +131,3 @@ class _OutputBlock(torch.autograd.Function):
         d_inputs = torch.addmm(grad.new_empty(()), grad, ctx.weight, beta=0, alpha=ctx.scale).view(ctx.shape)
         of_weights = _grads_of_weights(ctx.rounded, grad, flat, scale=ctx.scale)
         return None, None, None, d_inputs, d_total, d_norm_weight, d_norm_bias, *of_weights
-
-
-def _joined(grads: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Side by side along the last dimension; without a copy where they lie so in memory already."""
-    first = grads[0]
-    if len(grads) == 1:
-        return first
-    width = first.shape[-1]
-    row = first.stride(-2)
-    together = row == width * len(grads) and all(
-        grad.dtype == first.dtype
-        and grad.shape == first.shape
-        and grad.stride() == first.stride()
-        and grad.data_ptr() == first.data_ptr() + number * width * first.element_size()
-        for number, grad in enumerate(grads)
-    )
-    if (
-        together
-        and first.stride(-1) == 1
-        and first.untyped_storage().data_ptr() == grads[-1].untyped_storage().data_ptr()
-    ):
-        return torch.as_strided(first, (*first.shape[:-1], row), (*first.stride()[:-1], 1))
-    return torch.cat(list(grads), dim=-1)
