@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,10 @@ class Run:
     epochs: float
     recipe: str = "fixed"
     """``auto``: ours chooses all hyperparameters itself."""
+    program: tuple[str, ...] = ("-m", "worker.trainer")
+    """What Python runs for ours; the run directory is given last."""
+    environment: Mapping[str, str | None] = field(default_factory=dict)
+    """What ours gets other than a job's trainer does; None: without it."""
 
 
 def measure(run: Run) -> dict[str, Any]:
@@ -109,7 +113,9 @@ def _prepare_ours(run: Run, folder: Path) -> tuple[list[str], Mapping[str, str]]
         spec=spec,
     )  # fmt: skip
     (folder / "run.json").write_text(ours.model_dump_json())
-    return [sys.executable, "-m", "worker.trainer", str(folder)], trainer_environment(os.environ)
+    environment = trainer_environment(os.environ) | run.environment
+    kept = {name: value for name, value in environment.items() if value is not None}
+    return [sys.executable, *run.program, str(folder)], kept
 
 
 def _execute(command: list[str], environment: Mapping[str, str]) -> tuple[list[str], float]:

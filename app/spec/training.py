@@ -58,6 +58,8 @@ class TrainingSpec(Contract):
     gradient_checkpointing: StrictBool = False
 
     seed: Annotated[int, Field(ge=0, le=2**31 - 1, strict=True)] = 42
+    full_determinism: StrictBool = True
+    """On GPUs, only kernels that give the same bytes again; ``false``: the fastest ones. On a CPU all are deterministic."""
     bf16: StrictBool | Auto = "auto"
     """Mixed precision in bfloat16; auto: where the hardware has matrix units for it."""
 

@@ -3,44 +3,56 @@
 import pytest
 
 from app.manifest import MANIFEST, read_manifest
-from app.spec.run import CheckpointMessage, CorruptMessage, ExitCode, PhaseMessage, StartedMessage
+from app.spec.run import CheckpointMessage, CorruptMessage, ExitCode, PhaseMessage, ProgressMessage, StartedMessage
 
 STEPS_PER_EPOCH = 7
 """50 examples in batches of 8."""
 
 
-@pytest.mark.parametrize("step", [1, 4, STEPS_PER_EPOCH, 2 * STEPS_PER_EPOCH])
-def test_a_resumed_run_ends_with_the_same_weights(lab, step):
-    undisturbed = lab.run()
-    first = lab.run_until(step)
-    assert first.code is ExitCode.DRAINED
-    second = lab.run(checkpoints=first.checkpoints)
-    assert second.all_of(StartedMessage)[0].resumed_from_step == step
-    assert second.weights == undisturbed.weights
-    assert second.result.report == undisturbed.result.report
-
-
-@pytest.mark.parametrize("accumulation", [2, 4])
-def test_a_run_with_accumulation_resumes_exactly_too(lab, accumulation):
-    undisturbed = lab.run(gradient_accumulation_steps=accumulation)
-    first = lab.run_until(1, gradient_accumulation_steps=accumulation)
-    second = lab.run(checkpoints=first.checkpoints, gradient_accumulation_steps=accumulation)
-    assert second.weights == undisturbed.weights
-
-
-def test_a_drain_in_the_middle_of_an_evaluation_leaves_it_to_the_next_attempt(lab):
-    undisturbed = lab.run()
-
-    def stop_while_evaluating(message, control):
-        if isinstance(message, PhaseMessage) and message.phase == "evaluating":
+def stop_at(step):
+    def stop(message, control):
+        if isinstance(message, ProgressMessage) and message.step == step:
             control.requested = ExitCode.DRAINED
 
-    first = lab.run(on_message=stop_while_evaluating)
-    assert first.code is ExitCode.DRAINED
-    assert first.points("eval/loss") == {}
-    second = lab.run(checkpoints=first.checkpoints)
-    assert second.points("eval/loss") == undisturbed.points("eval/loss")
-    assert second.weights == undisturbed.weights
+    return stop
+
+
+def stop_while_evaluating(message, control):
+    if isinstance(message, PhaseMessage) and message.phase == "evaluating":
+        control.requested = ExitCode.DRAINED
+
+
+STOPS = {
+    "after the first step": lambda _: stop_at(1),
+    "in the middle of an epoch": lambda steps: stop_at(steps + (steps + 1) // 2),
+    "at the end of an epoch": stop_at,
+    "while evaluating": lambda _: stop_while_evaluating,
+    "after the last step": lambda steps: stop_at(2 * steps),
+}
+
+
+@pytest.fixture(params=[{}, {"bf16": True}], ids=["float32", "bfloat16"])
+def precision(request):
+    return request.param
+
+
+@pytest.mark.parametrize("accumulation", [1, 2, 4])
+def test_wherever_a_run_is_stopped_the_resumed_one_ends_with_the_same_bytes(lab, accumulation, precision):
+    """Row K4 of the fault matrix: with dropout, two epochs, and the last group of an epoch is a short one."""
+    options = {"gradient_accumulation_steps": accumulation, **precision}
+    undisturbed = lab.run(**options)
+    steps_per_epoch = undisturbed.all_of(StartedMessage)[0].max_steps // 2
+    assert steps_per_epoch == -(-STEPS_PER_EPOCH // accumulation)
+    for name, stop in STOPS.items():
+        first = lab.run(on_message=stop(steps_per_epoch), **options)
+        assert first.code is ExitCode.DRAINED, name
+        second = lab.run(checkpoints=first.checkpoints, **options)
+        assert second.all_of(StartedMessage)[0].resumed_from_step > 0, name
+        assert second.weights == undisturbed.weights, name
+        assert second.result.report == undisturbed.result.report, name
+        evaluations = [attempt.points("eval/loss") for attempt in (first, second, undisturbed)]
+        assert evaluations[0] | evaluations[1] == evaluations[2], name
+        assert not evaluations[0].keys() & evaluations[1].keys(), name
 
 
 def test_the_resumed_run_reports_the_points_that_the_first_one_did_not(lab):

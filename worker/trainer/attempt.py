@@ -80,7 +80,7 @@ class Prepared:
 def run_attempt(run: RunSpec, *, run_dir: Path, report: Reporter, control: Control, started_at: float) -> None:
     """Train, evaluate, publish. Raises ServiceError for what only the user can mend, Stopped when told to stop."""
     ready_at = time.monotonic()
-    make_repeatable()
+    make_repeatable(full_determinism=run.spec.training.full_determinism, report=report)
     prepared = prepare(run, run_dir=run_dir, report=report)
     task, labels = prepared.data.task, prepared.data.splits["train"].labels
     model = base_model.load_model(

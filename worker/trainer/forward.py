@@ -108,7 +108,7 @@ def choose_forward(model: PreTrainedModel, tokens: Tokens, *, padding: Padding, 
                 forward = _packed(model, tokens, sample, padding, whole=whole, expected=expected)
                 if forward is not None:
                     if next(model.parameters()).device.type == "cpu":
-                        _put_kernels(model, bf16=bf16)
+                        put_kernels(model, bf16=bf16)
                     return PackedForward(forward, padding, whole=whole), "without padding"
     finally:
         model.train(was_training)
@@ -135,7 +135,7 @@ def _packed(
     return None
 
 
-def _put_kernels(model: PreTrainedModel, *, bf16: bool) -> None:
+def put_kernels(model: PreTrainedModel, *, bf16: bool) -> None:
     kernels.use_lanes(model)
     if bf16:
         kernels.use_bfloat16(model.base_model)

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 
-_LEVELS: Final = 2**16
+LEVELS: Final = 2**16
 _INTEGERS: Final = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
@@ -24,7 +24,7 @@ class Masks:
 
     def __init__(self, p: float, *, dtype: torch.dtype) -> None:
         self._bits = np.random.SFC64(int(torch.randint(2**63 - 1, ())))
-        self._level, self._dtype = _level(p) - _LEVELS // 2, _INTEGERS[dtype.itemsize]
+        self._level, self._dtype = _level(p) - LEVELS // 2, _INTEGERS[dtype.itemsize]
 
     def draw(self, shape: torch.Size) -> torch.Tensor:
         count = shape.numel()
@@ -41,7 +41,7 @@ def drop(values: torch.Tensor, p: float) -> torch.Tensor:
 
 def scale_of(p: float) -> float:
     """What the kept values are multiplied by."""
-    return _LEVELS / (_LEVELS - _level(p))
+    return LEVELS / (LEVELS - _level(p))
 
 
 def masked(values: torch.Tensor, keep: torch.Tensor | None) -> torch.Tensor:
@@ -50,7 +50,7 @@ def masked(values: torch.Tensor, keep: torch.Tensor | None) -> torch.Tensor:
 
 
 def _level(p: float) -> int:
-    return min(_LEVELS - 1, round(p * _LEVELS))
+    return min(LEVELS - 1, round(p * LEVELS))
 
 
 class _Dropout(torch.autograd.Function):
