@@ -1,4 +1,7 @@
-"""Which running system this is, and whether a process of it lives. Linux tells exactly; elsewhere only the start decides."""
+"""Which running system this is, what of it may be used, and whether a process of it lives.
+
+Linux tells exactly; elsewhere only the start of a process decides.
+"""
 
 import os
 import platform
@@ -6,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 _PROC = Path("/proc")
+_CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 @lru_cache(maxsize=1)
@@ -19,6 +23,16 @@ def identity() -> str:
         return f"{boot}/{(_PROC / 'self/ns/pid').readlink()}"
     except OSError:
         return f"{platform.node()}/{os.getpid()}"
+
+
+def usable_cpus() -> int:
+    """Processors this process may run on, and no more of them than its control group (a container's) is allowed to keep busy."""
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = _CPU_QUOTA.read_text().split()
+        return cpus if quota == "max" else max(1, min(cpus, round(int(quota) / int(period))))
+    except (OSError, ValueError):
+        return cpus
 
 
 def process_started(pid: int) -> int:

@@ -56,8 +56,8 @@ class Run:
     model: Path
     seed: int
     epochs: float
-    recipe: str = "fixed"
-    """``auto``: ours chooses all hyperparameters itself."""
+    recipe: Mapping[str, Any] | None = None
+    """If given, ours trains with these settings and chooses all others itself; else with the data set's."""
     program: tuple[str, ...] = ("-m", "worker.trainer")
     """What Python runs for ours; the run directory is given last."""
     environment: Mapping[str, str | None] = field(default_factory=dict)
@@ -92,7 +92,9 @@ def _prepare_ours(run: Run, folder: Path) -> tuple[list[str], Mapping[str, str]]
 
     data_set = DATA_SETS[run.data_set]
     training: dict[str, Any] = {"seed": run.seed, "bf16": run.arm.endswith("bf16")}
-    if run.recipe == "fixed":
+    if run.recipe is not None:
+        training |= run.recipe
+    else:
         training |= {
             "num_train_epochs": run.epochs, "per_device_train_batch_size": data_set.batch_size,
             "learning_rate": data_set.learning_rate, "max_length": data_set.max_length, "weight_decay": 0.0,

@@ -12,7 +12,7 @@ import sys
 
 from setproctitle import setproctitle
 
-from app import log, sweep
+from app import host, log, sweep
 from app.config import get_settings
 from app.task_queue import QUEUE, get_celery
 from worker import presence, tasks
@@ -29,6 +29,7 @@ def main(arguments: list[str]) -> int:
     settings = get_settings()
     log.configure(settings)
     setproctitle(f"celery worker: python -m worker.main --home {settings.home_dir}")
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, host.usable_cpus() // settings.worker_slots)))  # for its trainers
     celery = get_celery()
     tasks.register(celery)
     celery.steps["worker"].add(Poller)

@@ -29,7 +29,7 @@ def make_repeatable(*, full_determinism: bool, report: Reporter) -> None:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.backends.cudnn.benchmark = False
         torch.use_deterministic_algorithms(True, warn_only=True)
-        torch.utils.deterministic.fill_uninitialized_memory = False  # a pass over memory that nothing here reads
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined] # nothing reads it
         warn_of_other_kernels(report)
 
 
