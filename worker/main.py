@@ -29,7 +29,9 @@ def main(arguments: list[str]) -> int:
     settings = get_settings()
     log.configure(settings)
     setproctitle(f"celery worker: python -m worker.main --home {settings.home_dir}")
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, host.usable_cpus() // settings.worker_slots)))  # for its trainers
+    os.environ.setdefault(
+        "OMP_NUM_THREADS", str(max(1, host.usable_cpus() // settings.worker_slots))
+    )  # for its trainers
     celery = get_celery()
     tasks.register(celery)
     celery.steps["worker"].add(Poller)

@@ -33,7 +33,7 @@ from worker.trainer.metrics import Metrics
 from worker.trainer.optim import Schedule, make_optimizer
 from worker.trainer.padding import Padding
 from worker.trainer.plan import Plan
-from worker.trainer.precision import has_fast_bf16, make_repeatable
+from worker.trainer.precision import has_fast_bf16, make_repeatable, round_tiny_numbers_to_zero
 from worker.trainer.reporting import Reporter
 from worker.trainer.state import Best
 from worker.trainer.tokens import Tokens
@@ -80,6 +80,7 @@ class Prepared:
 def run_attempt(run: RunSpec, *, run_dir: Path, report: Reporter, control: Control, started_at: float) -> None:
     """Train, evaluate, publish. Raises ServiceError for what only the user can mend, Stopped when told to stop."""
     ready_at = time.monotonic()
+    round_tiny_numbers_to_zero()
     make_repeatable(full_determinism=run.spec.training.full_determinism, report=report)
     prepared = prepare(run, run_dir=run_dir, report=report)
     task, labels = prepared.data.task, prepared.data.splits["train"].labels
