@@ -16,7 +16,15 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-ARMS = ("ours-fp32", "ours-bf16", "trainer-fp32", "trainer-bf16", "trainer-bf16-grouped", "trainer-fp32-grouped")
+ARMS = (
+    "ours-fp32",
+    "ours-bf16",
+    "ours-bf16-grouped",
+    "trainer-fp32",
+    "trainer-bf16",
+    "trainer-bf16-grouped",
+    "trainer-fp32-grouped",
+)
 
 
 @dataclass(frozen=True)
@@ -91,7 +99,9 @@ def _prepare_ours(run: Run, folder: Path) -> tuple[list[str], Mapping[str, str]]
     from worker.process import trainer_environment
 
     data_set = DATA_SETS[run.data_set]
-    training: dict[str, Any] = {"seed": run.seed, "bf16": run.arm.endswith("bf16")}
+    training: dict[str, Any] = {"seed": run.seed, "bf16": "bf16" in run.arm}
+    if run.arm.endswith("grouped"):
+        training["train_sampling_strategy"] = "group_by_length"
     if run.recipe is not None:
         training |= run.recipe
     else:

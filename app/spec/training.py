@@ -35,6 +35,9 @@ class TrainingSpec(Contract):
     gradient_accumulation_steps: Annotated[int, Field(ge=1, le=65_536, strict=True)] = 1
     """Micro-batches whose gradients make one optimizer step; a short last group of an epoch counts by its own size."""
 
+    train_sampling_strategy: Literal["random", "group_by_length"] = "random"
+    """How batches are drawn; ``"group_by_length"``: from examples of like length, which is faster and less random."""
+
     learning_rate: Annotated[float, Field(gt=0, le=1e6)] | Auto = "auto"
     """Peak learning rate of AdamW."""
     lr_scheduler_type: SchedulerName = "linear"

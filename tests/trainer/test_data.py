@@ -92,10 +92,17 @@ def test_batches_are_padded_to_their_longest(side, row):
     assert inputs["attention_mask"].tolist() == [[int(token > 0) for token in row], [1, 1, 1]]
 
 
-def batches_of(seed=0, accumulation=2):
+def batches_of(*, lengths=(2,) * 11, batch_size=3, accumulation=2, by_length=False):
     forward = PaddedForward(Padding(fillers={"input_ids": 0, "token_type_ids": 0}, left=False))
-    tokens = tokens_of(*[2] * 11)
-    return TrainBatches(tokens, np.arange(11), forward=forward, batch_size=3, accumulation=accumulation, seed=seed)
+    return TrainBatches(
+        tokens_of(*lengths),
+        np.arange(len(lengths)),
+        forward=forward,
+        batch_size=batch_size,
+        accumulation=accumulation,
+        seed=0,
+        by_length=by_length,
+    )
 
 
 def examples_of(steps):
@@ -117,6 +124,22 @@ def test_a_step_has_its_micro_batches_and_the_last_is_short():
 def test_an_epoch_can_be_entered_in_the_middle():
     whole = examples_of(batches_of().of_epoch(1))
     assert examples_of(batches_of().of_epoch(1, start_at=1)) == whole[1:]
+
+
+def test_batches_by_length_hold_like_lengths_in_an_order_of_the_epochs_own():
+    lengths = [int(length) for length in np.random.default_rng(1).integers(1, 100, 203)]
+    batches = batches_of(lengths=lengths, batch_size=8, accumulation=1, by_length=True)
+    epochs = [examples_of(batches.of_epoch(epoch)) for epoch in (0, 1, 0)]
+    assert epochs[0] == epochs[2] != epochs[1]
+    spread = []
+    for epoch in epochs:
+        assert sorted(chain(*epoch)) == list(range(203))
+        assert [len(step) for step in epoch] == [8] * 25 + [3]
+        spread += [np.ptp([lengths[i] for i in step]) for step in epoch]
+    assert np.mean(spread) < 25, "of a hundred lengths, random batches of 8 span 78 on average"
+    middles = [np.mean([lengths[i] for i in step]) for step in epochs[0][:-1]]
+    assert middles != sorted(middles, reverse=True), "long batches do not all come first"
+    assert examples_of(batches.of_epoch(1, start_at=9)) == epochs[1][9:]
 
 
 @pytest.mark.parametrize(("parts", "sizes"), [(1, [3, 3]), (2, [2, 1, 2, 1]), (4, [1] * 6)])

@@ -216,6 +216,7 @@ def assemble(
             batch_size=int(args.per_device_train_batch_size),
             accumulation=args.gradient_accumulation_steps,
             seed=args.seed,
+            by_length=args.train_sampling_strategy == "group_by_length",
         ),
         evaluator=Evaluator(
             data.splits["validation"],
@@ -300,7 +301,9 @@ def warn_of_truncation(splits: dict[Split, Tokens], *, max_length: int, report: 
 def fingerprint(prepared: Prepared) -> str:
     """What a checkpoint must share with this run to be resumed: examples, labels and every setting but the hardware's."""
     digest = hashlib.sha256()
-    settings = prepared.spec.training.model_dump(exclude={"bf16"})
+    settings = prepared.spec.training.model_dump(
+        exclude={"bf16"}, exclude_defaults=True
+    )  # so that new ones change nothing
     digest.update(orjson.dumps([settings, prepared.data.task.label_names], option=orjson.OPT_SORT_KEYS))
     for name, split in sorted(prepared.tokens.items()):
         digest.update(name.encode())

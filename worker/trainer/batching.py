@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -10,6 +10,8 @@ import torch
 from worker.trainer.forward import Forward
 from worker.trainer.randomness import Stream, generator
 from worker.trainer.tokens import Tokens
+
+BATCHES_SORTED_TOGETHER: Final = 50
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,17 +42,38 @@ class TrainBatches:
     """The training split in an order that is a function of (seed, epoch) alone."""
 
     def __init__(
-        self, tokens: Tokens, labels: np.ndarray, *, forward: Forward, batch_size: int, accumulation: int, seed: int
+        self,
+        tokens: Tokens,
+        labels: np.ndarray,
+        *,
+        forward: Forward,
+        batch_size: int,
+        accumulation: int,
+        seed: int,
+        by_length: bool,
     ) -> None:
         self._tokens, self._labels, self._forward = tokens, labels, forward
         self._batch_size, self._accumulation, self._seed = batch_size, accumulation, seed
+        self._by_length = by_length
 
     def of_epoch(self, epoch: int, *, start_at: int = 0) -> Iterator[StepBatch]:
         """The optimizer steps of an epoch from number ``start_at``; the last may be short."""
-        order = generator(self._seed, stream=Stream.ORDER, index=epoch).permutation(len(self._labels))
+        random = generator(self._seed, stream=Stream.ORDER, index=epoch)
+        order = random.permutation(len(self._labels))
+        if self._by_length:
+            order = self._grouped(order)
         micro_batches = [order[start : start + self._batch_size] for start in range(0, len(order), self._batch_size)]
+        if self._by_length:
+            *full, last = micro_batches
+            micro_batches = [*(full[number] for number in random.permutation(len(full))), last]
         for start in range(start_at * self._accumulation, len(micro_batches), self._accumulation):
             yield StepBatch(micro_batches=micro_batches[start : start + self._accumulation])
+
+    def _grouped(self, order: np.ndarray) -> np.ndarray:
+        """``order``, sorted by length within runs of many batches, as transformers' ``LengthGroupedSampler`` does it."""
+        size = self._batch_size * min(BATCHES_SORTED_TOGETHER, max(1, len(order) // (4 * self._batch_size)))
+        runs = [order[start : start + size] for start in range(0, len(order), size)]
+        return np.concatenate([run[np.argsort(-self._tokens.lengths[run], kind="stable")] for run in runs])
 
     def micro_batches(self, step: StepBatch, *, parts: int) -> Iterator[MicroBatch]:
         """What goes through the model for a step, each of its micro-batches in so many ``parts``."""
