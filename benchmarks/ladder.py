@@ -63,7 +63,7 @@ def own_pass_of_clipping() -> None:
 def lengths_as_they_come() -> None:
     from worker.trainer.packed import layout
 
-    layout.LENGTH_ROUNDING = layout.PLACES_ROUNDING = 1
+    layout.LENGTH_ROUNDING = layout.ROW_ROUNDING = 1
 
 
 def one_group() -> None:

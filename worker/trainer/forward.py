@@ -73,19 +73,20 @@ class PackedForward:
 
     def collate(self, tokens: Tokens, indices: np.ndarray) -> PackedInputs:
         lengths = tokens.lengths[indices]
-        places = lay_out(lengths)
+        layout = lay_out(lengths)
         source = tokens.places_of(indices)
 
-        def spread(values: np.ndarray, filler: int) -> torch.Tensor:
-            row = np.full(places.layout.num_places, filler, dtype=np.int64)
-            row[places.token_places] = values
+        def row_of(values: np.ndarray, filler: int) -> torch.Tensor:
+            row = np.full(layout.num_rows, filler, dtype=np.int64)
+            row[: layout.num_tokens] = values
             return torch.from_numpy(row)[None]
 
-        tensors = {name: spread(flat[source], self._padding.fillers[name]) for name, flat in tokens.columns.items()}
+        tensors = {name: row_of(flat[source], self._padding.fillers[name]) for name, flat in tokens.columns.items()}
         if self._whole:
-            mask = np.arange(places.layout.max_length) < lengths[:, None]
+            mask = np.arange(lengths.max()) < lengths[:, None]
             tensors["attention_mask"] = torch.from_numpy(mask.astype(np.int64))
-        return PackedInputs(tensors=tensors, positions=spread(places.positions, 0), layout=places.layout)
+        positions = np.arange(layout.num_tokens) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        return PackedInputs(tensors=tensors, positions=row_of(positions, 0), layout=layout)
 
     def __call__(self, model: nn.Module, inputs: PackedInputs, *, device: torch.device) -> torch.Tensor:
         self._encoder.set_layout(inputs.layout.to(device), positions=inputs.positions.to(device))

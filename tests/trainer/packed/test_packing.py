@@ -7,7 +7,8 @@ from torch.nn import functional
 
 from tests.trainer.packed.conftest import classifier, padding_of, uneven_tokens
 from worker.trainer.forward import PackedForward, PaddedForward, choose_forward
-from worker.trainer.packed.layout import LENGTH_ROUNDING, PLACES_ROUNDING, lay_out
+from worker.trainer.packed import attention
+from worker.trainer.packed.layout import LENGTH_ROUNDING, ROW_ROUNDING, lay_out
 
 CPU = torch.device("cpu")
 PACKED = ["bert", "roberta", "electra", "distilbert", "modernbert"]
@@ -118,20 +119,62 @@ def test_a_saved_model_knows_nothing_of_packing(tokens, tmp_path):
 @pytest.mark.parametrize("lengths", [[1], [5, 5, 5], [64], [3, 100, 1, 50, 50, 7], list(range(1, 90))])
 def test_a_layout_gives_each_token_a_place_of_its_own(lengths):
     lengths = np.array(lengths)
-    places = lay_out(lengths)
-    layout = places.layout
-    assert len(set(places.token_places)) == lengths.sum()
-    assert layout.num_places % PLACES_ROUNDING == 0
+    layout = lay_out(lengths)
+    assert layout.num_rows % ROW_ROUNDING == 0
+    assert layout.num_rows > layout.num_tokens == lengths.sum(), "padding takes the place of a filler"
     ends = [group.stop for group in layout.groups]
     assert [group.start for group in layout.groups] == [0, *ends[:-1]]
     assert sum(group.examples for group in layout.groups) == len(lengths)
     assert all(group.length % LENGTH_ROUNDING == 0 for group in layout.groups)
-    assert places.token_places[np.cumsum(lengths) - lengths].tolist() == layout.first.tolist()
+    rows = layout.row_of_place[layout.row_of_place < layout.num_tokens]
+    assert sorted(rows.tolist()) == list(range(layout.num_tokens))
     seen = torch.cat([(group.bias == 0).sum(-1).flatten() if group.bias is not None
                       else torch.full((group.examples,), group.length) for group in layout.groups])  # fmt: skip
     assert seen.tolist() == sorted(lengths)
 
 
-def test_groups_spare_most_of_the_padding():
+def test_vectors_are_gathered_into_groups_and_back():
+    layout = lay_out(np.array([3, 40, 17, 1]))
+    vectors = torch.arange(layout.num_rows * 2 * 3)
+    into, back = layout.gathers(2, 3)
+    gathered = vectors[into]
+    start = 0
+    for group in layout.groups:
+        size = 2 * 3 * group.examples * group.length
+        block = gathered[start : start + size].view(2, group.examples, 3, group.length)
+        row = layout.row_of_place[group.start : group.stop].view(group.examples, 1, group.length)
+        for part in range(2):
+            assert torch.equal(block[part], (row * 2 + part) * 3 + torch.arange(3)[:, None])
+        start += size
+    assert start == len(gathered)
+    assert torch.equal(gathered[back][: layout.num_tokens * 6], vectors[: layout.num_tokens * 6])
+
+
+def test_attention_on_other_devices_is_the_same(monkeypatch):
+    """The way of GPUs, taken on a CPU."""
+    layout = lay_out(np.array([9, 3, 40, 17]))
+    joint = torch.randn(1, layout.num_rows, 3 * 24, dtype=torch.float64)
+    joint[:, layout.num_tokens :] = 0
+    wanted = torch.randn(1, layout.num_tokens, 4, 6, dtype=torch.float64)
+
+    def run(window):
+        inputs = joint.clone().requires_grad_()
+        parts = (part.view(1, -1, 4, 6).transpose(1, 2) for part in inputs.split(24, dim=-1))
+        out = attention.grouped_attention(*parts, layout, scaling=0.4, window=window)[:, : layout.num_tokens]
+        (out * wanted).sum().backward()
+        return out.detach(), inputs.grad
+
+    for window in (None, 5):
+        expected = run(window)
+        with monkeypatch.context() as other:
+            other.setattr(attention, "_on_cpu", lambda _tensor: False)
+            found = run(window)
+        for one, two in zip(expected, found, strict=True):
+            torch.testing.assert_close(one, two)
+
+
+def test_the_row_has_hardly_any_padding_and_the_groups_little():
     lengths = np.random.default_rng(0).integers(10, 128, 32)
-    assert lay_out(lengths).layout.num_places < 1.25 * lengths.sum() < 0.75 * 32 * lengths.max()
+    layout = lay_out(lengths)
+    assert layout.num_rows <= lengths.sum() + ROW_ROUNDING
+    assert len(layout.row_of_place) < 1.35 * lengths.sum() < 0.8 * 32 * lengths.max()

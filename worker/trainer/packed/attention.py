@@ -20,36 +20,41 @@ def grouped_attention(
     dropout: float = 0.0,
     window: int | None = None,
 ) -> torch.Tensor:
-    """``[1, heads, places, size]`` each; returns ``[1, places, heads, size]`` with zeros where no group lies.
+    """``[1, heads, rows, size]`` each; returns ``[1, rows, heads, size]``. What filler rows come to is not defined.
 
     ``window``: tokens as far apart as this do not see each other.
     """
-    if query.device.type == "cpu":
+    if _on_cpu(query):
         attended: torch.Tensor = _GroupedAttention.apply(  # type: ignore[no-untyped-call]
             query, key, value, layout, scaling, dropout, window
         )
         return attended
-    parts = [
-        functional.scaled_dot_product_attention(
-            _of_group(query, group),
-            _of_group(key, group),
-            _of_group(value, group),
-            attn_mask=_bias(group, window, dtype=query.dtype, device=query.device),
-            dropout_p=dropout,
-            scale=scaling,
-        )
-        .transpose(1, 2)
-        .flatten(0, 1)
-        for group in layout.groups
-    ]
-    places = torch.cat(parts)
-    return functional.pad(places, (0, 0, 0, 0, 0, layout.num_places - len(places)))[None]
+    heads, size = query.shape[1], query.shape[3]
+    into, _ = layout.gathers(3, heads)
+    together = torch.cat(_rows(query, key, value), dim=-1).view(-1, size).index_select(0, into)
+    parts = []
+    for group in layout.groups:
+        q, k, v = _of_group(together, group, 3, heads)
+        bias = _bias(group, window, dtype=q.dtype, device=q.device)
+        attended = functional.scaled_dot_product_attention(q, k, v, bias, dropout, scale=scaling)
+        parts.append(attended.reshape(-1, size))
+    _, back = layout.gathers(1, heads)
+    return torch.cat(parts).index_select(0, back).view(1, -1, heads, size)
 
 
-def _of_group(tensor: torch.Tensor, group: Group) -> torch.Tensor:
-    """The view ``[examples, heads, length, size]``."""
-    _, heads, _, size = tensor.shape
-    return tensor[0, :, group.start : group.stop].view(heads, group.examples, group.length, size).transpose(0, 1)
+def _on_cpu(tensor: torch.Tensor) -> bool:
+    return tensor.device.type == "cpu"
+
+
+def _rows(*parts: torch.Tensor) -> list[torch.Tensor]:
+    """``[rows, heads x size]`` each, from ``[1, heads, rows, size]``."""
+    return [part[0].transpose(0, 1).flatten(1) for part in parts]
+
+
+def _of_group(vectors: torch.Tensor, group: Group, parts: int, heads: int) -> torch.Tensor:
+    """The view ``[parts, examples, heads, length, size]`` of vectors in the order of the groups."""
+    own = vectors[parts * heads * group.start : parts * heads * group.stop]
+    return own.view(parts, group.examples, heads, group.length, -1)
 
 
 def _bias(group: Group, window: int | None, *, dtype: torch.dtype, device: torch.device) -> torch.Tensor | None:
@@ -83,7 +88,8 @@ class _GroupedAttention(torch.autograd.Function):
     """Scores, softmax, dropout and values with a backward of their own.
 
     torch's fused attention is slow backward on a CPU at these shapes, and slices of one tensor, left to autograd, cost a
-    zeroed tensor each. Query, key and value are copied together, group by group, since they come out of one product.
+    zeroed tensor each. Gathering brings query, key and value, which come out of one product, into the places of the groups and
+    into the order of attention's products at once.
     """
 
     @staticmethod
@@ -97,45 +103,51 @@ class _GroupedAttention(torch.autograd.Function):
         dropout: float,
         window: int | None,
     ) -> torch.Tensor:
-        _, heads, places, size = query.shape
-        rows = joined([part[0].transpose(0, 1).reshape(places, -1) for part in (query, key, value)])
-        out = query.new_empty((places, heads, size))
-        out[layout.groups[-1].stop :].zero_()
+        _, heads, _, size = query.shape
+        into, _ = layout.gathers(3, heads)
+        together = joined(_rows(query, key, value)).view(-1, size).index_select(0, into)
+        attended = together.new_empty((len(together) // 3, size))
         masks = Masks(dropout, dtype=query.dtype) if dropout > 0 else None
-        saved = []
+        saved: list[torch.Tensor | None] = [together]
         for group in layout.groups:
-            inputs = rows[group.start : group.stop].view(group.examples, group.length, 3, heads, size)
-            together = inputs.permute(2, 0, 3, 1, 4).reshape(3, -1, group.length, size)
-            q, k, v = together
+            q, k, v = _of_group(together, group, 3, heads).flatten(1, 2)
             bias = _by_head(_bias(group, window, dtype=q.dtype, device=q.device), group, heads)
             weights = torch.softmax(_product(q, k.transpose(1, 2), scale=scaling, plus=bias), dim=-1)
             keep = None if masks is None else masks.draw(weights.shape)
-            attended = _product(masked(weights, keep), v, scale=scale_of(dropout))
-            _of_group(out.transpose(0, 1)[None], group).copy_(attended.view(-1, heads, group.length, size))
-            saved += [together, weights, keep]
+            target = _of_group(attended, group, 1, heads).flatten(0, 2)
+            _product(masked(weights, keep), v, scale=scale_of(dropout), out=target)
+            saved += [weights, keep]
         ctx.save_for_backward(*saved)
         ctx.layout, ctx.scaling, ctx.dropout = layout, scaling, dropout
-        return out[None]
+        return _back(attended, layout, 1, heads)[None]
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> Any:
-        _, places, heads, size = grads[0].shape
-        # One tensor in the order [places, 3, heads, size]: whoever made query, key and value by one product wants it whole.
-        into = grads[0].new_empty((places, 3, heads, size))
+        _, rows, heads, size = grads[0].shape
         layout: Layout = ctx.layout
-        into[layout.groups[-1].stop :].zero_()
-        scale, saved = scale_of(ctx.dropout), ctx.saved_tensors
+        scale, (together, *saved) = scale_of(ctx.dropout), ctx.saved_tensors
+        into, _ = layout.gathers(1, heads)
+        grad_together = grads[0].reshape(-1, size).index_select(0, into)
+        d_together = torch.empty_like(together)
         for number, group in enumerate(layout.groups):
-            together, weights, keep = saved[3 * number : 3 * number + 3]
-            q, k, v = together
-            grad = _of_group(grads[0].transpose(1, 2), group).reshape(-1, group.length, size)
+            weights, keep = saved[2 * number : 2 * number + 2]
+            q, k, v = _of_group(together, group, 3, heads).flatten(1, 2)
+            d_query, d_key, d_value = _of_group(d_together, group, 3, heads).flatten(1, 2)
+            grad = _of_group(grad_together, group, 1, heads).flatten(0, 2)
             d_weights = masked(_product(grad, v.transpose(1, 2), scale=scale), keep)
             d_scores = torch.ops.aten._softmax_backward_data(d_weights, weights, -1, weights.dtype)  # noqa: SLF001 - an operator
-            d_together = torch.empty_like(together)
-            _product(d_scores, k, scale=ctx.scaling, out=d_together[0])
-            _product(d_scores.transpose(1, 2), q, scale=ctx.scaling, out=d_together[1])
-            _product(masked(weights, keep).transpose(1, 2), grad, scale=scale, out=d_together[2])
-            target = into[group.start : group.stop].view(group.examples, group.length, 3, heads, size)
-            target.copy_(d_together.view(3, group.examples, heads, group.length, size).permute(1, 3, 0, 2, 4))
-        d_query, d_key, d_value = (into[:, place].transpose(0, 1)[None] for place in range(3))
+            _product(d_scores, k, scale=ctx.scaling, out=d_query)
+            _product(d_scores.transpose(1, 2), q, scale=ctx.scaling, out=d_key)
+            _product(masked(weights, keep).transpose(1, 2), grad, scale=scale, out=d_value)
+        # One tensor in the order [rows, 3, heads, size]: whoever made query, key and value by one product wants it whole.
+        d_rows = _back(d_together, layout, 3, heads).view(rows, 3, heads, size)
+        d_query, d_key, d_value = (d_rows[:, part].transpose(0, 1)[None] for part in range(3))
         return d_query, d_key, d_value, None, None, None, None
+
+
+def _back(vectors: torch.Tensor, layout: Layout, parts: int, heads: int) -> torch.Tensor:
+    """``[rows, parts x heads, size]`` from the order of the groups, zero for filler rows."""
+    _, back = layout.gathers(parts, heads)
+    rows = vectors.index_select(0, back).view(layout.num_rows, parts * heads, -1)
+    rows[layout.num_tokens :].zero_()
+    return rows

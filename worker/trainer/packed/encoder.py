@@ -22,7 +22,7 @@ class CannotPackError(Exception):
 class PackedEncoder:
     """Hooks at the edges of an encoder: attention by groups, positions that begin anew, examples unpacked for the head.
 
-    ``set_layout`` before every forward; the forward then takes ``[1, places]`` tensors and gives ``[examples, K]`` logits
+    ``set_layout`` before every forward; the forward then takes ``[1, rows]`` tensors and gives ``[examples, K]`` logits
     in the order of the batch.
     """
 
@@ -60,7 +60,7 @@ class PackedEncoder:
         self._model.set_attn_implementation(self._attention_before)
 
     def set_layout(self, layout: Layout, *, positions: torch.Tensor) -> None:
-        """Where the tokens of the next forward lie. ``positions``: ``[1, places]``, from 0 within each example."""
+        """Where the tokens of the next forward lie. ``positions``: ``[1, rows]``, from 0 within each example."""
         self._layout, self._positions = layout, positions + self._first_position
 
     def _hook_embeddings(self, encoder: Any) -> Any:
@@ -85,7 +85,7 @@ class PackedEncoder:
         return output
 
     def _unpack(self, hidden: torch.Tensor) -> torch.Tensor:
-        """``[examples, 1 or longest, size]`` from ``[1, places, size]``."""
+        """``[examples, 1 or longest, size]`` from ``[1, rows, size]``."""
         assert self._layout is not None, "set_layout comes first"
         if self._whole:
             unpacked: torch.Tensor = _Unpack.apply(hidden, self._layout)  # type: ignore[no-untyped-call]
@@ -126,26 +126,17 @@ class _Unpack(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, hidden: torch.Tensor, layout: Layout) -> torch.Tensor:
+        place = torch.arange(int(layout.lengths.max()), device=hidden.device)
+        ctx.is_token = place < layout.lengths[:, None]
         ctx.layout = layout
-        size = hidden.shape[-1]
-        out = hidden.new_zeros((len(layout.order), layout.max_length, size))
-        done = 0
-        for group in layout.groups:
-            rows = layout.order[done : done + group.examples]
-            out[rows, : group.length] = hidden[0, group.start : group.stop].view(group.examples, group.length, size)
-            done += group.examples
+        out = hidden.new_zeros((*ctx.is_token.shape, hidden.shape[-1]))
+        out[ctx.is_token] = hidden[0, : layout.num_tokens]
         return out
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> Any:
-        layout: Layout = ctx.layout
-        size = grads[0].shape[-1]
-        packed = grads[0].new_zeros((layout.num_places, size))
-        done = 0
-        for group in layout.groups:
-            rows = layout.order[done : done + group.examples]
-            packed[group.start : group.stop] = grads[0][rows, : group.length].reshape(-1, size)
-            done += group.examples
+        packed = grads[0].new_zeros((ctx.layout.num_rows, grads[0].shape[-1]))
+        packed[: ctx.layout.num_tokens] = grads[0][ctx.is_token]
         return packed[None], None
 
 

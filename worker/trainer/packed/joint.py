@@ -6,7 +6,10 @@ import torch
 
 
 def joined(parts: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Side by side along the last dimension; without a copy where they lie so in memory already."""
+    """Side by side along the last dimension; without a copy where they lie so in memory already.
+
+    Not for autograd, which does not know of it.
+    """
     first = parts[0]
     if len(parts) == 1:
         return first

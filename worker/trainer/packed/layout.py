@@ -1,28 +1,30 @@
 """Where the tokens of a batch lie when they are packed.
 
-Examples are sorted by length and cut into a few groups; within a group each takes as many places as the longest of it.
-So attention works on plain views ``[examples, length]`` of the packed tokens, without gathering, and all else runs over
-one row of tokens of which few are padding.
+All but attention runs over one row of the tokens of all examples, one after the other, without padding. Attention looks at
+examples in groups of like length, each in the places of the longest of its group; the tokens are gathered into these places
+and back, which costs no more than the copies that bring them into the order of attention's products anyway.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
 import torch
 
-GROUP_COST: Final = 60
-"""Places of padding that are cheaper than one more group (MiniLM on two cores: 30 to 100 are equal, 160 is slower)."""
+TOKEN_COST: Final = 100
+"""What attention does for each place, beside what it does for each pair of places (which costs 1)."""
+GROUP_COST: Final = 20_000
+"""And for each group, whatever its size. (MiniLM on two cores: 4,000 to 20,000 are equal, 40,000 is 3 % slower.)"""
 
-LENGTH_ROUNDING: Final = 8
-PLACES_ROUNDING: Final = 64
-"""Lengths of groups, and the whole row, are filled up to multiples, so that the matrix library meets few shapes: it compiles
-a kernel for each. With lengths as they come, attention took 1.7 times as long."""
+LENGTH_ROUNDING: Final = 16
+ROW_ROUNDING: Final = 64
+"""Lengths of groups, and the row, are filled up to multiples, so that the matrix library meets few shapes: it compiles a
+kernel for each. (In attention 8 and 32 are 5 % slower than 16: softmax likes rows that fill its vectors.)"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """``examples`` of at most ``length`` tokens each, from place ``start`` of the row."""
+    """``examples`` of at most ``length`` tokens each, from place ``start``."""
 
     start: int
     examples: int
@@ -40,13 +42,37 @@ class Layout:
     """The places of one batch."""
 
     groups: tuple[Group, ...]
-    order: torch.Tensor
-    """``[examples]``: number in the batch of each example in the order of the row."""
+    row_of_place: torch.Tensor
+    """``[places]``: the number in the row of the token at each place of the groups; the first filler's for padding."""
     first: torch.Tensor
-    """``[examples]``: place of the first token of each example, in the order of the batch."""
-    num_places: int
-    max_length: int
-    """Of a group: the longest example, rounded up."""
+    """``[examples]``: number in the row of the first token of each example."""
+    lengths: torch.Tensor
+    """``[examples]``, in tokens."""
+    num_tokens: int
+    num_rows: int
+    """Length of the row: the tokens, and at least one filler."""
+    _gathers: dict[tuple[int, int], tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict, repr=False)
+
+    def gathers(self, parts: int, heads: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Indices that bring vectors in the order ``[row, parts, heads]`` into that of the groups, and back.
+
+        The order of the groups: one after the other, ``[parts, examples, heads, length]`` in each. Filler rows come back as
+        some other row. Made once for all layers.
+        """
+        found = self._gathers.get((parts, heads))
+        if found is None:
+            part = torch.arange(parts, device=self.row_of_place.device)[:, None, None, None]
+            head = torch.arange(heads, device=self.row_of_place.device)[:, None]
+            rows = [
+                self.row_of_place[group.start : group.stop].view(group.examples, 1, group.length)
+                for group in self.groups
+            ]
+            into = torch.cat([((row * parts + part) * heads + head).flatten() for row in rows])
+            back = into.new_zeros(self.num_rows * parts * heads)
+            back[into] = torch.arange(len(into), device=into.device)
+            back[self.num_tokens * parts * heads :] = 0
+            found = self._gathers[parts, heads] = (into, back)
+        return found
 
     def to(self, device: torch.device) -> "Layout":
         if device.type == "cpu":
@@ -62,54 +88,49 @@ class Layout:
         )
         return Layout(
             groups=groups,
-            order=self.order.to(device),
+            row_of_place=self.row_of_place.to(device),
             first=self.first.to(device),
-            num_places=self.num_places,
-            max_length=self.max_length,
+            lengths=self.lengths.to(device),
+            num_tokens=self.num_tokens,
+            num_rows=self.num_rows,
         )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Places:
-    """A layout, and where each token of the batch goes (``token_places`` runs through the examples as they come)."""
-
-    layout: Layout
-    token_places: np.ndarray
-    positions: np.ndarray
-    """Of each token within its example, from 0."""
-
-
-def lay_out(lengths: np.ndarray) -> Places:
+def lay_out(lengths: np.ndarray) -> Layout:
     """Lay out examples of ``lengths`` tokens, each at least 1."""
+    num_tokens = int(lengths.sum())
+    first = np.cumsum(lengths) - lengths
     order = np.argsort(lengths, kind="stable")
-    starts = np.empty(len(lengths), dtype=np.int64)
-    groups, place = [], 0
     rounded = -(-lengths[order] // LENGTH_ROUNDING) * LENGTH_ROUNDING
-    for begin, end in cut(rounded, cost=GROUP_COST):
+    groups: list[Group] = []
+    rows = []
+    for begin, end in cut(rounded, cost=GROUP_COST, per_place=rounded + TOKEN_COST):
         members, length = order[begin:end], int(rounded[end - 1])
-        starts[members] = place + np.arange(end - begin) * length
-        groups.append(
-            Group(start=place, examples=end - begin, length=length, bias=_bias(lengths[members], length=length))
-        )
-        place += (end - begin) * length
-    positions = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    layout = Layout(
+        is_padding = np.arange(length) >= lengths[members][:, None]
+        rows.append(np.where(is_padding, num_tokens, first[members][:, None] + np.arange(length)).ravel())
+        start = groups[-1].stop if groups else 0
+        groups.append(Group(start=start, examples=end - begin, length=length, bias=_bias(is_padding)))
+    return Layout(
         groups=tuple(groups),
-        order=torch.from_numpy(order),
-        first=torch.from_numpy(starts),
-        num_places=-(-place // PLACES_ROUNDING) * PLACES_ROUNDING,
-        max_length=int(rounded[-1]),
+        row_of_place=torch.from_numpy(np.concatenate(rows)),
+        first=torch.from_numpy(first),
+        lengths=torch.from_numpy(lengths.astype(np.int64)),
+        num_tokens=num_tokens,
+        num_rows=(num_tokens // ROW_ROUNDING + 1) * ROW_ROUNDING,
     )
-    return Places(layout=layout, token_places=np.repeat(starts, lengths) + positions, positions=positions)
 
 
-def cut(ascending: np.ndarray, *, cost: int) -> list[tuple[int, int]]:
-    """Cut sorted lengths into the groups (begin, end) that cost least: their places, and ``cost`` each."""
+def cut(ascending: np.ndarray, *, cost: int, per_place: np.ndarray | None = None) -> list[tuple[int, int]]:
+    """Cut sorted lengths into the groups (begin, end) that cost least.
+
+    A group costs ``cost``, and each of its examples the group's length times the ``per_place`` (or 1) of its longest.
+    """
     count = len(ascending)
+    weights = ascending if per_place is None else ascending * per_place
     least = np.zeros(count + 1)
     begins = np.zeros(count + 1, dtype=np.int64)
     for end in range(1, count + 1):
-        costs = least[:end] + (end - np.arange(end)) * ascending[end - 1] + cost
+        costs = least[:end] + (end - np.arange(end)) * weights[end - 1] + cost
         begins[end] = costs.argmin()
         least[end] = costs[begins[end]]
     cuts, end = [], count
@@ -119,8 +140,7 @@ def cut(ascending: np.ndarray, *, cost: int) -> list[tuple[int, int]]:
     return cuts[::-1]
 
 
-def _bias(lengths: np.ndarray, *, length: int) -> torch.Tensor | None:
-    if (lengths == length).all():
+def _bias(is_padding: np.ndarray) -> torch.Tensor | None:
+    if not is_padding.any():
         return None
-    padding = np.arange(length)[None, :] >= lengths[:, None]
-    return torch.from_numpy(np.where(padding, np.float32(-1e9), np.float32(0)))[:, None, :]
+    return torch.from_numpy(np.where(is_padding, np.float32(-1e9), np.float32(0)))[:, None, :]
