@@ -112,7 +112,7 @@ def test_the_spec_as_written_back_resumes_what_the_spec_as_given_began(lab):
 
 
 def test_the_best_checkpoint_of_an_earlier_attempt_is_the_one_that_is_published(lab):
-    """Step 1 is the best here, since the highest loss is asked for."""
+    """An early step is the best here, since the highest loss is asked for."""
     options = {"lr_scheduler_type": "constant", "metric_for_best_model": "loss", "greater_is_better": True,
                "eval_strategy": "steps", "eval_steps": 1, "warmup_steps": 0, "save_total_limit": 1}  # fmt: skip
     undisturbed = lab.run(max_steps=6, **options)
