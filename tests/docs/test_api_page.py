@@ -141,9 +141,9 @@ def test_what_auto_becomes_has_the_numbers_of_the_recipe() -> None:
         "training.per_device_train_batch_size": {recipe.SMALL_BATCH_SIZE, recipe.SMALL_DATASET, recipe.BATCH_SIZE},
         "training.per_device_eval_batch_size": {EVAL_BATCH_SIZE},
         "training.learning_rate": {
-            recipe.LEARNING_RATE,
+            *recipe.LEARNING_RATES,
+            *recipe.LEARNING_RATES.values(),
             recipe.LEARNING_RATE_OF_LARGE_MODELS,
-            recipe.LARGE_HIDDEN_SIZE,
         },
         "training.warmup_steps": {recipe.WARMUP},
         "training.weight_decay": {recipe.WEIGHT_DECAY},
