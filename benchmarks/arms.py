@@ -1,6 +1,7 @@
 """The arms of the training benchmarks: one run of Tunery's trainer or of transformers.Trainer, as a process of its own.
 
-``DIR`` of all benchmarks holds a folder for each data set with its splits as JSON lines (``mrpc/train.jsonl`` and so on).
+``DIR`` of all benchmarks holds a folder for each data set with its splits as JSON lines (``mrpc/train.jsonl`` and so on);
+``examples/`` of this repository is such a folder for its two data sets.
 """
 
 import argparse
@@ -45,6 +46,8 @@ class DataSet:
 
 DATA_SETS = {
     "mrpc": DataSet(texts=("sentence1", "sentence2"), held_out="validation", metrics=("accuracy", "f1")),
+    "paraphrase": DataSet(texts=("sentence1", "sentence2"), held_out="test", metrics=("accuracy", "f1")),
+    "support_tickets": DataSet(texts=("text",), held_out="test", metrics=("accuracy", "f1_macro")),
     "banking77": DataSet(texts=("text",), held_out="test", metrics=("accuracy", "f1_macro"), epochs=5),
     "stsb": DataSet(
         texts=("sentence1", "sentence2"), held_out="validation", metrics=("pearson", "spearmanr"), problem_type="regression",

@@ -42,6 +42,7 @@ def test_small_data_gets_small_batches_and_wide_models_a_small_rate():
     assert [filled(num_examples=n).training.per_device_train_batch_size for n in (1999, 2000)] == [16, 32]
     rates = {size: filled(hidden_size=size).training.learning_rate for size in (384, 512, 513, 768, 1024, 0)}
     assert rates == {384: 2e-4, 512: 2e-4, 513: 5e-5, 768: 5e-5, 1024: 2e-5, 0: 5e-5}
+    assert filled(hidden_size=384, num_examples=1999).training.learning_rate == 1e-4
 
 
 @pytest.mark.parametrize(
