@@ -66,7 +66,7 @@ class PackedInputs:
 
 
 class PackedForward:
-    """No padding but what makes the lengths within a group equal. See ``worker.trainer.packed``."""
+    """No padding but in attention, where it makes the lengths within a group equal. See ``worker.trainer.packed``."""
 
     def __init__(self, encoder: PackedEncoder, padding: Padding, *, whole: bool) -> None:
         self._encoder, self._padding, self._whole = encoder, padding, whole
