@@ -37,8 +37,7 @@ def torch_dropout() -> None:
     from worker.trainer.packed import lanes
 
     def draw(self: Any, shape: torch.Size) -> torch.Tensor:
-        keep = 1 - (self._level + lanes.LEVELS // 2) / lanes.LEVELS
-        return torch.empty(shape, dtype=self._dtype).bernoulli_(keep)
+        return torch.empty(shape, dtype=self._dtype).bernoulli_(1 - self.level / lanes.LEVELS)
 
     lanes.Masks.draw = draw
 

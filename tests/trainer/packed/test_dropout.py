@@ -1,22 +1,33 @@
 """Dropout from lanes is dropout: the right share, independent, scaled, and drawn again where torch would draw it again."""
 
+import math
+
 import pytest
 import torch
 
 from tests.trainer.packed.conftest import classifier, padding_of
 from worker.trainer.forward import choose_forward
-from worker.trainer.packed.lanes import Masks, drop
+from worker.trainer.packed.lanes import LEVELS, Masks, drop
 
 
 @pytest.mark.parametrize("p", [0.1, 0.25, 0.5, 0.9])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_the_share_and_the_expectation_are_right(p, dtype):
+def test_the_share_is_next_to_p_and_the_expectation_right(p, dtype):
     torch.manual_seed(3)
     dropped = drop(torch.ones(1_000_003, dtype=dtype), p).double()
     share = float((dropped == 0).double().mean())
-    assert share == pytest.approx(p, abs=5 * (p * (1 - p) / 1e6) ** 0.5)
+    assert share == pytest.approx(p, abs=1 / LEVELS + 5 * (p * (1 - p) / 1e6) ** 0.5)
     if dtype is torch.float32:
-        assert float(dropped.max()) == pytest.approx(1 / (1 - p), rel=1e-4)
+        assert float(dropped.mean()) == pytest.approx(1, abs=5 * (p / (1 - p) / 1e6) ** 0.5)
+
+
+@pytest.mark.parametrize("p", [0.1, 0.25, 0.001, 0.999])
+def test_masks_drop_with_probability_p(p):
+    torch.manual_seed(4)
+    shares = torch.tensor([Masks(p, dtype=torch.float32).level for _ in range(20_000)]).double() / LEVELS
+    assert shares.unique().tolist() == sorted({math.floor(p * LEVELS) / LEVELS, math.ceil(p * LEVELS) / LEVELS} - {1.0})
+    if p < 1 - 1 / LEVELS:
+        assert float(shares.mean()) == pytest.approx(p, abs=5 * 0.5 / LEVELS / 20_000**0.5)
 
 
 def test_neighbours_and_masks_are_independent():

@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional
 
 from worker.trainer.packed.joint import joined
-from worker.trainer.packed.lanes import Masks, masked, scale_of
+from worker.trainer.packed.lanes import Masks, mask_, masked
 from worker.trainer.packed.layout import Group, Layout
 
 
@@ -108,37 +108,39 @@ class _GroupedAttention(torch.autograd.Function):
         together = joined(_rows(query, key, value)).view(-1, size).index_select(0, into)
         attended = together.new_empty((len(together) // 3, size))
         masks = Masks(dropout, dtype=query.dtype) if dropout > 0 else None
+        scale = 1.0 if masks is None else masks.scale
         saved: list[torch.Tensor | None] = [together]
         for group in layout.groups:
             q, k, v = _of_group(together, group, 3, heads).flatten(1, 2)
             bias = _by_head(_bias(group, window, dtype=q.dtype, device=q.device), group, heads)
             weights = torch.softmax(_product(q, k.transpose(1, 2), scale=scaling, plus=bias), dim=-1)
             keep = None if masks is None else masks.draw(weights.shape)
+            dropped = masked(weights, keep)
             target = _of_group(attended, group, 1, heads).flatten(0, 2)
-            _product(masked(weights, keep), v, scale=scale_of(dropout), out=target)
-            saved += [weights, keep]
+            _product(dropped, v, scale=scale, out=target)
+            saved += [weights, keep, dropped]
         ctx.save_for_backward(*saved)
-        ctx.layout, ctx.scaling, ctx.dropout = layout, scaling, dropout
+        ctx.layout, ctx.scaling, ctx.scale = layout, scaling, scale
         return _back(attended, layout, 1, heads)[None]
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> Any:
         _, rows, heads, size = grads[0].shape
         layout: Layout = ctx.layout
-        scale, (together, *saved) = scale_of(ctx.dropout), ctx.saved_tensors
+        scale, (together, *saved) = ctx.scale, ctx.saved_tensors
         into, _ = layout.gathers(1, heads)
         grad_together = grads[0].reshape(-1, size).index_select(0, into)
         d_together = torch.empty_like(together)
         for number, group in enumerate(layout.groups):
-            weights, keep = saved[2 * number : 2 * number + 2]
+            weights, keep, dropped = saved[3 * number : 3 * number + 3]
             q, k, v = _of_group(together, group, 3, heads).flatten(1, 2)
             d_query, d_key, d_value = _of_group(d_together, group, 3, heads).flatten(1, 2)
             grad = _of_group(grad_together, group, 1, heads).flatten(0, 2)
-            d_weights = masked(_product(grad, v.transpose(1, 2), scale=scale), keep)
+            d_weights = mask_(_product(grad, v.transpose(1, 2), scale=scale), keep)
             d_scores = torch.ops.aten._softmax_backward_data(d_weights, weights, -1, weights.dtype)  # noqa: SLF001 - an operator
             _product(d_scores, k, scale=ctx.scaling, out=d_query)
             _product(d_scores.transpose(1, 2), q, scale=ctx.scaling, out=d_key)
-            _product(masked(weights, keep).transpose(1, 2), grad, scale=scale, out=d_value)
+            _product(dropped.transpose(1, 2), grad, scale=scale, out=d_value)
         # One tensor in the order [rows, 3, heads, size]: whoever made query, key and value by one product wants it whole.
         d_rows = _back(d_together, layout, 3, heads).view(rows, 3, heads, size)
         d_query, d_key, d_value = (d_rows[:, part].transpose(0, 1)[None] for part in range(3))

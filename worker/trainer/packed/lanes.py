@@ -1,9 +1,10 @@
-"""Dropout masks from 16-bit lanes of raw random bits, on the CPU.
+"""Dropout masks from 8-bit lanes of raw random bits, on the CPU.
 
 torch's CPU generator makes one number after the other, which was a quarter of a step. Cutting 64 random bits of SFC64 into
-four lanes and comparing each with a threshold draws the same independent Bernoulli variables, ``p`` rounded to the nearest
-1/65536; the scale is that of the rounded ``p``, so the expectation is exact. A mask is 1 or 0 in integers as wide as the
-values, so that it is applied by one integer product, without the casts and passes of a boolean one.
+eight lanes and comparing each with a threshold draws independent Bernoulli variables whose share is a multiple of 1/256. The
+two multiples next to ``p`` take turns at random, so that each value is dropped with probability ``p``; the scale is that of
+the multiple drawn, so the expectation is exact in both. A mask is 1 or 0 in integers as wide as the values, so that it is
+applied by one integer product, without the casts and passes of a boolean one.
 """
 
 from typing import Any, Final
@@ -11,12 +12,13 @@ from typing import Any, Final
 import numpy as np
 import torch
 
-LEVELS: Final = 2**16
+LEVELS: Final = 2**8
+_LANES_OF_A_WORD: Final = 8
 _INTEGERS: Final = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 class Masks:
-    """Independent masks for values of one type: 1 with probability ``1 - p``, else 0.
+    """Independent masks for values of one type: 0 with the probability next to ``p`` that was drawn for them, else 1.
 
     The bits are seeded by one number of torch's generator, so that whoever restores that (gradient checkpointing) gets the
     same masks again.
@@ -24,13 +26,21 @@ class Masks:
 
     def __init__(self, p: float, *, dtype: torch.dtype) -> None:
         self._bits = np.random.SFC64(int(torch.randint(2**63 - 1, ())))
-        self._level, self._dtype = _level(p) - LEVELS // 2, _INTEGERS[dtype.itemsize]
+        below, rest = divmod(p * LEVELS, 1)
+        level = int(below) + (int(self._bits.random_raw()) < rest * 2**64)
+        self.level: Final = min(level, LEVELS - 1)
+        self._dtype = _INTEGERS[dtype.itemsize]
+
+    @property
+    def scale(self) -> float:
+        """What the kept values are multiplied by."""
+        return LEVELS / (LEVELS - self.level)
 
     def draw(self, shape: torch.Size) -> torch.Tensor:
         count = shape.numel()
-        words: Any = self._bits.random_raw(-(-count // 4))
-        lanes = torch.from_numpy(words.view(np.int16))[:count].view(shape)
-        return torch.ge(lanes, self._level, out=torch.empty(shape, dtype=self._dtype))
+        words: Any = self._bits.random_raw(-(-count // _LANES_OF_A_WORD))
+        lanes = torch.from_numpy(words.view(np.int8))[:count].view(shape)
+        return torch.ge(lanes, self.level - LEVELS // 2, out=torch.empty(shape, dtype=self._dtype))
 
 
 def drop(values: torch.Tensor, p: float) -> torch.Tensor:
@@ -39,26 +49,25 @@ def drop(values: torch.Tensor, p: float) -> torch.Tensor:
     return dropped
 
 
-def scale_of(p: float) -> float:
-    """What the kept values are multiplied by."""
-    return LEVELS / (LEVELS - _level(p))
-
-
 def masked(values: torch.Tensor, keep: torch.Tensor | None) -> torch.Tensor:
     """``values`` where kept, else 0. Not scaled."""
     return values if keep is None else (values.view(keep.dtype) * keep).view(values.dtype)
 
 
-def _level(p: float) -> int:
-    return min(LEVELS - 1, round(p * LEVELS))
+def mask_(values: torch.Tensor, keep: torch.Tensor | None) -> torch.Tensor:
+    """``masked``, in place."""
+    if keep is not None:
+        values.view(keep.dtype).mul_(keep)
+    return values
 
 
 class _Dropout(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, values: torch.Tensor, p: float) -> torch.Tensor:
-        keep = Masks(p, dtype=values.dtype).draw(values.shape)
+        masks = Masks(p, dtype=values.dtype)
+        keep = masks.draw(values.shape)
         ctx.save_for_backward(keep)
-        ctx.scale = scale_of(p)
+        ctx.scale = masks.scale
         return masked(values, keep).mul_(ctx.scale)
 
     @staticmethod

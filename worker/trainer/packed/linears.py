@@ -10,9 +10,10 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from worker.trainer.packed.joint import joined
-from worker.trainer.packed.lanes import Masks, masked, scale_of
+from worker.trainer.packed.lanes import Masks, mask_
 
 _HALF = torch.bfloat16
 
@@ -62,7 +63,7 @@ def output_block(
 
 def _product(inputs: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     flat = inputs.to(_HALF).reshape(-1, inputs.shape[-1])
-    return flat, torch.mm(flat, weight.t()).add_(bias)  # addmm first fills the product with copies of the bias
+    return flat, functional.linear(flat, weight, bias)  # adds it within the product, as addmm does not
 
 
 def _grads_of_weights(
@@ -112,12 +113,13 @@ class _OutputBlock(torch.autograd.Function):
     ) -> torch.Tensor:
         weight, bias = rounded.current()
         flat, product = _product(inputs, weight, bias)
-        keep = Masks(p, dtype=product.dtype).draw(product.shape) if p > 0 else None
-        total = masked(product, keep).float().view(residual.shape)  # converted first: a mixed sum takes twice the time
-        torch.add(residual, total, alpha=scale_of(p), out=total)
+        masks = Masks(p, dtype=product.dtype) if p > 0 else None
+        keep, scale = (None, 1.0) if masks is None else (masks.draw(product.shape), masks.scale)
+        total = mask_(product, keep).float().view(residual.shape)  # converted first: a mixed sum takes twice the time
+        torch.add(residual, total, alpha=scale, out=total)
         out, mean, rstd = torch.native_layer_norm(total, list(norm.normalized_shape), norm_weight, norm_bias, norm.eps)
         ctx.save_for_backward(flat, keep, total, mean, rstd, norm_weight, norm_bias)
-        ctx.rounded, ctx.weight, ctx.scale, ctx.shape = rounded, weight, scale_of(p), inputs.shape
+        ctx.rounded, ctx.weight, ctx.scale, ctx.shape = rounded, weight, scale, inputs.shape
         ctx.normalized = list(norm.normalized_shape)
         return out
 
@@ -127,7 +129,7 @@ class _OutputBlock(torch.autograd.Function):
         d_total, d_norm_weight, d_norm_bias = torch.ops.aten.native_layer_norm_backward(
             grads[0], total, ctx.normalized, mean, rstd, norm_weight, norm_bias, [True, True, norm_bias is not None]
         )
-        grad = masked(d_total.to(_HALF).view(-1, ctx.normalized[-1]), keep)
+        grad = mask_(d_total.to(_HALF, copy=True).view(-1, ctx.normalized[-1]), keep)
         d_inputs = torch.addmm(grad.new_empty(()), grad, ctx.weight, beta=0, alpha=ctx.scale).view(ctx.shape)
         of_weights = _grads_of_weights(ctx.rounded, grad, flat, scale=ctx.scale)
         return None, None, None, d_inputs, d_total, d_norm_weight, d_norm_bias, *of_weights
