@@ -6,14 +6,15 @@ from fastapi import APIRouter, Response
 
 from app.api.errors import error_responses
 from app.prediction import service
-from app.prediction.schemas import LabelScore, PredictRequest, PredictResponse, Timings, Usage
+from app.prediction.schemas import EntityGroup, LabelScore, PredictRequest, PredictResponse, Timings, Usage
+from app.prediction.wire import Prediction
 
 router = APIRouter(tags=["predict"])
 
 
 @router.post("/predict", summary="Ask a finished model", responses=error_responses(401, 404, 409, 413, 422, 429, 503))
 async def predict(request: PredictRequest, response: Response) -> PredictResponse:
-    """Classify one text, one pair, or up to 64 of them; the answer has a list of scores for each.
+    """Classify one text, one pair, or up to 64 of them; the answer has a list of scores for each, or of entities.
 
     Headers ``x-total-time``, ``x-tokenization-time``, ``x-queue-time`` and ``x-inference-time`` are milliseconds.
     """
@@ -28,7 +29,21 @@ async def predict(request: PredictRequest, response: Response) -> PredictRespons
     response.headers.update({name: f"{value:.3f}" for name, value in milliseconds.items()})
     return PredictResponse(
         model=served.id,
-        predictions=[[LabelScore(label=label, score=score) for label, score in row] for row in answer.predictions],
+        predictions=_entities(answer) if answer.entities else _labels(answer),
         usage=Usage(tokens=answer.num_tokens, truncated=answer.truncated),
         timings=Timings(queue_ms=round(answer.queue_ms, 3), inference_ms=round(answer.inference_ms, 3)),
     )
+
+
+def _labels(answer: Prediction) -> list[list[LabelScore]]:
+    return [[LabelScore(label=label, score=score) for label, score in row] for row in answer.predictions]
+
+
+def _entities(answer: Prediction) -> list[list[EntityGroup]]:
+    return [
+        [
+            EntityGroup(entity_group=found.kind, score=found.score, word=found.text, start=found.start, end=found.end)
+            for found in row
+        ]
+        for row in answer.entities
+    ]

@@ -25,13 +25,14 @@ def predict(
     file: Annotated[
         Path | None,
         typer.Option(
-            help="JSON Lines instead of TEXT: strings, [text, text_pair] or {text, text_pair}; - is standard input."
+            help="JSON Lines instead of TEXT: strings, [text, text_pair], {text, text_pair} or {tokens}; "
+            "- is standard input."
         ),
     ] = None,
     top_k: Annotated[int | None, typer.Option(min=1, help="Only the best K labels.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Ask a model for the label of a text, or of a pair of texts."""
+    """Ask a model for the label of a text, or of a pair of texts, or for the entities in it."""
     inputs: list[Any]
     if (text is None) == (file is None):
         raise CliError("Give either TEXT or --file.", hint='For example: tunery predict --model ftjob-… "some text"')
@@ -43,10 +44,10 @@ def predict(
         print_json(answer)
         return
     rows = [
-        ["  ".join(f"{entry['label']} {entry['score']:.4f}" for entry in scores), _shown(given)]
-        for scores, given in zip(answer["predictions"], inputs, strict=True)
+        ["  ".join(map(_answered, found)) or "-", _shown(given)]
+        for found, given in zip(answer["predictions"], inputs, strict=True)
     ]
-    print_table(["LABELS", "TEXT"], rows, empty="No texts.")
+    print_table(["ANSWER", "TEXT"], rows, empty="No texts.")
 
 
 def ask(client: Client, model: str, inputs: list[Any], *, top_k: int | None = None) -> dict[str, Any]:
@@ -97,6 +98,15 @@ def _read(path: Path) -> list[Any]:
     return found
 
 
+def _answered(entry: dict[str, Any]) -> str:
+    """A label, or an entity with its text."""
+    if "entity_group" in entry:
+        return f"{entry['entity_group']} {entry['score']:.4f} “{entry['word']}”"
+    return f"{entry['label']} {entry['score']:.4f}"
+
+
 def _shown(given: Any) -> str:
+    if isinstance(given, dict) and isinstance(given.get("tokens"), list):
+        given = " ".join(map(str, given["tokens"]))
     text = given if isinstance(given, str) else " | ".join(str(value) for value in given.values())
     return text if len(text) <= 100 else text[:99] + "…"

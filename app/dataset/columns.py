@@ -65,11 +65,11 @@ def _find_texts(train: DatasetProfile, *, columns: ColumnsSpec) -> tuple[str, st
     text, text_pair = columns.text, columns.text_pair
     if text != "auto":
         return text, _partner(text, train) if text_pair == "auto" else text_pair
-    names = [column.name for column in _candidates(train, taken={columns.label}) if column.has("string")]
+    names = [column.name for column in candidates(train, taken={columns.label}) if column.has("string")]
     if text_pair not in (None, "auto"):
         first = [a for a, b in TEXT_PAIRS if b == text_pair.lower() and a in map(str.lower, names)]
         options = [name for name in names if name.lower() in first] or [name for name in names if name != text_pair]
-        return _only(options, train, param="columns.text", what="the text"), text_pair
+        return only(options, train, param="columns.text", what="the text"), text_pair
     return _known_texts(names, train, allow_pairs=text_pair == "auto")
 
 
@@ -83,7 +83,7 @@ def _known_texts(names: list[str], train: DatasetProfile, *, allow_pairs: bool) 
     options += [(by_lower[name], None) for name in TEXTS if name in by_lower and by_lower[name] not in paired]
     if not options:
         names = [name for name in names if name.lower() not in LABELS]
-        return _only(names, train, param="columns.text", what="the text"), None
+        return only(names, train, param="columns.text", what="the text"), None
     if len(options) > 1:
         raise _ambiguous(train, param="columns.text", what="the text")
     return options[0]
@@ -96,20 +96,20 @@ def _partner(text: str, train: DatasetProfile) -> str | None:
 
 
 def _find_label(train: DatasetProfile, *, taken: set[str | None]) -> str:
-    names = [column.name for column in _candidates(train, taken=taken)]
+    names = [column.name for column in candidates(train, taken=taken)]
     for preferred in _PREFERRED_LABELS:
         if preferred in names:
             return preferred
     known = [name for name in names if name.lower() in LABELS]
-    return _only(known or names, train, param="columns.label", what="the label")
+    return only(known or names, train, param="columns.label", what="the label")
 
 
-def _candidates(train: DatasetProfile, *, taken: set[str | None]) -> list[ColumnProfile]:
+def candidates(train: DatasetProfile, *, taken: set[str | None]) -> list[ColumnProfile]:
     """Columns that may play a part: neither ``taken`` nor a row's number."""
     return [column for column in train.columns if column.name not in taken and column.name.lower() not in IGNORED]
 
 
-def _only(names: list[str], train: DatasetProfile, *, param: str, what: str) -> str:
+def only(names: list[str], train: DatasetProfile, *, param: str, what: str) -> str:
     if not names:
         raise InvalidData(
             f"No column can be {what}; the columns are {_listed(train)}.", param=param, code="missing_column"

@@ -10,7 +10,9 @@ from app.dataset.labels import find_classes, is_hidden
 from app.dataset.problem import check_kinds, find_problem_type
 from app.dataset.profile import DatasetProfile
 from app.dataset.report import data_report
-from app.dataset.resolved import SPLITS, ResolvedData, Split, refuse_split_row
+from app.dataset.resolved import SPLITS, ResolvedData, Split
+from app.dataset.tagging import find_task, resolve_tags
+from app.dataset.texts import check_texts
 from app.errors import InvalidData
 from app.spec.job import ColumnsSpec, JobSpec
 
@@ -24,6 +26,8 @@ def resolve(spec: JobSpec, profiles: Mapping[Split, DatasetProfile]) -> Resolved
     """
     splits = {split: profiles[split] for split in SPLITS if split in profiles}
     _check_rows(splits)
+    if find_task(splits["train"], spec=spec) == "token-classification":
+        return resolve_tags(spec, splits)
     text, text_pair, label = find_columns(splits["train"], columns=spec.columns)
     text_columns = [name for name in (text, text_pair) if name is not None]
     for split, profile in splits.items():
@@ -39,7 +43,7 @@ def resolve(spec: JobSpec, profiles: Mapping[Split, DatasetProfile]) -> Resolved
     check_kinds(splits, label=label, problem_type=problem_type)
     for split, profile in splits.items():
         for name in text_columns:
-            warnings += _check_texts(profile, name, split=split, param=_text_param(split, name, text=text))
+            warnings += check_texts(profile, name, split=split, param=_text_param(split, name, text=text))
     names = None if spec.label_names == "auto" else spec.label_names
     classes = find_classes(splits, label=label, problem_type=problem_type, label_names=names)
     return ResolvedData(
@@ -85,23 +89,3 @@ def _text_param(split: Split, name: str, *, text: str) -> str:
     if split != "train":
         return f"dataset.{split}"
     return "columns.text" if name == text else "columns.text_pair"
-
-
-def _check_texts(profile: DatasetProfile, name: str, *, split: Split, param: str) -> list[dict[str, str]]:
-    """Warnings about the texts of one column. Raises InvalidData if any is not a text, or all are empty."""
-    column = profile.column(name)
-    assert column is not None
-    if "null" in column.kinds:
-        row = column.kinds["null"].first_row
-        raise refuse_split_row(split, row, f"has no text in {name!r}", code="null_text", param=param)
-    others = {kind: counted.first_row for kind, counted in column.kinds.items() if kind != "string"}
-    if others:
-        kind, row = min(others.items(), key=lambda item: item[1])
-        problem = f"has a value of type {kind} in {name!r}, where a text is needed"
-        raise refuse_split_row(split, row, problem, code="text_not_string", param=param)
-    if column.num_empty == profile.num_rows:
-        raise InvalidData(f"All texts in {name!r} of the {split} split are empty.", param=param, code="no_text")
-    if column.num_empty:
-        message = f"{column.num_empty:,} texts in {name!r} of the {split} split are empty, the first in row {column.first_empty_row:,}."
-        return [{"code": "empty_text", "message": message}]
-    return []

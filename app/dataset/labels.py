@@ -56,14 +56,17 @@ def find_classes(
     }
     column = columns["train"]
     if label_names is not None:
-        _check_names(label_names)
+        check_names(label_names)
     if problem_type == "regression":
         return _score(column, label_names)
     if problem_type == "multi_label_classification":
         _refuse_vectors(train, label=label, column=column)
     has_integers = column.has("integer") or column.has("number")
     declared = train.class_names.get(label) if has_integers else None
-    _check_count(column, num_rows=train.num_rows, num_named=len(label_names or declared or ()))
+    num_targets = train.num_rows
+    if problem_type == "token_classification":
+        num_targets = sum(counted.count for counted in column.kinds.values())
+    _check_count(column, num_rows=num_targets, num_named=len(label_names or declared or ()))
     seen = _values(column)
     if declared is not None:
         values, names = _declared(declared, label_names)
@@ -73,7 +76,7 @@ def find_classes(
         values, names = _booleans(label_names)
     else:
         values, names = _strings(column, label_names)
-    _check_splits(columns, values=values)
+    check_splits(columns, values=values)
     trained = set(seen)
     unseen = [name for value, name in zip(values, names, strict=True) if value not in trained]
     warnings = []
@@ -93,7 +96,7 @@ def _score(column: ColumnProfile, names: Sequence[str] | None) -> Classes:
     if names is not None and len(names) != 1:
         raise _wrong_number(names, "a regression has one score to be named")
     if column.numbers is not None and column.numbers.min == column.numbers.max:
-        raise _nothing_to_learn(f"All rows of the train split have the same label, {column.numbers.min:g}")
+        raise nothing_to_learn(f"All rows of the train split have the same label, {column.numbers.min:g}")
     return Classes(values=[], names=list(names or (SCORE,)), warnings=_warn_of_size(column))
 
 
@@ -122,11 +125,11 @@ def _refuse_vectors(train: DatasetProfile, *, label: str, column: ColumnProfile)
         )
 
 
-def _nothing_to_learn(problem: str) -> InvalidData:
+def nothing_to_learn(problem: str) -> InvalidData:
     return InvalidData(f"{problem}; there is nothing to learn.", param=LABEL, code="single_class")
 
 
-def _check_names(names: Sequence[str]) -> None:
+def check_names(names: Sequence[str]) -> None:
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise InvalidData(f"label_names has {twice!r} twice.", param=_NAMES, code="duplicate_label_name")
@@ -160,13 +163,13 @@ def _check_count(column: ColumnProfile, *, num_rows: int, num_named: int) -> Non
             hint=f"{wrong_column} If it is the right one, give label_names.",
         )
     if not seen:
-        raise _nothing_to_learn("No row of the train split has a label")
+        raise nothing_to_learn("No row of the train split has a label")
     if len(seen) == 1 and sum(counted.count for counted in column.values) >= num_rows:
-        raise _nothing_to_learn(f"All rows of the train split have the same label, {seen[0]!r}")
+        raise nothing_to_learn(f"All rows of the train split have the same label, {seen[0]!r}")
 
 
 def _declared(declared: list[str], names: Sequence[str] | None) -> tuple[list[LabelValue], list[str]]:
-    """The source says what classes there are; a label outside is found by ``_check_splits``."""
+    """The source says what classes there are; a label outside is found by ``check_splits``."""
     if names is not None and len(names) != len(declared):
         raise _wrong_number(names, f"the data set declares {len(declared)} classes")
     return list(range(len(declared))), list(names or declared)
@@ -207,7 +210,7 @@ def _wrong_number(names: Sequence[str], expected: str) -> InvalidData:
     )
 
 
-def _check_splits(columns: Mapping[Split, ColumnProfile], *, values: list[LabelValue]) -> None:
+def check_splits(columns: Mapping[Split, ColumnProfile], *, values: list[LabelValue]) -> None:
     known = set(values)
     for split, column in columns.items():
         unknown = _first_unknown(column, known)

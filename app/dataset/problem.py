@@ -34,6 +34,9 @@ _NO_LIST: Final[dict[Kind, _Reason]] = {
 }  # fmt: skip
 
 
+_IN_LISTS: Final = {"multi_label_classification", "token_classification"}
+
+
 def find_problem_type(train: DatasetProfile, *, label: str, asked: ProblemType | Auto) -> ProblemType:
     """What was asked for; else lists are several labels a row, numbers with a fraction regression, all else classes."""
     column = train.column(label)
@@ -47,12 +50,13 @@ def find_problem_type(train: DatasetProfile, *, label: str, asked: ProblemType |
 
 
 def label_column(profile: DatasetProfile, *, label: str, problem_type: ProblemType) -> ColumnProfile:
-    """Where the labels are: the column, or for several labels a row the items of its lists."""
+    """Where the labels are: the column, or the items of its lists, or what spans among them call their label."""
     column = profile.column(label)
     assert column is not None, label
-    if problem_type != "multi_label_classification":
+    if problem_type not in _IN_LISTS:
         return column
-    return column.items or ColumnProfile(name=label, kinds={}, values=[])
+    items = column.items or ColumnProfile(name=label, kinds={}, values=[])
+    return items.field("label") or items if problem_type == "token_classification" else items
 
 
 def check_kinds(splits: Mapping[Split, DatasetProfile], *, label: str, problem_type: ProblemType) -> None:
@@ -77,7 +81,7 @@ def _check(profile: DatasetProfile, label: str, *, split: Split, problem_type: P
     if problem_type == "regression":
         _refuse(column, _NO_NUMBER, split=split)
         return "number"
-    if problem_type == "multi_label_classification":
+    if problem_type in _IN_LISTS:
         _refuse(column, _NO_LIST, split=split)
         column = label_column(profile, label=label, problem_type=problem_type)
     _refuse(column, _NO_CLASS, split=split)

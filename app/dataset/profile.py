@@ -51,9 +51,22 @@ class ColumnProfile(_Profile):
     """What the lists hold, all of them together, each item with the row of its list. It is as far as was read when there
     were too many different values; None if no list has an item."""
     num_empty_lists: int = 0
+    fields: "list[ColumnProfile]" = Field(default_factory=list)
+    """Of the items of lists: what objects among them hold, as a column for each name."""
 
     def has(self, kind: Kind) -> bool:
         return kind in self.kinds
+
+    def field(self, name: str) -> "ColumnProfile | None":
+        return next((field for field in self.fields if field.name == name), None)
+
+
+class UnevenLists(_Profile):
+    """The first row in which the lists of two columns differ in length."""
+
+    columns: tuple[str, str]
+    row: int
+    lengths: tuple[int, int]
 
 
 class DatasetProfile(_Profile):
@@ -62,6 +75,8 @@ class DatasetProfile(_Profile):
     class_names: dict[str, list[str]] = Field(default_factory=dict)
     """Names of integer classes by column, where the source declares them (a Hub data set's ClassLabel)."""
     num_exact_duplicates: int = 0
+    uneven_lists: list[UnevenLists] = Field(default_factory=list)
+    """By pair of columns of lists, where there is such a row."""
 
     def column(self, name: str) -> ColumnProfile | None:
         return next((column for column in self.columns if column.name == name), None)

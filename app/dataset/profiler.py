@@ -4,13 +4,14 @@ import hashlib
 import math
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
 from typing import Any, Final
 
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from app.dataset.profile import ColumnProfile, DatasetProfile, Kind, KindCount, NumberRange, ValueCount
+from app.dataset.profile import ColumnProfile, DatasetProfile, Kind, KindCount, NumberRange, UnevenLists, ValueCount
 from app.dataset.source import Row, check_columns, refuse_row
 
 MAX_DISTINCT: Final = 10_001
@@ -21,6 +22,10 @@ MAX_DISTINCT_CHARS: Final = 2**18
 MAX_DISTINCT_TOTAL: Final = 100_000
 """Distinct values remembered of all columns together; beyond it the column with the most forgets its own."""
 NUM_LENGTH_BUCKETS: Final = 14
+MAX_FIELDS: Final = 16
+"""Names remembered of the objects in lists."""
+MAX_LISTS: Final = 8
+"""Columns of lists whose lengths are compared with each other."""
 MAX_HASHES: Final = 2**20
 """8 MiB. Up to so many rows, duplicates are counted exactly; beyond, from a sample by hash value."""
 
@@ -43,7 +48,7 @@ def profile_rows(rows: Iterable[Row], *, class_names: Mapping[str, list[str]] | 
     column name and for too many columns; lets pass what reading ``rows`` raises.
     """
     columns: dict[str, _Column] = {}
-    duplicates = _Duplicates()
+    duplicates, uneven = _Duplicates(), _Uneven()
     num_rows = num_distinct = 0
     for num_rows, row in enumerate(rows, start=1):
         if not row.keys() <= columns.keys():
@@ -52,6 +57,7 @@ def profile_rows(rows: Iterable[Row], *, class_names: Mapping[str, list[str]] | 
         duplicates.add(row, number=num_rows)  # first, because it refuses numbers that are too large to be counted
         for name, value in row.items():
             num_distinct += columns[name].add(value, row=num_rows)
+        uneven.add(row, number=num_rows)
         if num_distinct > MAX_DISTINCT_TOTAL:
             num_distinct -= max(columns.values(), key=_Column.num_distinct).forget()
         if len(row) < len(columns):
@@ -63,6 +69,7 @@ def profile_rows(rows: Iterable[Row], *, class_names: Mapping[str, list[str]] | 
         columns=[column.profile() for column in columns.values()],
         class_names={name: list(names) for name, names in (class_names or {}).items() if name in columns},
         num_exact_duplicates=duplicates.count(),
+        uneven_lists=list(uneven.found.values()),
     )
 
 
@@ -88,19 +95,23 @@ class _Column:
         """Smallest, largest and sum of the finite numbers."""
         self._items: _Column | None = None
         self._num_empty_lists = 0
+        self._fields: dict[str, _Column] = {}
         if first_row > 1:
             self._kinds["null"] = [first_row - 1, 1]
 
     def num_distinct(self) -> int:
-        return len(self._values or ()) + (self._items.num_distinct() if self._items is not None else 0)
+        return len(self._values or ()) + sum(column.num_distinct() for column in self._inner())
 
     def forget(self) -> int:
         """Stop remembering values; returns how many were."""
         num_forgotten = self.num_distinct()
         self._values = None
-        if self._items is not None:
-            self._items.forget()
+        for column in self._inner():
+            column.forget()
         return num_forgotten
+
+    def _inner(self) -> "list[_Column]":
+        return [*([] if self._items is None else [self._items]), *self._fields.values()]
 
     def miss(self, *, row: int) -> None:
         self._count("null", row=row)
@@ -132,7 +143,23 @@ class _Column:
             if self._items._values is None:  # noqa: SLF001 - of its own class
                 break
             self._items.add(() if isinstance(item, list | tuple) else item, row=row)
+            if isinstance(item, dict):
+                self._items.add_fields(item, row=row)
         return self._items.num_distinct() - known
+
+    def add_fields(self, item: Mapping[Any, Any], *, row: int) -> None:
+        """Look into an object of a list, not into lists and objects in it."""
+        num_before = self._kinds["object"][0] - 1
+        for name, value in item.items():
+            if name not in self._fields and len(self._fields) < MAX_FIELDS:
+                self._fields[name] = _Column(str(name), first_row=1)
+                if num_before:
+                    self._fields[name]._kinds["null"] = [num_before, 1]  # noqa: SLF001 - of its own class
+            if name in self._fields:
+                self._fields[name].add(() if isinstance(value, list | tuple | dict) else value, row=row)
+        for name, column in self._fields.items():
+            if name not in item:
+                column.miss(row=row)
 
     def _widen(self, number: float) -> None:
         if self._range is None:
@@ -194,6 +221,7 @@ class _Column:
             numbers=self._number_range(),
             items=None if self._items is None else self._items.profile(),
             num_empty_lists=self._num_empty_lists,
+            fields=[column.profile() for column in self._fields.values()],
         )
 
     def _number_range(self) -> NumberRange | None:
@@ -208,6 +236,19 @@ def _kind(value: Any) -> Kind:
     if isinstance(value, float):
         return "number" if math.isfinite(value) else "nan"
     return _KINDS.get(type(value), "object")
+
+
+class _Uneven:
+    """Finds the first row in which two columns have lists of different lengths."""
+
+    def __init__(self) -> None:
+        self.found: dict[tuple[str, str], UnevenLists] = {}
+
+    def add(self, row: Row, *, number: int) -> None:
+        lengths = [(name, len(value)) for name, value in row.items() if isinstance(value, list | tuple)][:MAX_LISTS]
+        for (one, length), (other, other_length) in combinations(sorted(lengths), 2):
+            if length != other_length and (one, other) not in self.found:
+                self.found[one, other] = UnevenLists(columns=(one, other), row=number, lengths=(length, other_length))
 
 
 class _Duplicates:

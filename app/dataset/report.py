@@ -38,6 +38,7 @@ def _split_report(profile: DatasetProfile, resolved: ResolvedData) -> dict[str, 
                 "histogram": column.length_histogram,
             }
             for column in texts
+            if column.has("string")
         },
     }
 

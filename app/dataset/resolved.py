@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from app.errors import InvalidData, Problem
-from app.spec.base import ProblemType
+from app.spec.base import ProblemType, TaskName
 
 Split = Literal["train", "validation", "test"]
 SPLITS: Final[tuple[Split, ...]] = ("train", "validation", "test")
@@ -16,15 +16,17 @@ LabelValue = str | int | bool
 class ResolvedData:
     """Which columns to read, and which class each label is."""
 
-    task: Literal["text-classification"]
+    task: TaskName
     problem_type: ProblemType
     text: str
     text_pair: str | None
     label: str
     label_names: list[str]
-    """By class id; the one name of a regression's score."""
+    """By class id; the one name of a regression's score; of spans the kinds of entities."""
     label_values: list[LabelValue]
     """By class id: the label as it stands in the data. Empty for regression."""
+    spans: bool = False
+    """Whether the labels are spans of the text's characters, not tags of its words."""
     has_test: bool
     """Whether there is a test split with labels; one whose labels are hidden (all -1) is left out."""
     warnings: list[dict[str, str]] = field(default_factory=list)

@@ -19,12 +19,12 @@ from zmq.utils.monitor import parse_monitor_message
 
 from app.config import get_settings
 from app.errors import Unavailable
+from app.prediction.schemas import PredictParameters
 from app.prediction.wire import (
     MAX_MESSAGE_BYTES,
     Answer,
     Cancel,
     Failure,
-    FunctionToApply,
     Ping,
     Pong,
     Predict,
@@ -71,13 +71,12 @@ class PredictorClient:
         self,
         inputs: Sequence[tuple[str, str | None]],
         *,
+        words: list[list[tuple[int, int]] | None] | None = None,
         model_id: str,
         folder: str,
         manifest_sha256: str,
         timeout_seconds: float,
-        function_to_apply: FunctionToApply | None = None,
-        top_k: int | None = None,
-        threshold: float | None = None,
+        parameters: PredictParameters = PredictParameters(),  # noqa: B008 - frozen
     ) -> Prediction | Failure:
         """Ask the predictor. Raises Unavailable if it is not there, goes away, or takes too long."""
         question = Predict(
@@ -86,10 +85,11 @@ class PredictorClient:
             folder=folder,
             manifest_sha256=manifest_sha256,
             inputs=list(inputs),
+            words=words,
             timeout_ms=timeout_seconds * 1000,
-            function_to_apply=function_to_apply,
-            top_k=top_k,
-            threshold=threshold,
+            function_to_apply=parameters.function_to_apply,
+            top_k=parameters.top_k,
+            threshold=parameters.threshold,
         )
         try:
             answer = await self._ask(question, timeout_seconds=timeout_seconds)

@@ -30,7 +30,18 @@ class TextPair(BaseModel):
     text_pair: Text | None = None
 
 
+class TokenizedText(BaseModel):
+    """The words of a text, for models that tag words."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    tokens: Annotated[list[Text], Field(min_length=1, max_length=100_000)]
+    """Answered as they are; of a plain text the model finds the words itself. Places are those in ``" ".join(tokens)``."""
+
+
 def _shape_of_one(value: Any) -> str:
+    if isinstance(value, TokenizedText) or (isinstance(value, dict) and "tokens" in value):
+        return "tokens"
     return "dict" if isinstance(value, dict | TextPair) else "str"
 
 
@@ -39,10 +50,14 @@ def _shape(value: Any) -> str:
 
 
 # Told apart by shape, so that an error names the one thing that is wrong and not every branch of the union.
-Input = Annotated[Annotated[Text, Tag("str")] | Annotated[TextPair, Tag("dict")], Discriminator(_shape_of_one)]
+Input = Annotated[
+    Annotated[Text, Tag("str")] | Annotated[TextPair, Tag("dict")] | Annotated[TokenizedText, Tag("tokens")],
+    Discriminator(_shape_of_one),
+]
 Inputs = Annotated[
     Annotated[Text, Tag("str")]
     | Annotated[TextPair, Tag("dict")]
+    | Annotated[TokenizedText, Tag("tokens")]
     # The upper bound is checked by the service, which has a code for it.
     | Annotated[list[Input], Field(min_length=1, json_schema_extra={"maxItems": MAX_INPUTS}), Tag("list")],
     Discriminator(_shape),
@@ -58,11 +73,12 @@ class PredictParameters(BaseModel):
     """What makes scores of the model's logits; none: the logits themselves. Unset: softmax for one class a text, sigmoid
     for several labels, none for regression."""
     threshold: FiniteFloat | None = None
-    """Leave out labels whose score is below. Where a text may have several labels, 0.5 leaves those that it has."""
+    """Leave out labels, or entities, whose score is below. Where a text may have several labels, 0.5 leaves those that it
+    has."""
 
 
 class PredictRequest(BaseModel):
-    """One text, one pair, or a list of up to 64 of them, for one finished model."""
+    """One text, one pair or the words of one, or a list of up to 64 of them, for one finished model."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -86,6 +102,21 @@ class LabelScore(BaseModel):
     score: float
 
 
+class EntityGroup(BaseModel):
+    """An entity that was found, with the names of transformers' token-classification pipeline."""
+
+    entity_group: str
+    """What it is."""
+    score: float
+    """The mean of the scores that its words' tags have."""
+    word: str
+    """Its text."""
+    start: int
+    """Its first character."""
+    end: int
+    """The character behind its last."""
+
+
 class Usage(BaseModel):
     tokens: int
     """Tokens that the model read, special ones counted, padding not."""
@@ -103,7 +134,7 @@ class Timings(BaseModel):
 class PredictResponse(BaseModel):
     model: str
     """Id of the model that answered."""
-    predictions: list[list[LabelScore]]
-    """By input, best first."""
+    predictions: list[list[LabelScore]] | list[list[EntityGroup]]
+    """By input: the scores of labels, best first, or the entities in the order of the text."""
     usage: Usage
     timings: Timings

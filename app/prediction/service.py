@@ -25,10 +25,11 @@ from app.job.states import TERMINAL, JobStatus
 from app.model.models import Model
 from app.prediction import repository
 from app.prediction.client import RETRY_AFTER_SECONDS, get_client
-from app.prediction.schemas import MAX_INPUTS, Inputs, PredictRequest, TextPair
+from app.prediction.schemas import MAX_INPUTS, Inputs, PredictRequest, TextPair, TokenizedText
 from app.prediction.wire import Failure, Prediction
 from app.spec.job import check_reference
 from app.spec.serving import SERVING_FILE
+from app.spec.words import join_words
 
 MAX_TEXT_BYTES: Final = 2**20
 _CHECKPOINT_ID: Final = re.compile(r"(?P<model>ft:.+):ckpt-step-(?P<step>\d{1,9})")
@@ -49,25 +50,27 @@ async def predict(request: PredictRequest) -> tuple[ServedModel, Prediction]:
     Raises NotFound, Conflict (its job has no model yet, or never will), InvalidModel, InvalidRequest, TooLarge,
     TooManyRequests (the queue is full) and Unavailable.
     """
-    inputs = texts_of(request.inputs)
+    inputs, words = texts_of(request.inputs)
     served = await asyncio.to_thread(resolve, request.model)
     answer = await get_client().predict(
         inputs,
+        words=words,
         model_id=served.id,
         folder=str(served.folder),
         manifest_sha256=served.manifest_sha256,
         timeout_seconds=get_settings().predict_timeout_seconds,
-        function_to_apply=request.parameters.function_to_apply,
-        top_k=request.parameters.top_k,
-        threshold=request.parameters.threshold,
+        parameters=request.parameters,
     )
     if isinstance(answer, Failure):
         raise _as_error(answer, served)
     return served, answer
 
 
-def texts_of(inputs: Inputs) -> list[tuple[str, str | None]]:
-    """``inputs`` as a list of texts and second texts. Raises InvalidRequest for too many, TooLarge for too long."""
+def texts_of(inputs: Inputs) -> tuple[list[tuple[str, str | None]], list[list[tuple[int, int]] | None] | None]:
+    """``inputs`` as a list of texts and second texts, and where the words are of those that were given as words.
+
+    Raises InvalidRequest for too many, TooLarge for too long.
+    """
     items = inputs if isinstance(inputs, list) else [inputs]
     if len(items) > MAX_INPUTS:
         raise InvalidRequest(
@@ -75,14 +78,19 @@ def texts_of(inputs: Inputs) -> list[tuple[str, str | None]]:
             param="inputs",
             code="too_many_inputs",
         )
-    texts = [(item.text, item.text_pair) if isinstance(item, TextPair) else (item, None) for item in items]
+    texts: list[tuple[str, str | None]] = []
+    words: list[list[tuple[int, int]] | None] = []
+    for item in items:
+        text, spans = join_words(item.tokens) if isinstance(item, TokenizedText) else (item, None)
+        texts.append((text.text, text.text_pair) if isinstance(text, TextPair) else (text, None))
+        words.append(spans)
     for index, (text, pair) in enumerate(texts):
         for value in (text, pair or ""):
             if len(value.encode()) > MAX_TEXT_BYTES:
                 raise TooLarge(
                     f"A text may have at most {MAX_TEXT_BYTES} bytes.", param=f"inputs[{index}]", code="text_too_large"
                 )
-    return texts
+    return texts, (words if any(spans is not None for spans in words) else None)
 
 
 def resolve(reference: str) -> ServedModel:

@@ -23,6 +23,16 @@ FailureCode = Literal[
 ]
 
 
+class Entity(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """Characters ``[start, end)`` of the text, and what they are."""
+
+    kind: str
+    score: float
+    text: str
+    start: int
+    end: int
+
+
 class _Message(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag=True):
     request_id: int
 
@@ -32,13 +42,16 @@ class Ping(_Message, frozen=True, kw_only=True):
 
 
 class Predict(_Message, frozen=True, kw_only=True):
-    """Classify ``inputs`` with the model in ``folder``, loading it first if need be."""
+    """Answer ``inputs`` with the model in ``folder``, loading it first if need be."""
 
     model_id: str
     folder: str
     """Absolute path of a sealed folder with ``tunery.json``."""
     manifest_sha256: str
     inputs: list[tuple[str, str | None]]
+    """Texts, and second texts of pairs."""
+    words: list[list[tuple[int, int]] | None] | None = None
+    """For tags of words: the words of each input as characters ``[start, end)``; None: the predictor finds them."""
     timeout_ms: float
     """From receipt; afterwards the answer is not wanted. A duration, because clocks of two machines differ."""
     function_to_apply: FunctionToApply | None = None
@@ -63,9 +76,11 @@ class Pong(_Message, frozen=True, kw_only=True):
 
 
 class Prediction(_Message, frozen=True, kw_only=True):
-    """Scores by input, best first."""
+    """By input: scores of labels, best first, or the entities in it."""
 
     predictions: list[list[LabelScore]]
+    entities: list[list[Entity]]
+    """One of the two lists is empty."""
     num_tokens: int
     truncated: list[bool]
     tokenization_ms: float

@@ -1,15 +1,25 @@
 """What all models of the contract share."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 Auto = Literal["auto"]
 """Left to the recipe; replaced by the chosen value in the job's ``spec``."""
 
-ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
-"""What the labels of a text-classification job are, by transformers' name: one class of K a row, any number of K labels
-a row, or a number."""
+ProblemType = Literal["single_label_classification", "multi_label_classification", "regression", "token_classification"]
+"""What the labels are. Of text classification, by transformers' name: one class of K a row, any number of K labels a row, or a
+number. Of token classification: a tag for each word."""
+
+TaskName = Literal["text-classification", "token-classification"]
+"""What a model does, by the Hub's name."""
+
+TASK_OF: Final[dict[ProblemType, TaskName]] = {
+    "single_label_classification": "text-classification",
+    "multi_label_classification": "text-classification",
+    "regression": "text-classification",
+    "token_classification": "token-classification",
+}
 
 MAX_STEPS = 10_000_000
 """No job is longer; an absurd number is refused where it is written, not found out by a worker."""

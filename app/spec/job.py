@@ -1,11 +1,11 @@
 """``JobSpec``: the body of ``POST /jobs``, and, with everything filled in, the record of what a job did."""
 
 import re
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
-from app.spec.base import Auto, Contract, Fraction, ProblemType
+from app.spec.base import TASK_OF, Auto, Contract, Fraction, ProblemType, TaskName
 from app.spec.training import TrainingSpec
 
 FILE_ID: Final = re.compile(r"file-[0-9a-f]{32}")
@@ -89,9 +89,11 @@ class ColumnsSpec(Contract):
     """Which columns of the data play which part."""
 
     text: Name | Auto = "auto"
+    """The text; for token classification the list of its words, or the text that the spans are of."""
     text_pair: Name | Auto | None = "auto"
     """``null``: there is no second text, whatever the data holds."""
     label: Name | Auto = "auto"
+    """The label; for token classification the list of tags, one for each word, or of spans ``{start, end, label}``."""
 
 
 class JobSpec(Contract):
@@ -100,7 +102,9 @@ class JobSpec(Contract):
     model: Name
     """Hub id, registered name, or ``ft:…`` id of a finished model."""
     model_revision: Annotated[str, StringConstraints(pattern=r"^[\w][\w./-]{0,127}$")] | None = None
-    task: Literal["text-classification"] | Auto = "auto"
+    task: TaskName | Auto = "auto"
+    """auto: lists of words with lists of tags, or texts with lists of spans, are token classification; all else is text
+    classification."""
     problem_type: ProblemType | Auto = "auto"
     """auto: lists of labels are several labels a row, numbers with a fraction regression, all else one class a row."""
     dataset: DatasetSpec
@@ -109,7 +113,7 @@ class JobSpec(Contract):
         "auto"
     )
     """Names of the classes in the order of their ids; auto: the labels' own text, integers sorted by value.
-    For regression the one name of the score."""
+    For regression the one name of the score, for spans the kinds of entities."""
     training: TrainingSpec = TrainingSpec()
     metrics: Annotated[list[MetricName], Field(min_length=1, max_length=16)] | MetricName | Auto = "auto"
     """Metric names, or a named set such as ``glue/mrpc``."""
@@ -131,3 +135,9 @@ class JobSpec(Contract):
     @classmethod
     def _is_id(cls, value: str) -> str:
         return check_reference(value)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "JobSpec":
+        if self.problem_type != "auto" and self.task not in {"auto", TASK_OF[self.problem_type]}:
+            raise ValueError(f"problem_type {self.problem_type} is {TASK_OF[self.problem_type]}, not {self.task}")
+        return self

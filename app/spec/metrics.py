@@ -19,11 +19,13 @@ METRICS: Final[dict[ProblemType, tuple[str, ...]]] = {
     "single_label_classification": ("accuracy", *_AVERAGED, "matthews_correlation", "roc_auc"),
     "multi_label_classification": ("accuracy", *_AVERAGED, "roc_auc"),
     "regression": ("pearson", "spearmanr", "mse", "rmse", "mae"),
+    "token_classification": ("f1", "precision", "recall", "f1_macro", "accuracy"),
 }
 """What each kind of problem can be measured by.
 
 With two classes plain f1, precision and recall are those of class 1; else they are means over the classes or labels, as
-with ``_macro``. With several labels a row, accuracy is the share of rows whose labels are all right.
+with ``_macro``. With several labels a row, accuracy is the share of rows whose labels are all right. With tags, F1, precision
+and recall are those of whole entities, of all kinds together (``f1_macro``: the mean over the kinds), and accuracy that of words.
 """
 
 CONTINUOUS: Final = frozenset({"roc_auc", *METRICS["regression"]})

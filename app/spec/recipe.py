@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from app.errors import InvalidRequest
-from app.spec.base import ProblemType
+from app.spec.base import TASK_OF, ProblemType
 from app.spec.job import JobSpec
 from app.spec.metrics import LOSS, canonical, check_fit, is_greater_better, metric_names
 from app.spec.training import TrainingSpec
@@ -81,7 +81,7 @@ def fill(spec: JobSpec, *, num_examples: int, num_labels: int, model_config: Map
         chosen["logging_steps"] = min(max(1, steps // NUM_LOSS_POINTS), MAX_LOGGING_STEPS)
     filled = training.model_dump() | chosen
     return JobSpec.model_validate(
-        spec.model_dump() | {"task": "text-classification", "metrics": metrics, "training": filled}
+        spec.model_dump() | {"task": TASK_OF[problem_type], "metrics": metrics, "training": filled}
     )
 
 
@@ -95,18 +95,23 @@ def default_metrics(problem_type: ProblemType, *, num_labels: int) -> tuple[str,
         return ("pearson", "spearmanr", "mse", "mae")
     if problem_type == "multi_label_classification":
         return ("f1_micro", "f1_macro", "accuracy")
+    if problem_type == "token_classification":
+        return ("f1", "precision", "recall", "accuracy")
     return ("accuracy", "f1", "precision", "recall") if num_labels == 2 else ("accuracy", "f1")
 
 
 def default_best(problem_type: ProblemType, *, num_labels: int) -> str:
     """F1 where there are two classes (it does not reward ignoring the rarer one), accuracy for more.
 
-    Several labels a row: F1 over all decisions. Regression: Pearson's correlation, the first that GLUE reports.
+    Several labels a row: F1 over all decisions. Tags: F1 of entities, since most words belong to none and any model is
+    accurate on them. Regression: Pearson's correlation, the first that GLUE reports.
     """
     if problem_type == "regression":
         return "pearson"
     if problem_type == "multi_label_classification":
         return "f1_micro"
+    if problem_type == "token_classification":
+        return "f1"
     return "f1" if num_labels == 2 else "accuracy"
 
 
@@ -147,12 +152,12 @@ def hidden_size(model_config: Mapping[str, Any]) -> int:
 
 
 def _refuse_meaningless(training: TrainingSpec, *, problem_type: ProblemType) -> None:
-    if problem_type == "single_label_classification":
+    if problem_type in {"single_label_classification", "token_classification"}:
         return
     for name in ("label_smoothing_factor", "class_weights"):
         if getattr(training, name):
             raise InvalidRequest(
-                f"{name} is for one class a row, and means nothing for {problem_type}",
+                f"{name} is for one class a row or word, and means nothing for {problem_type}",
                 param=f"training.{name}",
                 code="setting_does_not_fit",
                 hint="Leave it out.",

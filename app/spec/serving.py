@@ -2,7 +2,7 @@
 
 from typing import Final, Literal
 
-from app.spec.base import Contract, ProblemType
+from app.spec.base import Contract, ProblemType, TaskName
 
 SERVING_FILE: Final = "tunery.json"
 
@@ -10,12 +10,12 @@ SERVING_FILE: Final = "tunery.json"
 class ServingSpec(Contract):
     """The model's own preprocessing and the meaning of its outputs."""
 
-    task: Literal["text-classification"]
+    task: TaskName
     problem_type: ProblemType = "single_label_classification"
     """Models made before there were others have one class a text."""
     base_model: str
     labels: list[str]
-    """Names of the outputs: of the classes by their id, or the one name of a regression's score."""
+    """Names of the outputs: of the classes or tags by their id, or the one name of a regression's score."""
     text_fields: list[str]
     """Columns it was trained on, in the order they were tokenised: one, or two for pairs."""
     max_length: int

@@ -98,3 +98,20 @@ def test_a_csv_of_numbers_is_a_regression(submit):
 def test_an_unknown_problem_type_is_refused(submit):
     answer = submit(STARS, problem_type="ranking")
     assert (answer.status_code, answer.json()["error"]["param"]) == (422, "problem_type")
+
+
+def test_words_with_tags_are_seen_to_be_token_classification(submit):
+    rows = [{"tokens": ["Ada", "sings"], "ner_tags": ["B-person", "O"]}] * 20
+    answer = submit([], content="".join(json.dumps(row) + "\n" for row in rows).encode())
+    assert answer.status_code == 201, answer.text
+    spec = answer.json()["spec"]
+    assert (spec["task"], spec["problem_type"]) == ("token-classification", "token_classification")
+    assert (spec["label_names"], spec["training"]["metric_for_best_model"]) == (["B-person", "O"], "f1")
+
+
+def test_a_row_with_more_words_than_tags_is_refused_when_the_job_is_submitted(submit):
+    rows = [{"tokens": ["Ada", "sings"], "ner_tags": ["B-person", "O"]}] * 3 + [{"tokens": ["Ada"], "ner_tags": []}]
+    answer = submit([], content="".join(json.dumps(row) + "\n" for row in rows).encode())
+    assert answer.status_code == 422
+    error = answer.json()["error"] if "error" in answer.json() else answer.json()
+    assert "Row 4 of the train split" in json.dumps(error)

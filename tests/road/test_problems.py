@@ -75,3 +75,38 @@ def test_numbers(service, train):
     assert job["report"]["mean_baseline"]["mse"] > 2 * best["eval/loss"]
     model = service.http.get(f"/models/{job['model']['id']}").json()
     assert model["labels"] == ["score"]
+
+
+def test_entities_in_a_text(service):
+    """Words and tags are recognised; what is asked over HTTP in words is what evaluation answered, in text it is found too."""
+    choose = random.Random(3)
+
+    def tagged(count):
+        rows = []
+        for _ in range(count):
+            praised = choose.sample(sorted(PRAISE), 1) + choose.sample(["film", "book"], 1)
+            tokens = ["the", "meal", "was", *praised, "."]
+            rows.append({"tokens": tokens, "ner_tags": ["O", "O", "O", "B-praise", "I-praise", "O"]})
+        return rows
+
+    rows = tagged(40)
+    job_id = service.submit(
+        model="tiny-bert",
+        dataset={"train": service.upload(tagged(160)), "validation": service.upload(rows)},
+        training=TRAINING,
+    )
+    job = service.wait(job_id)
+    assert job["status"] == "succeeded", (job["error"], service.logs(job_id))
+    assert job["spec"]["task"] == "token-classification"
+    assert job["metrics"]["best"]["eval/f1"] > 0.9
+    inputs = [{"tokens": row["tokens"]} for row in rows]
+    answer = service.http.post("/predict", json={"model": job["id"], "inputs": inputs}).raise_for_status().json()
+    found = [[item["word"] for item in entities] for entities in answer["predictions"]]
+    true = [[" ".join(row["tokens"][3:5])] for row in rows]
+    right = sum(one == other for one, other in zip(found, true, strict=True))
+    assert right / len(rows) == pytest.approx(job["metrics"]["best"]["eval/recall"], abs=0.05)
+    text = " ".join(rows[0]["tokens"][:-1]) + "."
+    (entities,) = service.http.post("/predict", json={"model": job["id"], "inputs": text}).json()["predictions"]
+    assert [text[item["start"] : item["end"]] for item in entities] == [item["word"] for item in entities] == true[0]
+    refused = service.http.post("/predict", json={"model": job["id"], "inputs": text, "parameters": {"top_k": 1}})
+    assert refused.status_code == 422

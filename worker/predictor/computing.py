@@ -8,8 +8,9 @@ import numpy as np
 import structlog
 
 from app.manifest import CorruptArtefactError
-from app.prediction.wire import Answer, Failure, FailureCode, Prediction
-from worker.predictor.decode import FUNCTIONS, label_scores
+from app.prediction.wire import Answer, Entity, Failure, FailureCode, LabelScore, Prediction
+from worker.predictor.decode import FUNCTIONS, label_scores, scores_of
+from worker.predictor.entities import served_entities
 from worker.predictor.scheduler import ModelKey, Pending, Scheduler
 
 if TYPE_CHECKING:
@@ -78,9 +79,18 @@ def run_batches(scheduler: Scheduler, *, max_tokens: int, reply: Reply) -> None:
 
 
 def _unfit(pending: Pending, model: "LoadedModel") -> Failure | None:
+    request = pending.request
+    if not model.tags_words and request.words is not None:
+        index = next(index for index, words in enumerate(request.words) if words is not None)
+        return failure(pending, "invalid_input", "the model takes texts, not words", param=f"inputs[{index}].tokens")
+    if model.tags_words:
+        for name in ("top_k", "function_to_apply"):
+            if getattr(request, name) is not None:
+                message = "the model finds entities, which have one label each"
+                return failure(pending, "invalid_input", message, param=f"parameters.{name}")
     if len(model.spec.text_fields) > 1:
         return None
-    for index, (_, pair) in enumerate(pending.request.inputs):
+    for index, (_, pair) in enumerate(request.inputs):
         if pair is not None:
             message = "the model was trained on single texts and takes no text_pair"
             return failure(pending, "invalid_input", message, param=f"inputs[{index}].text_pair")
@@ -94,7 +104,10 @@ def _tokenize(requests: list[Pending], model: "LoadedModel", *, reply: Reply) ->
         return requests
     started = time.monotonic()
     try:
-        encoded = model.encode([text for pending in fresh for text in pending.request.inputs])
+        encoded = model.encode(
+            [text for pending in fresh for text in pending.request.inputs],
+            words=[words for pending in fresh for words in pending.request.words or [None] * pending.num_texts],
+        )
     except _OF_ONE_REQUEST as error:
         if len(requests) > 1:
             return [done for pending in requests for done in _tokenize([pending], model, reply=reply)]
@@ -133,8 +146,9 @@ def _answer(batch: list[Pending], model: "LoadedModel", *, max_tokens: int, repl
     inference_ms = (time.monotonic() - started) * 1000
     position = 0
     for pending in batch:
-        rows = logits[position : position + pending.num_texts]
-        position += pending.num_texts
+        num_rows = sum(item.num_rows for item in pending.encoded or ())
+        rows = logits[position : position + num_rows]
+        position += num_rows
         if not np.isfinite(rows).all():
             reply(pending, failure(pending, "prediction_failed", "the model's outputs are not finite numbers"))
             continue
@@ -144,13 +158,8 @@ def _answer(batch: list[Pending], model: "LoadedModel", *, max_tokens: int, repl
             pending,
             Prediction(
                 request_id=request.request_id,
-                predictions=label_scores(
-                    rows,
-                    labels=model.spec.labels,
-                    function_to_apply=request.function_to_apply or FUNCTIONS[model.spec.problem_type],
-                    top_k=request.top_k,
-                    threshold=request.threshold,
-                ),
+                predictions=[] if model.tags_words else _labels(pending, rows, model),
+                entities=_entities(pending, rows, model) if model.tags_words else [],
                 num_tokens=sum(item.num_tokens for item in encoded),
                 truncated=[item.truncated for item in encoded],
                 tokenization_ms=pending.tokenization_seconds * 1000,
@@ -158,3 +167,30 @@ def _answer(batch: list[Pending], model: "LoadedModel", *, max_tokens: int, repl
                 inference_ms=inference_ms,
             ),
         )
+
+
+def _labels(pending: Pending, rows: np.ndarray, model: "LoadedModel") -> list[list[LabelScore]]:
+    request = pending.request
+    return label_scores(
+        rows,
+        labels=model.spec.labels,
+        function_to_apply=request.function_to_apply or FUNCTIONS[model.spec.problem_type],
+        top_k=request.top_k,
+        threshold=request.threshold,
+    )
+
+
+def _entities(pending: Pending, rows: np.ndarray, model: "LoadedModel") -> list[list[Entity]]:
+    scores = scores_of(rows, function_to_apply=FUNCTIONS[model.spec.problem_type])
+    encoded = pending.encoded or []
+    by_text = np.split(scores, np.cumsum([item.num_rows for item in encoded])[:-1])
+    return [
+        served_entities(
+            scores_of_text,
+            text=text,
+            words=item.words or [],
+            labels=model.spec.labels,
+            threshold=pending.request.threshold,
+        )
+        for (text, _), item, scores_of_text in zip(pending.request.inputs, encoded, by_text, strict=True)
+    ]

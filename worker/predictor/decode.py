@@ -13,6 +13,7 @@ FUNCTIONS: Final[dict[ProblemType, FunctionToApply]] = {
     "single_label_classification": "softmax",
     "multi_label_classification": "sigmoid",
     "regression": "none",
+    "token_classification": "softmax",
 }
 """What makes scores of logits unless somebody asks for another function; evaluation uses the same."""
 

@@ -16,19 +16,35 @@ import orjson
 import torch
 from numpy.typing import NDArray
 from safetensors import safe_open
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+    AutoTokenizer,
+    PreTrainedModel,
+)
 from transformers.utils import logging as transformers_logging
 
 from app.manifest import verify
+from app.spec.base import TaskName
 from app.spec.serving import SERVING_FILE, ServingSpec
+from app.spec.words import Span, first_tokens, split_words
 from worker.predictor.batching import padded_length, token_budget_batches
+from worker.predictor.entities import OUTSIDE
 
+AUTO_MODELS: Final[dict[TaskName, Any]] = {
+    "text-classification": AutoModelForSequenceClassification,
+    "token-classification": AutoModelForTokenClassification,
+}
+"""The transformers class of a task's models."""
 DTYPES: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 DEFAULT_MAX_TOKENS: Final = 16_384
 CPU_TOKENS_PER_THREAD: Final = 512
 """A forward on a CPU is kept this small: its activations stay in the cache, and texts of like length leave little
 padding. On 64 sentence pairs and MiniLM, 1,024 tokens at a time made 440 texts per second of CPU, one batch 320."""
 LEAST_CPU_TOKENS: Final = 1_024
+
+UNSEEN_LOGIT: Final = 10.0
+"""Of the tag O for a word that the model does not see, beside zeros for the others."""
 
 TextPair = tuple[str, str | None]
 """A text, and the second text of a pair where there is one."""
@@ -46,14 +62,23 @@ class EncodedText:
     token_type_ids: list[int] | None
     truncated: bool
     """Tokens were cut off to fit ``ServingSpec.max_length``."""
+    words: list[Span] | None = None
+    """Where each word is that gets a tag, in characters; None: the text as a whole gets one answer."""
+    first_tokens: list[int] | None = None
+    """For each word the number of the token that stands for it; -1: none does."""
 
     @property
     def num_tokens(self) -> int:
         return len(self.input_ids)
 
+    @property
+    def num_rows(self) -> int:
+        """Rows of logits that it gets."""
+        return 1 if self.words is None else len(self.words)
+
 
 class LoadedModel:
-    """A sequence classifier with its own preprocessing. For use by one thread at a time."""
+    """A classifier of texts or of their words, with its own preprocessing. For use by one thread at a time."""
 
     def __init__(self, *, spec: ServingSpec, tokenizer: Any, model: PreTrainedModel, device: torch.device) -> None:
         self.spec = spec
@@ -62,6 +87,10 @@ class LoadedModel:
         self._model = model
         self._pad_id: int = tokenizer.pad_token_id
         self._takes_token_types = "token_type_ids" in inspect.signature(model.forward).parameters
+        self.tags_words = spec.task == "token-classification"
+        """Each word of an input has an answer of its own."""
+        unseen = [UNSEEN_LOGIT if self.tags_words and label == OUTSIDE else 0.0 for label in spec.labels]
+        self._unseen = np.array(unseen, dtype=np.float32)
 
     @classmethod
     def load(
@@ -78,7 +107,7 @@ class LoadedModel:
         transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
         try:
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-            model, loading = AutoModelForSequenceClassification.from_pretrained(
+            model, loading = AUTO_MODELS[spec.task].from_pretrained(
                 folder,
                 dtype=DTYPES[spec.precision],
                 use_safetensors=True,
@@ -109,8 +138,16 @@ class LoadedModel:
         for name, tensor in self._model.state_dict().items():
             tensor.copy_(weights[name])
 
-    def encode(self, pairs: Sequence[TextPair]) -> list[EncodedText]:
-        """Tokenise as the model was trained, cut to its ``max_length`` (longest text of a pair first)."""
+    def encode(
+        self, pairs: Sequence[TextPair], *, words: Sequence[list[Span] | None] | None = None
+    ) -> list[EncodedText]:
+        """Tokenise as the model was trained, cut to its ``max_length`` (longest text of a pair first).
+
+        ``words`` are those of each text, for a model that tags them; where there are none they are found.
+        """
+        if self.tags_words:
+            given = words or [None] * len(pairs)
+            return self._tokenize_words([text for text, _ in pairs], given)
         encoded: dict[int, EncodedText] = {}
         singles = [index for index, (_, pair) in enumerate(pairs) if pair is None]
         doubles = [index for index, (_, pair) in enumerate(pairs) if pair is not None]
@@ -136,17 +173,47 @@ class LoadedModel:
             for row, row_types, cut in zip(ids, types, truncated, strict=True)
         ]
 
+    def _tokenize_words(self, texts: list[str], words: Sequence[list[Span] | None]) -> list[EncodedText]:
+        return [
+            EncodedText(
+                input_ids=item.ids,
+                token_type_ids=item.type_ids if self._takes_token_types else None,
+                truncated=bool(item.overflowing),
+                words=(spans := split_words(text) if given is None else given),
+                first_tokens=first_tokens(item.offsets, spans),
+            )
+            for text, given, item in zip(
+                texts,
+                words,
+                self._tokenizer(texts, truncation=True, max_length=self.spec.max_length).encodings,
+                strict=True,
+            )
+        ]
+
     def forward(self, encoded: Sequence[EncodedText], *, max_tokens: int = DEFAULT_MAX_TOKENS) -> NDArray[np.float32]:
-        """Logits ``[n, K]`` in the order given; ``max_tokens`` bounds one forward, padding counted."""
+        """Logits ``[rows, K]``, the rows of one input behind those of the other, in the order given.
+
+        A text has one row; where words are tagged, each word has. ``max_tokens`` bounds one forward, padding counted.
+        """
         if self.device.type == "cpu":
             max_tokens = min(max_tokens, max(LEAST_CPU_TOKENS, CPU_TOKENS_PER_THREAD * torch.get_num_threads()))
-        logits = np.empty((len(encoded), len(self.spec.labels)), dtype=np.float32)
+        places = row_places(encoded)
+        logits = np.empty((places[-1], len(self.spec.labels)), dtype=np.float32)
         for indices in token_budget_batches([item.num_tokens for item in encoded], max_tokens=max_tokens):
-            logits[indices] = self._forward_batch([encoded[index] for index in indices])
+            outputs = self._forward_batch([encoded[index] for index in indices])
+            for index, output in zip(indices, outputs, strict=True):
+                logits[places[index] : places[index + 1]] = self._rows(encoded[index], output)
         return logits
 
+    def _rows(self, encoded: EncodedText, output: NDArray[np.float32]) -> NDArray[np.float32]:
+        """An input's rows of logits from the model's output for it: ``[K]``, or ``[tokens, K]`` where words are tagged."""
+        if encoded.first_tokens is None:
+            return output
+        tokens = np.array(encoded.first_tokens, dtype=np.int64)
+        return np.where((tokens >= 0)[:, None], output[tokens], self._unseen)
+
     def logits(self, pairs: Sequence[TextPair], *, max_tokens: int = DEFAULT_MAX_TOKENS) -> NDArray[np.float32]:
-        """Logits ``[n, K]`` of ``pairs``, in their order."""
+        """Logits ``[rows, K]`` of ``pairs``, in their order."""
         return self.forward(self.encode(pairs), max_tokens=max_tokens)
 
     @torch.inference_mode()
@@ -168,6 +235,11 @@ class LoadedModel:
         on_device = {name: torch.from_numpy(array).to(self.device) for name, array in inputs.items()}
         output: NDArray[np.float32] = self._model(**on_device).logits.float().cpu().numpy()
         return output
+
+
+def row_places(encoded: Sequence[EncodedText]) -> NDArray[np.int64]:
+    """Where the rows of each input begin, and behind the last where all end."""
+    return np.cumsum([0, *(item.num_rows for item in encoded)])
 
 
 def _read_spec(folder: Path) -> ServingSpec:

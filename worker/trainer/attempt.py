@@ -13,6 +13,7 @@ from accelerate import Accelerator
 from transformers import PreTrainedModel
 
 from app.dataset.resolved import Split
+from app.spec.base import TASK_OF
 from app.spec.job import JobSpec
 from app.spec.metrics import metric_names
 from app.spec.recipe import fill
@@ -62,7 +63,7 @@ class Prepared:
         """Served, and so evaluated, in float32 however it was trained (docs/adr/0005)."""
         training = self.spec.training
         return ServingSpec(
-            task="text-classification",
+            task=TASK_OF[self.data.task.problem_type],
             problem_type=self.data.task.problem_type,
             base_model=self.spec.model,
             labels=self.data.task.label_names,
@@ -139,7 +140,14 @@ def prepare(run: RunSpec, *, run_dir: Path, report: Reporter) -> Prepared:
     )
     report.phase("tokenizing")
     tokenized = {
-        name: tokens.tokenize(base.tokenizer, split.texts, split.pairs, max_length=limit, cache_dir=Path(run.cache_dir))
+        name: tokens.tokenize(
+            base.tokenizer,
+            split.texts,
+            split.pairs,
+            words=split.words,
+            max_length=limit,
+            cache_dir=Path(run.cache_dir),
+        )
         for name, split in data.splits.items()
     }
     if spec.training.max_length == "auto":
@@ -256,7 +264,7 @@ def publish(
         tokenizer=prepared.base.tokenizer,
         serving=serving,
         spec=prepared.spec,
-        metrics=measure(trained_logits, data.splits["validation"].labels, task=task, metrics=metrics),
+        metrics=measure(trained_logits, data.splits["validation"], task=task, metrics=metrics),
     )
     served = LoadedModel.load(folder, expected_manifest_sha256=manifest.sha256)
     guess = task.guess(data.splits["train"].labels)
@@ -264,14 +272,15 @@ def publish(
     names: tuple[Split, ...] = ("validation", "test")
     for name in names:
         if name in data.splits:
-            labels = data.splits[name].labels
-            logits = engine_logits(served, served.encode(data.splits[name].as_pairs()), max_tokens=prepared.max_tokens)
+            examples = data.splits[name]
+            encoded = served.encode(examples.as_pairs(), words=examples.words)
+            logits = engine_logits(served, encoded, max_tokens=prepared.max_tokens)
             assert logits is not None, "nothing interrupts it"
             if name == "validation":
                 publishing.refuse_mismatch(
-                    logits, trained_logits, labels, task=task, metrics=metrics, precision=serving.precision
+                    logits, trained_logits, examples, task=task, metrics=metrics, precision=serving.precision
                 )
-            reports[name] = publishing.split_report(logits, labels, task=task, guess=guess, metrics=metrics)
+            reports[name] = publishing.split_report(logits, examples, task=task, guess=guess, metrics=metrics)
     found = {f"eval/{name}": value for name, value in reports["validation"]["metrics"].items()}
     if "test" in reports:
         found |= {f"test/{name}": value for name, value in reports["test"]["metrics"].items()}

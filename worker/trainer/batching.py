@@ -20,6 +20,8 @@ class StepBatch:
 
     micro_batches: list[np.ndarray]
     """Their numbers in the training split, as many to a forward as the job says."""
+    num_targets: int
+    """What the step's loss is a mean over: its examples, or where words have labels, those words. At least 1."""
 
     @property
     def num_examples(self) -> int:
@@ -33,7 +35,7 @@ class MicroBatch:
     inputs: Any
     """As the job's ``Forward`` collates them."""
     labels: torch.Tensor
-    """``[examples, …]``, as the task makes them."""
+    """``[targets, …]``, as the task makes them."""
     num_tokens: int
     """Without padding."""
 
@@ -59,7 +61,7 @@ class TrainBatches:
     def of_epoch(self, epoch: int, *, start_at: int = 0) -> Iterator[StepBatch]:
         """The optimizer steps of an epoch from number ``start_at``; the last may be short."""
         random = generator(self._seed, stream=Stream.ORDER, index=epoch)
-        order = random.permutation(len(self._labels))
+        order = random.permutation(len(self._tokens))
         if self._by_length:
             order = self._grouped(order)
         micro_batches = [order[start : start + self._batch_size] for start in range(0, len(order), self._batch_size)]
@@ -67,7 +69,13 @@ class TrainBatches:
             *full, last = micro_batches
             micro_batches = [*(full[number] for number in random.permutation(len(full))), last]
         for start in range(start_at * self._accumulation, len(micro_batches), self._accumulation):
-            yield StepBatch(micro_batches=micro_batches[start : start + self._accumulation])
+            group = micro_batches[start : start + self._accumulation]
+            yield StepBatch(micro_batches=group, num_targets=max(1, sum(len(self._targets(part)) for part in group)))
+
+    def _targets(self, indices: np.ndarray) -> np.ndarray:
+        """Numbers in ``labels`` of what the loss of these examples is about."""
+        words = self._tokens.words
+        return indices if words is None else words.seen(indices).numbers
 
     def _grouped(self, order: np.ndarray) -> np.ndarray:
         """``order``, sorted by length within runs of many batches, as transformers' ``LengthGroupedSampler`` does it."""
@@ -81,6 +89,6 @@ class TrainBatches:
             for indices in np.array_split(whole, min(parts, len(whole))):
                 yield MicroBatch(
                     inputs=self._forward.collate(self._tokens, indices),
-                    labels=torch.from_numpy(self._labels[indices]),
+                    labels=torch.from_numpy(self._labels[self._targets(indices)]),
                     num_tokens=int(self._tokens.lengths[indices].sum()),
                 )

@@ -162,6 +162,6 @@ def load_weights(model: nn.Module, path: Path) -> None:
 
 
 def load_logits(best: Best) -> np.ndarray:
-    """The logits of the best checkpoint's evaluation, ``[examples, K]``."""
+    """The logits of the best checkpoint's evaluation, ``[targets, K]``."""
     logits: np.ndarray = load_arrays(Path(best.path or "") / LOGITS)["logits"]
     return logits

@@ -11,12 +11,13 @@ from app.dataset.inference import ResolvedData, data_report, resolve, write_back
 from app.dataset.profile import DatasetProfile
 from app.dataset.profiler import profile_rows
 from app.dataset.readers import profile_file, read_rows
-from app.dataset.resolved import Split
+from app.dataset.resolved import Split, refuse_split_row
 from app.dataset.source import Row
 from app.spec.job import JobSpec
 from app.spec.run import DataFile, RunSpec
+from app.spec.words import Span
 from worker.trainer.reporting import Reporter
-from worker.trainer.tasks import Task, task_of
+from worker.trainer.tasks import Task, UnfitRowError, task_of
 
 VALIDATION_FRACTION: Final = 0.1
 """Set aside where the data has no validation split of its own."""
@@ -29,7 +30,9 @@ class Examples:
     texts: list[str]
     pairs: list[str] | None
     labels: np.ndarray
-    """``[n, …]``, as the task stacks them."""
+    """``[n, …]``, as the task stacks them; where words have labels, those of all words, one example after the other."""
+    words: list[list[Span]] | None = None
+    """Where the words are that have labels, by example."""
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -39,11 +42,25 @@ class Examples:
         seconds: Sequence[str | None] = self.pairs or [None for _ in self.texts]
         return list(zip(self.texts, seconds, strict=True))
 
+    @property
+    def label_offsets(self) -> np.ndarray:
+        """``[n + 1]``: the labels of example ``i`` are ``[label_offsets[i], label_offsets[i + 1])``."""
+        counts = [1] * len(self) if self.words is None else [len(words) for words in self.words]
+        return np.cumsum([0, *counts])
+
     def take(self, indices: np.ndarray) -> "Examples":
+        labels, words = self.labels, None
+        if self.words is None:
+            labels = labels[indices]
+        else:
+            by_example = np.split(labels, self.label_offsets[1:-1])
+            labels = np.concatenate([by_example[i] for i in indices])
+            words = [self.words[i] for i in indices]
         return Examples(
             texts=[self.texts[i] for i in indices],
             pairs=None if self.pairs is None else [self.pairs[i] for i in indices],
-            labels=self.labels[indices],
+            labels=labels,
+            words=words,
         )
 
 
@@ -80,13 +97,15 @@ def read_data(run: RunSpec, *, report: Reporter) -> Data:
         report.warn(warning["code"], warning["message"])
     task = task_of(resolved)
     splits = {
-        split: _read_examples(source.rows(), resolved, task=task)
+        split: _read_examples(source.rows(), resolved, split=split, task=task)
         for split, source in sources.items()
         if split != "test" or resolved.has_test
     }
     if "validation" not in splits:
         fraction = VALIDATION_FRACTION if spec.dataset.validation == "auto" else float(spec.dataset.validation)
-        train, validation = task.set_aside(splits["train"].labels, fraction=fraction, seed=spec.training.seed)
+        train, validation = task.set_aside(
+            splits["train"].labels, num_examples=len(splits["train"]), fraction=fraction, seed=spec.training.seed
+        )
         splits |= {"train": splits["train"].take(train), "validation": splits["train"].take(validation)}
         spec = _with_dataset(spec, validation=fraction)
         report.log(f"set {len(validation)} of {len(validation) + len(train)} training examples aside for validation")
@@ -122,16 +141,23 @@ def _from_hub(spec: JobSpec) -> tuple[dict[Split, _Source], JobSpec]:
     return {name: source(split) for name, split in splits.items()}, spec.model_copy(update={"dataset": dataset})
 
 
-def _read_examples(rows: Iterable[Row], resolved: ResolvedData, *, task: Task) -> Examples:
+def _read_examples(rows: Iterable[Row], resolved: ResolvedData, *, split: Split, task: Task) -> Examples:
     texts: list[str] = []
     pairs: list[str] | None = None if resolved.text_pair is None else []
+    words: list[list[Span]] | None = [] if task.tags_words else None
     labels: list[Any] = []
-    for row in rows:
-        texts.append(row[resolved.text])
+    for number, row in enumerate(rows, start=1):
+        try:
+            text, spans, label = task.read(row[resolved.text], row[resolved.label])
+        except UnfitRowError as error:
+            raise refuse_split_row(split, number, str(error), code=error.code, param="columns.label") from error
+        texts.append(text)
+        labels.append(label)
         if pairs is not None and resolved.text_pair is not None:
             pairs.append(row[resolved.text_pair])
-        labels.append(task.read_label(row[resolved.label]))
-    return Examples(texts=texts, pairs=pairs, labels=task.stack(labels))
+        if words is not None:
+            words.append(spans)
+    return Examples(texts=texts, pairs=pairs, labels=task.stack(labels), words=words)
 
 
 def _with_dataset(spec: JobSpec, **changes: Any) -> JobSpec:

@@ -12,7 +12,7 @@ import numpy as np
 from torch import nn
 
 from app.spec.metrics import LOSS
-from worker.predictor.engine import EncodedText, LoadedModel
+from worker.predictor.engine import EncodedText, LoadedModel, row_places
 from worker.trainer.data import Examples
 from worker.trainer.metrics import Metrics
 from worker.trainer.tasks import Task
@@ -24,15 +24,18 @@ _EXAMPLES_AT_ONCE: Final = 256
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
     logits: np.ndarray
-    """``[examples, K]``, float32, in the order of the split."""
+    """``[targets, K]``, float32, in the order of the split."""
     metrics: dict[str, float]
     """``loss`` and the job's metrics, without a prefix."""
 
 
-def measure(logits: np.ndarray, labels: np.ndarray, *, task: Task, metrics: Metrics) -> dict[str, float]:
+def measure(logits: np.ndarray, examples: Examples, *, task: Task, metrics: Metrics) -> dict[str, float]:
     """``loss`` and the metrics, each one number over the whole split."""
-    return {LOSS: task.mean_loss(logits, labels)} | metrics.compute(
-        predictions=task.predict(logits), scores=task.scores(logits), references=labels
+    offsets = examples.label_offsets
+    return {LOSS: task.mean_loss(logits, examples.labels)} | metrics.compute(
+        predictions=task.for_metrics(task.predict(logits), offsets=offsets),
+        scores=task.scores(logits),
+        references=task.for_metrics(examples.labels, offsets=offsets),
     )
 
 
@@ -59,12 +62,12 @@ class Evaluator:
         """None if ``interrupted`` became true on the way."""
         if self._engine is None:
             self._engine = self._open_engine()
-            self._encoded = self._engine.encode(self._examples.as_pairs())
+            self._encoded = self._engine.encode(self._examples.as_pairs(), words=self._examples.words)
         self._engine.take_weights(model.state_dict())
         logits = engine_logits(self._engine, self._encoded, max_tokens=self._max_tokens, interrupted=interrupted)
         if logits is None:
             return None
-        metrics = measure(logits, self._examples.labels, task=self._task, metrics=self._metrics)
+        metrics = measure(logits, self._examples, task=self._task, metrics=self._metrics)
         return Evaluation(logits=logits, metrics=metrics)
 
 
@@ -75,12 +78,14 @@ def engine_logits(
     max_tokens: int,
     interrupted: Callable[[], bool] = lambda: False,
 ) -> np.ndarray | None:
-    """Logits ``[n, K]`` in the order given, the same bits whenever it is called; None if interrupted."""
+    """Logits ``[rows, K]`` in the order given, the same bits whenever it is called; None if interrupted."""
     longest_first = sorted(range(len(encoded)), key=lambda index: -encoded[index].num_tokens)
-    logits = np.empty((len(encoded), len(engine.spec.labels)), dtype=np.float32)
+    places = row_places(encoded)
+    logits = np.empty((places[-1], len(engine.spec.labels)), dtype=np.float32)
     for start in range(0, len(encoded), _EXAMPLES_AT_ONCE):
         if interrupted():
             return None
         indices = longest_first[start : start + _EXAMPLES_AT_ONCE]
-        logits[indices] = engine.forward([encoded[index] for index in indices], max_tokens=max_tokens)
+        rows = np.concatenate([np.arange(places[index], places[index + 1]) for index in indices])
+        logits[rows] = engine.forward([encoded[index] for index in indices], max_tokens=max_tokens)
     return logits

@@ -12,7 +12,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from worker.trainer.packed import kernels
-from worker.trainer.packed.encoder import CannotPackError, PackedEncoder
+from worker.trainer.packed.encoder import CannotPackError, HeadInput, PackedEncoder
 from worker.trainer.packed.layout import Layout, cut, lay_out
 from worker.trainer.padding import Padding
 from worker.trainer.tokens import Tokens
@@ -25,7 +25,10 @@ CHECKED_EXAMPLES: Final = 4
 
 
 class Forward(Protocol):
-    """``collate`` makes a micro-batch, on the CPU; a call gives its logits ``[examples, K]`` in the order of ``indices``."""
+    """``collate`` makes a micro-batch, on the CPU; a call gives its logits ``[targets, K]`` in the order of ``indices``.
+
+    A target is an example, or where words have labels each word that a token stands for.
+    """
 
     def collate(self, tokens: Tokens, indices: np.ndarray) -> Any: ...
 
@@ -36,7 +39,7 @@ class Forward(Protocol):
 class PaddedInputs:
     parts: list[dict[str, torch.Tensor]]
     back: torch.Tensor
-    """``[examples]``: where each example's logits are among those of the parts, one after the other."""
+    """``[targets]``: where each one's logits are among those of the parts, all places of one after those of the other."""
 
 
 class PaddedForward:
@@ -48,14 +51,22 @@ class PaddedForward:
     def collate(self, tokens: Tokens, indices: np.ndarray) -> PaddedInputs:
         order = np.argsort(tokens.lengths[indices], kind="stable")
         groups = cut(tokens.lengths[indices][order], cost=FORWARD_COST)
-        return PaddedInputs(
-            parts=[self._padding.batch(tokens, indices[order[begin:end]]) for begin, end in groups],
-            back=torch.from_numpy(np.argsort(order)),
-        )
+        parts = [self._padding.batch(tokens, indices[order[begin:end]]) for begin, end in groups]
+        back = np.argsort(order)
+        if tokens.words is not None:
+            seen = tokens.words.seen(indices)
+            starts, num_places = np.empty(len(indices), dtype=np.int64), 0
+            for (begin, end), part in zip(groups, parts, strict=True):
+                width = part["input_ids"].shape[1]
+                skipped = width - tokens.lengths[indices[order[begin:end]]] if self._padding.left else 0
+                starts[order[begin:end]] = num_places + np.arange(end - begin) * width + skipped
+                num_places += (end - begin) * width
+            back = starts[seen.examples] + seen.tokens
+        return PaddedInputs(parts=parts, back=torch.from_numpy(back))
 
     def __call__(self, model: nn.Module, inputs: PaddedInputs, *, device: torch.device) -> torch.Tensor:
         logits = [model(**_on(part, device)).logits for part in inputs.parts]
-        return torch.cat(logits)[inputs.back.to(device)]
+        return torch.cat([part.flatten(0, -2) for part in logits])[inputs.back.to(device)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,13 +74,15 @@ class PackedInputs:
     tensors: dict[str, torch.Tensor]
     positions: torch.Tensor
     layout: Layout
+    targets: torch.Tensor | None
+    """``[targets]``: the rows of the words, where it is they that have logits."""
 
 
 class PackedForward:
     """No padding but in attention, where it makes the lengths within a group equal. See ``worker.trainer.packed``."""
 
-    def __init__(self, encoder: PackedEncoder, padding: Padding, *, whole: bool) -> None:
-        self._encoder, self._padding, self._whole = encoder, padding, whole
+    def __init__(self, encoder: PackedEncoder, padding: Padding, *, head: HeadInput) -> None:
+        self._encoder, self._padding, self._head = encoder, padding, head
 
     def collate(self, tokens: Tokens, indices: np.ndarray) -> PackedInputs:
         lengths = tokens.lengths[indices]
@@ -82,16 +95,20 @@ class PackedForward:
             return torch.from_numpy(row)[None]
 
         tensors = {name: row_of(flat[source], self._padding.fillers[name]) for name, flat in tokens.columns.items()}
-        if self._whole:
+        if self._head == "whole":
             mask = np.arange(lengths.max()) < lengths[:, None]
             tensors["attention_mask"] = torch.from_numpy(mask.astype(np.int64))
         positions = np.arange(layout.num_tokens) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-        return PackedInputs(tensors=tensors, positions=row_of(positions, 0), layout=layout)
+        targets = None
+        if tokens.words is not None:
+            seen = tokens.words.seen(indices)
+            targets = torch.from_numpy((np.cumsum(lengths) - lengths)[seen.examples] + seen.tokens)
+        return PackedInputs(tensors=tensors, positions=row_of(positions, 0), layout=layout, targets=targets)
 
     def __call__(self, model: nn.Module, inputs: PackedInputs, *, device: torch.device) -> torch.Tensor:
         self._encoder.set_layout(inputs.layout.to(device), positions=inputs.positions.to(device))
         logits: torch.Tensor = model(**_on(inputs.tensors, device)).logits
-        return logits
+        return logits if inputs.targets is None else logits[0].index_select(0, inputs.targets.to(device))
 
 
 def choose_forward(model: PreTrainedModel, tokens: Tokens, *, padding: Padding, bf16: bool) -> tuple[Forward, str]:
@@ -105,30 +122,37 @@ def choose_forward(model: PreTrainedModel, tokens: Tokens, *, padding: Padding, 
     try:
         with torch.no_grad():
             expected = _padded_logits(model, tokens, sample, padding)
-            for whole in (False, True):
-                forward = _packed(model, tokens, sample, padding, whole=whole, expected=expected)
+            heads: tuple[HeadInput, ...] = ("first", "whole") if tokens.words is None else ("row",)
+            for head in heads:
+                forward = _packed(model, tokens, sample, padding, head=head, expected=expected)
                 if forward is not None:
                     if next(model.parameters()).device.type == "cpu":
                         put_kernels(model, bf16=bf16)
-                    return PackedForward(forward, padding, whole=whole), "without padding"
+                    return PackedForward(forward, padding, head=head), "without padding"
     finally:
         model.train(was_training)
     return PaddedForward(padding), "with padding, in groups of like length (this model cannot be packed)"
 
 
 def _packed(
-    model: PreTrainedModel, tokens: Tokens, sample: np.ndarray, padding: Padding, *, whole: bool, expected: torch.Tensor
+    model: PreTrainedModel,
+    tokens: Tokens,
+    sample: np.ndarray,
+    padding: Padding,
+    *,
+    head: HeadInput,
+    expected: torch.Tensor,
 ) -> PackedEncoder | None:
     try:
-        encoder = PackedEncoder(model, whole=whole)
+        encoder = PackedEncoder(model, head=head)
     except (CannotPackError, ValueError, AttributeError):
         return None
     try:
-        forward = PackedForward(encoder, padding, whole=whole)
+        forward = PackedForward(encoder, padding, head=head)
         found = forward(model, forward.collate(tokens, sample), device=expected.device)
     except Exception:  # noqa: BLE001 - whatever a model's own code makes of packed tensors: it is then trained with padding
         found = None
-    if found is not None and found.shape == expected.shape:
+    if found is not None and found.shape == expected.shape and len(expected):
         largest = max(1.0, float(expected.abs().max()))
         if float((found - expected).abs().max()) <= TOLERANCE * largest:
             return encoder
@@ -144,8 +168,8 @@ def put_kernels(model: PreTrainedModel, *, bf16: bool) -> None:
 
 def _padded_logits(model: PreTrainedModel, tokens: Tokens, sample: np.ndarray, padding: Padding) -> torch.Tensor:
     device = next(model.parameters()).device
-    logits: torch.Tensor = model(**_on(padding.batch(tokens, sample), device)).logits
-    return logits
+    forward = PaddedForward(padding)
+    return forward(model, forward.collate(tokens, sample), device=device)
 
 
 def _sample(lengths: np.ndarray) -> np.ndarray:

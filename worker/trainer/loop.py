@@ -81,7 +81,7 @@ def train(parts: Parts, state: TrainState) -> None:
 
 
 def accumulate(parts: Parts, state: TrainState, batch: StepBatch) -> tuple[torch.Tensor, int]:
-    """Leave the step's gradient in the parameters; its loss, a mean over all its examples, and its number of tokens.
+    """Leave the step's gradient in the parameters; its loss, a mean over all its targets, and its number of tokens.
 
     Without the memory for it, the step begins anew with every micro-batch in twice as many parts.
     """
@@ -91,7 +91,7 @@ def accumulate(parts: Parts, state: TrainState, batch: StepBatch) -> tuple[torch
             for number, micro_batch in enumerate(parts.batches.micro_batches(batch, parts=state.micro_batch_parts)):
                 parts.control.raise_if_cancelled()
                 seed_torch(parts.args.seed, state.step, number, stream=Stream.DROPOUT)
-                loss += forward_backward(parts, micro_batch, num_examples=batch.num_examples)
+                loss += forward_backward(parts, micro_batch, num_targets=batch.num_targets)
                 num_tokens += micro_batch.num_tokens
         except RuntimeError as error:
             refuse_unless_smaller_parts_help(error, parts=state.micro_batch_parts, batch=batch)
@@ -102,12 +102,12 @@ def accumulate(parts: Parts, state: TrainState, batch: StepBatch) -> tuple[torch
         free_and_report(parts.report, parts.args, parts=state.micro_batch_parts)
 
 
-def forward_backward(parts: Parts, micro_batch: MicroBatch, *, num_examples: int) -> torch.Tensor:
-    """Add the gradient of a micro-batch; return its share of the loss, a mean over the step's ``num_examples``."""
+def forward_backward(parts: Parts, micro_batch: MicroBatch, *, num_targets: int) -> torch.Tensor:
+    """Add the gradient of a micro-batch; return its share of the loss, a mean over the step's ``num_targets``."""
     device = parts.accelerator.device
     logits = parts.forward(parts.model, micro_batch.inputs, device=device)
     total = parts.task.training_loss(logits, micro_batch.labels.to(device), args=parts.args)
-    loss = total / num_examples
+    loss = total / num_targets
     parts.accelerator.backward(loss)
     return loss.detach()
 

@@ -13,6 +13,7 @@ from app.spec.job import JobSpec
 from app.spec.metrics import CONTINUOUS
 from app.spec.serving import SERVING_FILE, ServingSpec
 from worker.predictor.engine import LoadedModel
+from worker.trainer.data import Examples
 from worker.trainer.evaluation import measure
 from worker.trainer.metrics import Metrics
 from worker.trainer.tasks import Task
@@ -63,7 +64,7 @@ def open_engine(
 
 
 def refuse_mismatch(
-    served: np.ndarray, trained: np.ndarray, labels: np.ndarray, *, task: Task, metrics: Metrics, precision: str
+    served: np.ndarray, trained: np.ndarray, examples: Examples, *, task: Task, metrics: Metrics, precision: str
 ) -> None:
     """Compare logits of one split from the serving engine and from training. Raises ServingMismatch.
 
@@ -73,11 +74,11 @@ def refuse_mismatch(
     differing = comparison.differing
     if len(differing):
         raise ServingMismatch(
-            f"{len(differing)} of {len(labels)} validation examples get another answer when the model is served "
-            f"(first: example {differing[0] + 1})"
+            f"{len(differing)} of {len(examples.labels)} validation labels are answered otherwise when the model is served "
+            f"(first: {differing[0] + 1})"
         )
     expected, found = (
-        measure(logits, labels, task=task, metrics=metrics) for logits in (trained, comparison.explained)
+        measure(logits, examples, task=task, metrics=metrics) for logits in (trained, comparison.explained)
     )
     for name in metrics.names:
         allowed = ROUNDING[name in CONTINUOUS] * max(1, abs(expected[name]))
@@ -85,21 +86,22 @@ def refuse_mismatch(
             raise ServingMismatch(f"{name} is {found[name]:.6f} when the model is served and was {expected[name]:.6f}")
 
 
-def split_report(logits: np.ndarray, labels: np.ndarray, *, task: Task, guess: Any, metrics: Metrics) -> dict[str, Any]:
+def split_report(logits: np.ndarray, examples: Examples, *, task: Task, guess: Any, metrics: Metrics) -> dict[str, Any]:
     """The task's report of a split with its ``metrics``; ``guess`` is ``Task.guess`` of the training split."""
-    return task.report(logits, labels, guess=guess) | {"metrics": measure(logits, labels, task=task, metrics=metrics)}
+    report = task.report(logits, examples.labels, offsets=examples.label_offsets, guess=guess)
+    return report | {"metrics": measure(logits, examples, task=task, metrics=metrics)}
 
 
 def model_card(serving: ServingSpec, *, spec: JobSpec, metrics: dict[str, float]) -> str:
     """A short README in the Hub's format: what it is, what it was trained on, what it scored in training."""
     scores = "\n".join(f"| {name} | {value:.4f} |" for name, value in metrics.items())
     training = spec.training
-    front = ["library_name: transformers", "pipeline_tag: text-classification"]
+    front = ["library_name: transformers", f"pipeline_tag: {serving.task}"]
     if "/" in serving.base_model:
         front.append(f"base_model: {serving.base_model}")
     return "\n".join([
         "---", *front, "---", "",
-        f"# {serving.base_model}, fine-tuned for text classification", "",
+        f"# {serving.base_model}, fine-tuned for {serving.task.replace('-', ' ')}", "",
         f"{'Output' if serving.problem_type == 'regression' else 'Labels'}: {', '.join(serving.labels[:50])}.  ",
         f"Input: {' and '.join(serving.text_fields)}, cut to {serving.max_length} tokens.", "",
         "| validation | |", "|---|---|", scores, "",

@@ -9,6 +9,7 @@ from transformers import (
     DistilBertConfig,
     ElectraConfig,
     GPT2Config,
+    LlamaConfig,
     ModernBertConfig,
     RobertaConfig,
 )
@@ -32,16 +33,17 @@ CONFIGS = {
         **SIZES, pad_token_id=0, local_attention=16, global_attn_every_n_layers=2, attention_dropout=0.1,
         cls_token_id=2, sep_token_id=3, bos_token_id=2, eos_token_id=3, classifier_pooling="mean",
     ),
+    "llama": lambda: LlamaConfig(**SIZES, pad_token_id=0),
     "gpt2": lambda: GPT2Config(n_embd=32, n_layer=2, n_head=4, n_positions=80, vocab_size=VOCABULARY, pad_token_id=0),
 }  # fmt: skip
 
 
-def classifier(name: str, **changes: object):
+def classifier(name: str, auto_model=AutoModelForSequenceClassification, **changes: object):
     torch.manual_seed(0)
     config = CONFIGS[name]()
     config.num_labels = 3
     config.update(changes)
-    model = AutoModelForSequenceClassification.from_config(config)
+    model = auto_model.from_config(config)
     with torch.no_grad():
         for parameter in model.parameters():  # random weights are small: make differences show
             parameter.mul_(2.0) if parameter.ndim > 1 else parameter.add_(0.05 * torch.randn_like(parameter))

@@ -1,14 +1,18 @@
 """Packed training is padded training: the same logits and gradients, for every architecture that can be packed."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional
+from transformers import AutoModelForTokenClassification
 
 from tests.trainer.packed.conftest import classifier, padding_of, uneven_tokens
 from worker.trainer.forward import PackedForward, PaddedForward, choose_forward
 from worker.trainer.packed import attention
 from worker.trainer.packed.layout import LENGTH_ROUNDING, ROW_ROUNDING, lay_out
+from worker.trainer.tokens import Words
 
 CPU = torch.device("cpu")
 PACKED = ["bert", "roberta", "electra", "distilbert", "modernbert"]
@@ -58,6 +62,29 @@ def test_bfloat16_kernels_give_what_autocast_gives(name, tokens):
     ours = relative_difference(grads_of(model, found), exact)
     assert max(ours.values()) < 1.5 * max(autocast.values()) + 1e-3
     assert sum(ours.values()) < 1.2 * sum(autocast.values()) + 1e-3
+
+
+@pytest.mark.parametrize(("name", "left"), [*((name, False) for name in PACKED), ("llama", False), ("llama", True)])
+def test_words_have_the_logits_of_their_tokens_packed_or_padded(name, left, tokens):
+    model = classifier(name, AutoModelForTokenClassification).eval()
+    padding = replace(padding_of(model), left=left)
+    every_third = [np.arange(start, length, 3) for start, length in zip([0, 1, 2] * 4, tokens.lengths, strict=False)]
+    words = Words(
+        first_tokens=np.concatenate([[-1], *every_third]).astype(np.int32),
+        offsets=np.cumsum([0, *map(len, every_third)]) + np.array([0] + [1] * len(every_third)),
+    )
+    worded = replace(tokens, words=words)
+    expected = []
+    for index in ORDER:
+        with torch.no_grad():
+            logits = model(**padding.batch(tokens, np.array([index]))).logits[0]
+        expected.append(logits[every_third[index]])
+    seen = words.seen(ORDER)
+    assert [len(part) for part in expected] == np.bincount(seen.examples, minlength=len(ORDER)).tolist()
+    forward, how = choose_forward(model, worded, padding=padding, bf16=False)
+    assert isinstance(forward, PackedForward if name in PACKED else PaddedForward), how
+    found = forward(model, forward.collate(worded, ORDER), device=CPU)
+    torch.testing.assert_close(found, torch.cat(expected), atol=1e-5, rtol=1e-5)
 
 
 def test_kernels_follow_the_weights(tokens):

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -11,6 +11,14 @@ from app.spec.base import ProblemType
 from app.spec.metrics import AVERAGES
 from worker.trainer.metrics.counting import MULTI_LABEL
 
+_OF_ENTITIES: Final = {
+    "f1": "overall_f1",
+    "precision": "overall_precision",
+    "recall": "overall_recall",
+    "accuracy": "overall_accuracy",
+    "f1_macro": "macro_f1",
+}
+"""What the module for tagged words calls them; it gives all at once."""
 _RANKING = "roc_auc"
 """Looks at scores; all others look at predictions."""
 
@@ -26,7 +34,9 @@ class Metrics:
         self.names = tuple(names)
         self._plain_average = "binary" if num_labels == 2 and problem_type == "single_label_classification" else "macro"
         self._num_labels = num_labels
-        calls = {name: self._call_of(name) for name in self.names}
+        self._tags_words = problem_type == "token_classification"
+        asked = ["seqeval"] if self._tags_words else self.names
+        calls = {name: self._call_of(name) for name in asked}
         self._options = {name: options for name, (_, options) in calls.items()}
         self._modules: dict[str, Any] = {
             name: evaluate.load(
@@ -39,12 +49,15 @@ class Metrics:
             for name, (module, _) in calls.items()
         }
 
-    def compute(self, *, predictions: np.ndarray, scores: np.ndarray, references: np.ndarray) -> dict[str, float]:
+    def compute(self, *, predictions: Any, scores: np.ndarray, references: Any) -> dict[str, float]:
         """One number for each name.
 
-        ``predictions`` and ``references`` are class ids ``[n]``, 0 and 1 for each label ``[n, K]``, or numbers ``[n]``;
-        ``scores`` are those of the classes or labels, ``[n, K]``.
+        ``predictions`` and ``references`` are class ids ``[n]``, 0 and 1 for each label ``[n, K]``, numbers ``[n]``, or the
+        tags of the words of each example, as lists; ``scores`` are those of the classes or labels, ``[n, K]``.
         """
+        if self._tags_words:
+            answer = self._modules["seqeval"].compute(predictions=predictions, references=references)
+            return {name: float(answer[_OF_ENTITIES[name]]) for name in self.names}
         found: dict[str, float] = {}
         for name, module in self._modules.items():
             if name == _RANKING:

@@ -2,7 +2,7 @@
 
 import inspect
 import itertools
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -11,6 +11,10 @@ from transformers.masking_utils import AttentionMaskInterface
 
 from worker.trainer.packed.attention import grouped_attention
 from worker.trainer.packed.layout import Layout
+
+HeadInput = Literal["first", "whole", "row"]
+"""What the head is given: the first token of each example, which most heads read; all of each, padded; or the row as it is,
+for heads that answer for every token."""
 
 _numbers = itertools.count()
 
@@ -23,15 +27,12 @@ class PackedEncoder:
     """Hooks at the edges of an encoder: attention by groups, positions that begin anew, examples unpacked for the head.
 
     ``set_layout`` before every forward; the forward then takes ``[1, rows]`` tensors and gives ``[examples, K]`` logits
-    in the order of the batch.
+    in the order of the batch, or ``[1, rows, K]``.
     """
 
-    def __init__(self, model: PreTrainedModel, *, whole: bool) -> None:
-        """``whole``: the head is given every token of each example, else the first alone, which most heads read.
-
-        Raises CannotPackError if the parts that must be hooked are not there.
-        """
-        self._whole = whole
+    def __init__(self, model: PreTrainedModel, *, head: HeadInput) -> None:
+        """Raises CannotPackError if the parts that must be hooked are not there."""
+        self._head = head
         self._layout: Layout | None = None
         self._model = model
         self._attention_before: Any = model.config._attn_implementation  # noqa: SLF001 - has no public getter
@@ -85,9 +86,11 @@ class PackedEncoder:
         return output
 
     def _unpack(self, hidden: torch.Tensor) -> torch.Tensor:
-        """``[examples, 1 or longest, size]`` from ``[1, rows, size]``."""
+        """What the head is given, ``[examples, 1 or longest, size]`` or the row, from ``[1, rows, size]``."""
         assert self._layout is not None, "set_layout comes first"
-        if self._whole:
+        if self._head == "row":
+            return hidden
+        if self._head == "whole":
             unpacked: torch.Tensor = _Unpack.apply(hidden, self._layout)  # type: ignore[no-untyped-call]
             return unpacked
         return hidden[0].index_select(0, self._layout.first)[:, None]

@@ -6,11 +6,12 @@ from app.dataset.resolved import ResolvedData
 from worker.trainer.tasks.multi_label import MultiLabel
 from worker.trainer.tasks.regression import Regression
 from worker.trainer.tasks.single_label import SingleLabel
-from worker.trainer.tasks.task import Task
+from worker.trainer.tasks.task import Task, UnfitRowError
+from worker.trainer.tasks.token_classification import TokenClassification
 
-__all__ = ["Task", "task_of"]
+__all__ = ["Task", "UnfitRowError", "task_of"]
 
-_TASKS: Final = {task.problem_type: task for task in (SingleLabel, MultiLabel, Regression)}
+_TASKS: Final = {task.problem_type: task for task in (SingleLabel, MultiLabel, Regression, TokenClassification)}
 
 
 def task_of(data: ResolvedData) -> Task:

@@ -34,7 +34,14 @@ class MultiLabel(Task):
         stacked[rows, columns] = 1
         return stacked
 
-    def set_aside(self, labels: np.ndarray, *, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    def set_aside(
+        self,
+        labels: np.ndarray,
+        *,
+        num_examples: int,  # noqa: ARG002
+        fraction: float,
+        seed: int,
+    ) -> tuple[np.ndarray, np.ndarray]:
         return random_split(len(labels), fraction=fraction, seed=seed, needed=labels)
 
     def first_logits(self, labels: np.ndarray) -> np.ndarray:
@@ -70,5 +77,12 @@ class MultiLabel(Task):
         """The most frequent label, alone."""
         return int(labels.sum(axis=0, dtype=np.int64).argmax())
 
-    def report(self, logits: np.ndarray, labels: np.ndarray, *, guess: int) -> dict[str, Any]:
+    def report(
+        self,
+        logits: np.ndarray,
+        labels: np.ndarray,
+        *,
+        offsets: np.ndarray,  # noqa: ARG002
+        guess: int,
+    ) -> dict[str, Any]:
         return label_report(self.predict(logits), labels, labels=self.label_names, majority=guess)

@@ -26,8 +26,15 @@ class Regression(Task):
     def stack(self, labels: Sequence[Any]) -> np.ndarray:
         return np.asarray(labels, dtype=np.float32)
 
-    def set_aside(self, labels: np.ndarray, *, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        return random_split(len(labels), fraction=fraction, seed=seed)
+    def set_aside(
+        self,
+        labels: np.ndarray,  # noqa: ARG002
+        *,
+        num_examples: int,
+        fraction: float,
+        seed: int,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        return random_split(num_examples, fraction=fraction, seed=seed)
 
     def first_logits(self, labels: np.ndarray) -> np.ndarray:
         """Their mean, so that training is about what differs between the texts."""
@@ -54,7 +61,14 @@ class Regression(Task):
         """The mean, which has the smallest squared error."""
         return float(labels.mean(dtype=np.float64))
 
-    def report(self, logits: np.ndarray, labels: np.ndarray, *, guess: float) -> dict[str, Any]:
+    def report(
+        self,
+        logits: np.ndarray,
+        labels: np.ndarray,
+        *,
+        offsets: np.ndarray,  # noqa: ARG002
+        guess: float,
+    ) -> dict[str, Any]:
         true = labels.astype(np.float64)
         return {
             "num_examples": len(true),

@@ -27,7 +27,14 @@ class SingleLabel(Task):
     def stack(self, labels: Sequence[Any]) -> np.ndarray:
         return np.asarray(labels, dtype=np.int64)
 
-    def set_aside(self, labels: np.ndarray, *, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    def set_aside(
+        self,
+        labels: np.ndarray,
+        *,
+        num_examples: int,  # noqa: ARG002
+        fraction: float,
+        seed: int,
+    ) -> tuple[np.ndarray, np.ndarray]:
         return stratified_split(labels, fraction=fraction, seed=seed)
 
     def weigh_classes(self, args: TrainingSpec, labels: np.ndarray) -> None:
@@ -76,5 +83,12 @@ class SingleLabel(Task):
         """The most frequent class; of several the one with the lowest id."""
         return int(np.bincount(labels, minlength=self.num_outputs).argmax())
 
-    def report(self, logits: np.ndarray, labels: np.ndarray, *, guess: int) -> dict[str, Any]:
+    def report(
+        self,
+        logits: np.ndarray,
+        labels: np.ndarray,
+        *,
+        offsets: np.ndarray,  # noqa: ARG002
+        guess: int,
+    ) -> dict[str, Any]:
         return class_report(self.predict(logits), labels, labels=self.label_names, majority=guess)

@@ -13,10 +13,19 @@ from app.dataset.resolved import ResolvedData
 from app.errors import InvalidRequest
 from app.spec.base import ProblemType
 from app.spec.training import TrainingSpec
+from app.spec.words import Span
 from worker.predictor.decode import FUNCTIONS, scores_of
 
 NEAR_TIE: Final = {"float32": 1e-5, "bfloat16": 1e-3}
 """Scores closer than this to each other, or to the threshold, may fall either way between two ways to compute a model."""
+
+
+class UnfitRowError(Exception):
+    """What is wrong with a row, such as "has a span beyond its text", and the code of the refusal."""
+
+    def __init__(self, problem: str, *, code: str) -> None:
+        super().__init__(problem)
+        self.code = code
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,19 +33,21 @@ class Comparison:
     """The logits of one split from serving, beside those from training."""
 
     differing: np.ndarray
-    """Numbers of the examples whose answers differ by more than rounding can explain."""
+    """Numbers of the rows whose answers differ by more than rounding can explain."""
     explained: np.ndarray
     """The served logits, with those of training where the answer was a near tie: their metrics must be the same."""
 
 
 class Task(ABC):
-    """One or two texts in, a row of logits out; what they mean, how they are trained and what is told of them.
+    """One or two texts in, a row of logits out for each target; what they mean, how they are trained and what is told of them.
 
-    In torch, ``logits`` are float32 ``[batch, outputs]``; in numpy ``[examples, outputs]``, of a whole split. ``labels``
-    are rows of what ``stack`` made.
+    A target is an example, or each word of one. In torch, ``logits`` are float32 ``[targets of the batch, outputs]``; in numpy
+    ``[targets, outputs]``, of a whole split. ``labels`` are rows of what ``stack`` made.
     """
 
     problem_type: ClassVar[ProblemType]
+    tags_words: ClassVar[bool] = False
+    """The targets are words."""
     auto_model: ClassVar[Any] = AutoModelForSequenceClassification
     """The transformers class that puts this task's head on a base model."""
 
@@ -53,23 +64,32 @@ class Task(ABC):
         """Make ``config`` that of a model for this task; the head's size follows from it."""
         config.id2label = dict(enumerate(self.label_names))
         config.label2id = {label: number for number, label in enumerate(self.label_names)}
-        config.problem_type = self.problem_type
+        config.problem_type = None if self.problem_type == "token_classification" else self.problem_type
 
     def scores(self, logits: np.ndarray) -> np.ndarray:
         """As they are served: float64, ``[examples, outputs]``."""
         scores: np.ndarray = scores_of(logits, function_to_apply=FUNCTIONS[self.problem_type])
         return scores
 
+    def read(self, text: Any, label: Any) -> tuple[str, list[Span], Any]:
+        """The text of one row, its words where they are the targets, and its label in a small form.
+
+        What is given was checked by ``app.dataset``, but for how one column fits the other. Raises UnfitRowError.
+        """
+        return text, [], self.read_label(label)
+
     @abstractmethod
     def read_label(self, value: Any) -> Any:
-        """The label of one row (checked by ``app.dataset``) in a small form."""
+        """The label of one target in a small form."""
 
     @abstractmethod
     def stack(self, labels: Sequence[Any]) -> np.ndarray:
-        """The labels of a split, ``[examples, …]``, from what ``read_label`` gave."""
+        """The labels of a split, ``[targets, …]``, from those that ``read`` gave."""
 
     @abstractmethod
-    def set_aside(self, labels: np.ndarray, *, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    def set_aside(
+        self, labels: np.ndarray, *, num_examples: int, fraction: float, seed: int
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Numbers of the examples to train on and of ``fraction`` of them to validate on, each in ascending order."""
 
     def weigh_classes(self, args: TrainingSpec, labels: np.ndarray) -> None:  # noqa: ARG002 - for those that have classes
@@ -89,7 +109,7 @@ class Task(ABC):
 
     @abstractmethod
     def training_loss(self, logits: torch.Tensor, labels: torch.Tensor, *, args: TrainingSpec) -> torch.Tensor:
-        """In float32, summed over the examples: the caller divides by those of its whole optimizer step."""
+        """In float32, summed over the targets: the caller divides by those of its whole optimizer step."""
 
     @abstractmethod
     def mean_loss(self, logits: np.ndarray, labels: np.ndarray) -> float:
@@ -99,6 +119,10 @@ class Task(ABC):
     def predict(self, logits: np.ndarray) -> np.ndarray:
         """What the model answers, in the shape of ``labels``."""
 
+    def for_metrics(self, answers: np.ndarray, *, offsets: np.ndarray) -> Any:  # noqa: ARG002
+        """``answers`` (predictions or labels of a split) as the metrics take them; see ``Examples.label_offsets``."""
+        return answers
+
     @abstractmethod
     def compare(self, served: np.ndarray, trained: np.ndarray, *, precision: str) -> Comparison: ...
 
@@ -107,5 +131,5 @@ class Task(ABC):
         """The best answer that looks at no text, from the labels of the training split; ``report`` scores it."""
 
     @abstractmethod
-    def report(self, logits: np.ndarray, labels: np.ndarray, *, guess: Any) -> dict[str, Any]:
-        """What the job's report tells of a split, beside its metrics."""
+    def report(self, logits: np.ndarray, labels: np.ndarray, *, offsets: np.ndarray, guess: Any) -> dict[str, Any]:
+        """What the job's report tells of a split, beside its metrics. ``offsets``: ``Examples.label_offsets``."""
