@@ -41,8 +41,12 @@ class Manifest:
         return sum(int(entry["bytes"]) for entry in self.files.values())
 
     def weights_sha256(self) -> str:
-        """One hash over all ``*.safetensors``: of the file itself if there is one, else of their names and hashes."""
-        weights = {name: entry["sha256"] for name, entry in sorted(self.files.items()) if name.endswith(".safetensors")}
+        """One hash over all ``*.safetensors`` but those in folders: of the file itself if there is one, else of all."""
+        weights = {
+            name: entry["sha256"]
+            for name, entry in sorted(self.files.items())
+            if name.endswith(".safetensors") and "/" not in name
+        }
         if len(weights) == 1:
             return str(next(iter(weights.values())))
         return hashlib.sha256(orjson.dumps(weights)).hexdigest()

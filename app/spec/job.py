@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
+from app.spec.adapter import AdapterSpec
 from app.spec.base import TASK_OF, Auto, Contract, Fraction, ProblemType, TaskName
 from app.spec.training import TrainingSpec
 
@@ -115,6 +116,8 @@ class JobSpec(Contract):
     """Names of the classes in the order of their ids; auto: the labels' own text, integers sorted by value.
     For regression the one name of the score, for spans the kinds of entities."""
     training: TrainingSpec = TrainingSpec()
+    adapter: AdapterSpec | None = None
+    """Train few weights beside the model's own, such as ``{"type": "lora", "r": 8}``; unset: all of its weights."""
     metrics: Annotated[list[MetricName], Field(min_length=1, max_length=16)] | MetricName | Auto = "auto"
     """Metric names, or a named set such as ``glue/mrpc``."""
     suffix: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")] | None = None

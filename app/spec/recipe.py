@@ -36,6 +36,10 @@ LARGE_HIDDEN_SIZE: Final = 1024
 LEARNING_RATE_OF_LARGE_MODELS: Final = 2e-5
 """Encoders of this width ("large") diverge on small data at 5e-5 (Mosbach et al., 2021); 2e-5 is their authors' rate."""
 
+ADAPTER_RATE_FACTOR: Final = 5
+"""Adapters begin at zero and learn at higher rates than whole models: Hu et al. (2021) take some 20 times the rate of full
+fine-tuning, with lower ``lora_alpha / r``. Measurements: docs/recipes.md."""
+
 WARMUP: Final = 0.1
 """A tenth of the steps: Adam's first estimates are poor, and warm-up is what keeps small data sets from failed runs."""
 
@@ -68,6 +72,8 @@ def fill(spec: JobSpec, *, num_examples: int, num_labels: int, model_config: Map
     learning_rate = training.learning_rate
     if learning_rate == "auto":
         learning_rate = learning_rate_for(hidden_size(model_config), num_examples=num_examples)
+        if spec.adapter is not None:
+            learning_rate *= ADAPTER_RATE_FACTOR
     chosen: dict[str, Any] = {
         "num_train_epochs": NUM_TRAIN_EPOCHS if training.num_train_epochs == "auto" else training.num_train_epochs,
         "per_device_train_batch_size": batch_size,

@@ -148,6 +148,7 @@ def test_what_auto_becomes_has_the_numbers_of_the_recipe() -> None:
             recipe.LEARNING_RATE,
             recipe.LARGE_HIDDEN_SIZE,
             recipe.LEARNING_RATE_OF_LARGE_MODELS,
+            recipe.ADAPTER_RATE_FACTOR,
         },
         "training.warmup_steps": {recipe.WARMUP},
         "training.weight_decay": {recipe.WEIGHT_DECAY},

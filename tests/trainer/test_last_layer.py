@@ -34,7 +34,7 @@ def load(tmp_path, tiny_model, report):
             source=tmp_path / "base", revision=None, name="acme/base", local_only=True,
             config=AutoConfig.from_pretrained(tmp_path / "base"), tokenizer=AutoTokenizer.from_pretrained(tiny_model),
         )  # fmt: skip
-        loaded = base_model.load_model(base, task, first_logits=first_logits, seed=1, report=report)
+        loaded, _ = base_model.load_model(base, task, first_logits=first_logits, seed=1, report=report)
         return model.state_dict(), loaded.state_dict(), [message.code for message in report.messages]
 
     return run

@@ -210,7 +210,7 @@ def test_the_report_of_classes_is_what_scikit_learn_says():
     logits = np.pad(logits, ((0, 0), (0, 1)), constant_values=-1)  # class 3 is never answered
     task = task_for(SINGLE, num_outputs=4)
     predicted = logits.argmax(axis=1)
-    report = task.report(logits, true, guess=1)
+    report = task.report(logits, true, offsets=np.arange(0), guess=1)
     assert report["confusion_matrix"] == reference.confusion_matrix(true, predicted, labels=range(4)).tolist()
     assert_per_class(report, true, predicted)
     assert report["majority_baseline"] == {"label": "1", "accuracy": np.mean(true == 1)}
@@ -220,7 +220,7 @@ def test_the_report_of_several_labels_is_what_scikit_learn_says():
     random = np.random.default_rng(0)
     logits = random.normal(size=(80, 3)).astype(np.float32)
     true = (random.random((80, 3)) < 0.3).astype(np.uint8)
-    report = task_for(MULTI, num_outputs=3).report(logits, true, guess=2)
+    report = task_for(MULTI, num_outputs=3).report(logits, true, offsets=np.arange(0), guess=2)
     assert_per_class(report, true, logits >= 0)
     always = np.tile(np.array([0, 0, 1]), (80, 1))
     assert report["majority_baseline"] == {
@@ -245,7 +245,9 @@ def assert_per_class(report, true, predicted):
 
 def test_the_report_of_numbers_tells_their_spread_and_what_the_mean_would_score():
     labels = np.array([1, 2, 6], dtype=np.float32)
-    report = task_for(NUMBER, num_outputs=1).report(np.array([[0.5], [2], [2]], dtype=np.float32), labels, guess=2.0)
+    report = task_for(NUMBER, num_outputs=1).report(
+        np.array([[0.5], [2], [2]], dtype=np.float32), labels, offsets=np.arange(0), guess=2.0
+    )
     assert report["num_examples"] == 3
     assert report["references"] == {"min": 1, "max": 6, "mean": 3, "std": pytest.approx(np.std(labels))}
     assert (report["predictions"]["min"], report["predictions"]["max"]) == (0.5, 2)

@@ -21,6 +21,7 @@ from app.spec.run import DataReportMessage, ResolvedMessage, ResultMessage, RunS
 from app.spec.serving import ServingSpec
 from worker.predictor.engine import LoadedModel
 from worker.trainer import base_model, publishing, tokens
+from worker.trainer.adapters import adapter_report, add_adapter
 from worker.trainer.base_model import BaseModel
 from worker.trainer.batching import TrainBatches
 from worker.trainer.checkpoints import WEIGHTS, Checkpoints, load_logits, load_weights
@@ -85,13 +86,15 @@ def run_attempt(run: RunSpec, *, run_dir: Path, report: Reporter, control: Contr
     make_repeatable(full_determinism=run.spec.training.full_determinism, report=report)
     prepared = prepare(run, run_dir=run_dir, report=report)
     task, labels = prepared.data.task, prepared.data.splits["train"].labels
-    model = base_model.load_model(
+    model, new_weights = base_model.load_model(
         prepared.base,
         task,
         first_logits=task.first_logits(labels),
         seed=prepared.spec.training.seed,
         report=report,
     )
+    if prepared.spec.adapter is not None:
+        add_adapter(model, prepared.spec.adapter, new=new_weights, seed=prepared.spec.training.seed)
     parts = assemble(prepared, model, name=run.job_id, run_dir=run_dir, report=report, control=control)
     state = parts.checkpoints.restore([Path(path) for path in run.checkpoints])
     report.send(
@@ -291,7 +294,7 @@ def publish(
         best_step=best.step,
         best_epoch=plan.epoch_at(best.step),
         metrics=found,
-        report={"labels": task.label_names, **reports.pop("validation"), **reports},
+        report={"labels": task.label_names, **reports.pop("validation"), **adapter_report(model, manifest), **reports},
         timings={},
     )
 
@@ -310,10 +313,11 @@ def warn_of_truncation(splits: dict[Split, Tokens], *, max_length: int, report: 
 def fingerprint(prepared: Prepared) -> str:
     """What a checkpoint must share with this run to be resumed: examples, labels and every setting but the hardware's."""
     digest = hashlib.sha256()
-    settings = prepared.spec.training.model_dump(
-        exclude={"bf16"}, exclude_defaults=True
-    )  # so that new ones change nothing
-    digest.update(orjson.dumps([settings, prepared.data.task.label_names], option=orjson.OPT_SORT_KEYS))
+    spec = prepared.spec
+    settings = spec.training.model_dump(exclude={"bf16"}, exclude_defaults=True)  # so that new ones change nothing
+    adapter = [] if spec.adapter is None else [spec.adapter.model_dump(exclude_defaults=True)]
+    about = [settings, prepared.data.task.label_names, *adapter]
+    digest.update(orjson.dumps(about, option=orjson.OPT_SORT_KEYS))
     for name, split in sorted(prepared.tokens.items()):
         digest.update(name.encode())
         for array in (*split.columns.values(), split.offsets, prepared.data.splits[name].labels):

@@ -81,8 +81,10 @@ def find(run: RunSpec) -> BaseModel:
 
 def load_model(
     base: BaseModel, task: Task, *, first_logits: np.ndarray | None, seed: int, report: Reporter
-) -> PreTrainedModel:
-    """The model with a head for ``task``, in float32; weights the base model lacks are drawn from ``seed``.
+) -> tuple[PreTrainedModel, set[str]]:
+    """The model with a head for ``task``, in float32, and the names of the weights that start at random.
+
+    Weights the base model lacks are drawn from ``seed``.
 
     A last layer that the base model brings is kept if it was trained for the same outputs, else it begins anew. The bias
     of a new one is ``first_logits``, if there are any.
@@ -109,27 +111,27 @@ def load_model(
     name, last = _last_layer(model, num_outputs=task.num_outputs)
     own = {f"{name}.{parameter}" for parameter, _ in last.named_parameters()}
     is_new = own <= new
-    if not own <= missing and not _means_the_same(base.config, config):
+    is_redrawn = not own <= missing and not _means_the_same(base.config, config)
+    if is_redrawn:
         seed_torch(seed, stream=Stream.HEAD)
         _begin_anew(model, last)
-        new -= own
         is_new = True
         report.warn(
             "new_head",
             f"{base.name} was trained for other labels ({_some(base.config.id2label.values())}) than this job's "
             f"({_some(task.label_names)}): its last layer starts at random, all else as it was.",
         )
-    if new:
+    if absent := sorted(new - own if is_redrawn else new):
         report.warn(
             "new_weights",
-            f"{len(new)} weights are not in {base.name} and start at random: {_some(sorted(new))}. "
+            f"{len(absent)} weights are not in {base.name} and start at random: {_some(absent)}. "
             "This is expected: the classification head is what training is for.",
         )
     if is_new and first_logits is not None and last.bias is not None:
         with torch.no_grad():
             last.bias.copy_(torch.from_numpy(first_logits))
     loaded: PreTrainedModel = model
-    return loaded
+    return loaded, new | (own if is_new else set())
 
 
 def _means_the_same(old: Any, new: Any) -> bool:

@@ -145,8 +145,8 @@ class Checkpoints:
 
 
 def weights_of(model: nn.Module) -> dict[str, torch.Tensor]:
-    """Parameters (tied ones once) and stored buffers by name, on the CPU."""
-    parameters = dict(model.named_parameters())
+    """Parameters that are trained (tied ones once) and stored buffers by name, on the CPU. The others are the base model's."""
+    parameters = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     tied = {name for name, _ in model.named_parameters(remove_duplicate=False)}
     buffers = {name: tensor for name, tensor in model.state_dict().items() if name not in tied}
     return {name: tensor.detach().cpu().contiguous() for name, tensor in {**parameters, **buffers}.items()}

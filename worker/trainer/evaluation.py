@@ -13,6 +13,7 @@ from torch import nn
 
 from app.spec.metrics import LOSS
 from worker.predictor.engine import EncodedText, LoadedModel, row_places
+from worker.trainer.adapters import merged_weights
 from worker.trainer.data import Examples
 from worker.trainer.metrics import Metrics
 from worker.trainer.tasks import Task
@@ -63,7 +64,7 @@ class Evaluator:
         if self._engine is None:
             self._engine = self._open_engine()
             self._encoded = self._engine.encode(self._examples.as_pairs(), words=self._examples.words)
-        self._engine.take_weights(model.state_dict())
+        self._engine.take_weights(merged_weights(model))
         logits = engine_logits(self._engine, self._encoded, max_tokens=self._max_tokens, interrupted=interrupted)
         if logits is None:
             return None

@@ -13,6 +13,7 @@ from app.spec.job import JobSpec
 from app.spec.metrics import CONTINUOUS
 from app.spec.serving import SERVING_FILE, ServingSpec
 from worker.predictor.engine import LoadedModel
+from worker.trainer.adapters import FOLDER, has_adapter, merged_weights, save_adapter
 from worker.trainer.data import Examples
 from worker.trainer.evaluation import measure
 from worker.trainer.metrics import Metrics
@@ -45,7 +46,9 @@ def build_model_folder(
     tokenizer.backend_tokenizer.no_truncation()
     tokenizer.model_max_length = serving.max_length
     with committed_folder(folder, about={"base_model": serving.base_model}) as temporary:
-        model.save_pretrained(temporary, max_shard_size=_MAX_SHARD)
+        model.save_pretrained(temporary, state_dict=dict(merged_weights(model)), max_shard_size=_MAX_SHARD)
+        if has_adapter(model):
+            save_adapter(model, temporary / FOLDER, base_model=serving.base_model)
         tokenizer.save_pretrained(temporary)
         (temporary / SERVING_FILE).write_text(serving.model_dump_json(indent=2))
         (temporary / "README.md").write_text(model_card(serving, spec=spec, metrics=metrics))

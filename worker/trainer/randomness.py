@@ -16,6 +16,7 @@ class Stream(IntEnum):
     ORDER = 1
     DROPOUT = 2
     SPLIT = 3
+    ADAPTER = 4
 
 
 def generator(seed: int, *, stream: Stream, index: int = 0) -> np.random.Generator:

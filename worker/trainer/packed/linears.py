@@ -70,6 +70,8 @@ def _grads_of_weights(
     rounded: Rounded, grad: torch.Tensor, flat: torch.Tensor, *, scale: float = 1.0
 ) -> list[torch.Tensor | None]:
     """For each layer its weight's and its bias's."""
+    if not any(layer.weight.requires_grad for layer in rounded.layers):
+        return [None] * (2 * len(rounded.layers))
     d_weight = torch.addmm(grad.new_empty(()), grad.t(), flat, beta=0, alpha=scale).float()
     d_bias = grad.sum(0).float() * scale
     grads: list[torch.Tensor | None] = []

@@ -1,0 +1,134 @@
+"""Adapters from peft: put into a model, merged for serving, saved small.
+
+A model with adapters keeps its class and its forward; some of its linear layers have become peft's. What is evaluated and
+served is the model without them that answers the same, made anew from copies, so that the weights in training are not
+touched. peft takes a second to import, which only jobs with an adapter pay.
+"""
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
+
+from app.errors import InvalidRequest
+from app.manifest import Manifest
+from app.spec.adapter import AdapterSpec
+from worker.trainer.randomness import Stream, seed_torch
+
+FOLDER: Final = "adapter"
+"""Of a finished model: the adapter alone, as peft's ``from_pretrained`` takes it."""
+_WEIGHTS: Final = "adapter_model.safetensors"
+_NAME: Final = "default"
+_PREFIX: Final = "base_model.model."
+"""Before the names of weights in peft's files."""
+_LINEAR: Final = (nn.Linear, Conv1D)
+
+
+def add_adapter(model: PreTrainedModel, adapter: AdapterSpec, *, new: set[str], seed: int) -> None:
+    """Freeze the model but for its head and its ``new`` weights (which start at random), and put the adapter into it.
+
+    Raises InvalidRequest if the model has none of the layers that are asked for.
+    """
+    from peft import LoraConfig, inject_adapter_in_model  # noqa: PLC0415
+
+    targets, head = _targets(model, adapter), _head(model)
+    config = LoraConfig(
+        r=adapter.r,
+        lora_alpha=adapter.lora_alpha,
+        lora_dropout=adapter.lora_dropout,
+        target_modules=targets,
+        use_rslora=adapter.use_rslora,
+        use_dora=adapter.use_dora,
+    )
+    seed_torch(seed, stream=Stream.ADAPTER)
+    inject_adapter_in_model(config, model, _NAME)
+    config.modules_to_save = head or None  # it is trained in place, and loaded as peft's own would be
+    outside = tuple(f"{name}." for name in head)
+    for name, parameter in model.named_parameters():
+        if name in new or name.startswith(outside):
+            parameter.requires_grad = True
+
+
+def has_adapter(model: nn.Module) -> bool:
+    return hasattr(model, "peft_config")
+
+
+@torch.no_grad()
+def merged_weights(model: nn.Module) -> Mapping[str, torch.Tensor]:
+    """The state dict of the model without adapters that answers the same; ``model`` itself is not changed."""
+    if not has_adapter(model):
+        return model.state_dict()
+    from peft.tuners.tuners_utils import BaseTunerLayer  # noqa: PLC0415
+
+    layers = {name: module for name, module in model.named_modules() if isinstance(module, BaseTunerLayer)}
+    inside = tuple(f"{name}." for name in layers)
+    weights = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith(inside)}
+    for name, layer in layers.items():
+        merged: Any = copy.deepcopy(layer)
+        merged.merge()
+        weights |= {f"{name}.{part}": tensor for part, tensor in merged.get_base_layer().state_dict().items()}
+    return weights
+
+
+def save_adapter(model: PreTrainedModel, folder: Path, *, base_model: str) -> None:
+    """Write the adapter and the head alone, as ``PeftModel.from_pretrained(base, folder)`` takes them."""
+    from peft import get_peft_model_state_dict  # noqa: PLC0415
+
+    folder.mkdir()
+    config: Any = copy.copy(model.peft_config[_NAME])
+    config.base_model_name_or_path, config.inference_mode = base_model, True
+    config.save_pretrained(folder)
+    state = model.state_dict()
+    heads = tuple(f"{name}." for name in config.modules_to_save or ())
+    weights = get_peft_model_state_dict(model, state_dict=state, adapter_name=_NAME, save_embedding_layers=False)
+    weights |= {name: tensor for name, tensor in state.items() if name.startswith(heads)}
+    path = folder / _WEIGHTS
+    save_file({f"{_PREFIX}{name}": tensor.detach().cpu().contiguous() for name, tensor in weights.items()}, path)
+
+
+def adapter_report(model: PreTrainedModel, manifest: Manifest) -> dict[str, Any]:
+    """How small it is, for the job's report; nothing for a model without."""
+    if not has_adapter(model):
+        return {}
+    trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    return {"adapter": {"num_trained": trained, "size_bytes": manifest.files[f"{FOLDER}/{_WEIGHTS}"]["bytes"]}}
+
+
+def _targets(model: PreTrainedModel, adapter: AdapterSpec) -> list[str]:
+    """Names of the layers in the model's blocks that get an update."""
+    stacks = [(name, module) for name, module in model.named_modules() if isinstance(module, nn.ModuleList)]
+    blocks = max(stacks, key=lambda stack: len(stack[1]), default=("", None))[0]
+    found = [
+        name for name, module in model.named_modules() if name.startswith(f"{blocks}.") and isinstance(module, _LINEAR)
+    ]
+    if adapter.target_modules == "all-linear":
+        chosen = found
+    else:
+        ends = [f".{name}" for name in adapter.target_modules]
+        chosen = [name for name in found if f".{name}".endswith(tuple(ends))]
+        if missing := [end[1:] for end in ends if not any(f".{name}".endswith(end) for name in found)]:
+            names = sorted({name.rsplit(".", 1)[-1] for name in found})
+            raise InvalidRequest(
+                f"the model has no linear layer {missing[0]!r} in its blocks",
+                param="adapter.target_modules",
+                code="layer_not_found",
+                hint=f"Its layers are called {', '.join(names)}.",
+            )
+    if not chosen:
+        raise InvalidRequest("this model has no linear layers that an adapter can be put on", param="adapter")
+    return chosen
+
+
+def _head(model: PreTrainedModel) -> list[str]:
+    """The parts of the model beside its encoder that have weights."""
+    return [
+        name
+        for name, part in model.named_children()
+        if part is not model.base_model and any(True for _ in part.parameters())
+    ]
