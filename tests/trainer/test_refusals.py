@@ -15,6 +15,7 @@ from app.spec.run import RunSpec
 from tests.hub import builders
 from tests.trainer.conftest import task_for
 from worker.trainer import base_model, hub_data
+from worker.trainer.data import Examples
 from worker.trainer.metrics import Metrics
 from worker.trainer.publishing import ServingMismatch, refuse_mismatch
 
@@ -132,7 +133,8 @@ def check(tmp_path):
         width = trained.shape[1]
         metrics = Metrics(names, problem_type=problem_type, num_labels=width, cache_dir=tmp_path)
         task = task_for(problem_type, num_outputs=width)
-        refuse_mismatch(served, trained, labels, task=task, metrics=metrics, precision=precision)
+        examples = Examples(texts=[""] * len(labels), pairs=None, labels=labels)
+        refuse_mismatch(served, trained, examples, task=task, metrics=metrics, precision=precision)
 
     return compare
 

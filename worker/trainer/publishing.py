@@ -76,9 +76,10 @@ def refuse_mismatch(
     comparison = task.compare(served, trained, precision=precision)
     differing = comparison.differing
     if len(differing):
+        example = int(np.searchsorted(examples.label_offsets, differing[0], side="right"))
         raise ServingMismatch(
-            f"{len(differing)} of {len(examples.labels)} validation labels are answered otherwise when the model is served "
-            f"(first: {differing[0] + 1})"
+            f"{len(differing)} of {len(examples.labels)} validation answers are others when the model is served "
+            f"(first: in example {example})"
         )
     expected, found = (
         measure(logits, examples, task=task, metrics=metrics) for logits in (trained, comparison.explained)
