@@ -56,6 +56,10 @@ DATA_SETS = {
         texts=("text",), held_out="validation", metrics=("f1_micro", "f1_macro"), label="labels",
         problem_type="multi_label_classification", learning_rate=2e-4,
     ),
+    "wnut17": DataSet(
+        texts=("tokens",), held_out="validation", metrics=("f1", "accuracy"), label="ner_tags",
+        problem_type="token_classification", learning_rate=2e-4,
+    ),
 }  # fmt: skip
 
 
@@ -69,6 +73,8 @@ class Run:
     epochs: float
     recipe: Mapping[str, Any] | None = None
     """If given, ours trains with these settings and chooses all others itself; else with the data set's."""
+    adapter: Mapping[str, Any] | None = None
+    """A job's ``adapter``, for ours."""
     program: tuple[str, ...] = ("-m", "worker.trainer")
     """What Python runs for ours; the run directory is given last."""
     environment: Mapping[str, str | None] = field(default_factory=dict)
@@ -121,7 +127,7 @@ def _prepare_ours(run: Run, folder: Path) -> tuple[list[str], Mapping[str, str]]
     columns = dict(zip(("text", "text_pair"), data_set.texts, strict=False)) | {"label": data_set.label}
     spec = JobSpec.model_validate(
         {"model": "benchmark", "dataset": ids, "columns": columns, "training": training,
-         "problem_type": data_set.problem_type, "metrics": list(data_set.metrics)}
+         "problem_type": data_set.problem_type, "metrics": list(data_set.metrics), "adapter": run.adapter}
     )  # fmt: skip
     ours = RunSpec(
         job_id="ftjob-benchmark", attempt=1, files=files, model_path=str(run.model.resolve()), cache_dir=str(folder),

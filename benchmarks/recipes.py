@@ -2,8 +2,9 @@
 
     python benchmarks/recipes.py --data DIR --model FOLDER [--data-sets mrpc stsb …] [--choices auto 2e-4x3 …] [--seeds 1]
 
-A choice is ``auto`` or RATExEPOCHS, all else as ``auto`` has it. Prints a Markdown table: the first metric of each data set in
-per cent, of the checkpoint that a job would publish, a mean over the seeds.
+A choice is ``auto`` or RATExEPOCHS, all else as ``auto`` has it; ``lora8:`` before it trains a LoRA of that rank in place of the
+whole model. Prints a Markdown table: the first metric of each data set in per cent, of the checkpoint that a job would publish,
+with the seconds of training and the peak memory, means over the seeds.
 """
 
 import argparse
@@ -36,16 +37,23 @@ def cell(args: argparse.Namespace, data_set: str, choice: str) -> str:
     for seed in range(1, args.seeds + 1):
         measured = measure(
             Run(arm="ours-bf16", data_set=data_set, data=args.data, model=args.model, seed=seed, epochs=0,
-                recipe=chosen(choice))
+                recipe=chosen(choice), adapter=adapter_of(choice))
         )  # fmt: skip
         print(json.dumps({"choice": choice, **measured}), file=sys.stderr, flush=True)
         found.append(measured)
     score = statistics.mean(measured[DATA_SETS[data_set].metrics[0]] for measured in found)
     seconds = statistics.mean(measured["training_seconds"] for measured in found)
-    return f"{score:.1f} ({seconds:.0f} s)"
+    gigabytes = statistics.mean(measured["peak_megabytes"] for measured in found) / 1000
+    return f"{score:.1f} ({seconds:.0f} s, {gigabytes:.2f} GB)"
+
+
+def adapter_of(choice: str) -> dict[str, Any] | None:
+    rank = choice.partition(":")[0].removeprefix("lora")
+    return {"type": "lora", "r": int(rank)} if choice.startswith("lora") else None
 
 
 def chosen(choice: str) -> dict[str, Any]:
+    choice = choice.rpartition(":")[2]
     if choice == "auto":
         return {}
     rate, epochs = choice.split("x")
