@@ -56,7 +56,8 @@ def label_column(profile: DatasetProfile, *, label: str, problem_type: ProblemTy
     if problem_type not in _IN_LISTS:
         return column
     items = column.items or ColumnProfile(name=label, kinds={}, values=[])
-    return items.field("label") or items if problem_type == "token_classification" else items
+    of_spans = items.field("label") if problem_type == "token_classification" else None
+    return items if of_spans is None else of_spans.model_copy(update={"name": label})
 
 
 def check_kinds(splits: Mapping[Split, DatasetProfile], *, label: str, problem_type: ProblemType) -> None:

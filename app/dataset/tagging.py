@@ -31,9 +31,12 @@ def find_task(train: DatasetProfile, *, spec: JobSpec) -> TaskName:
     if spec.columns.label != "auto":
         labels = [column] if (column := train.column(spec.columns.label)) else []
     else:
-        labels = [column for column in train.columns if column.name.lower() in {*TAGS, *SPANS}]
+        labels = [c for c in train.columns if c.name.lower() in TAGS or _holds_spans(c)]
     texts = WORDS if spec.columns.text == "auto" else (spec.columns.text.lower(),)
     has_words = any(_holds_words(column) and column.name.lower() in texts for column in train.columns)
+    if any(column.has("string") and column.name.lower() in TEXTS for column in train.columns):
+        uneven = {name for pair in train.uneven_lists for name in pair.columns}  # then they are labels of the text
+        labels = [column for column in labels if column.name not in uneven or _holds_spans(column)]
     tagged = has_words and any(column.has("list") and not _holds_words_only(column, texts) for column in labels)
     return "token-classification" if tagged or any(map(_holds_spans, labels)) else "text-classification"
 
@@ -64,6 +67,9 @@ def resolve_tags(spec: JobSpec, splits: Mapping[Split, DatasetProfile]) -> Resol
         classes = _find_kinds(splits, label=label, names=names)
     else:
         classes = find_classes(splits, label=label, problem_type=PROBLEM, label_names=names)
+        if classes.names == [str(value) for value in classes.values if isinstance(value, int)]:
+            message = "The tags are numbers without names, so that none means O: each word is taken for an entity. Give label_names."
+            warnings.append({"code": "tags_without_names", "message": message})
     return ResolvedData(
         task="token-classification",
         problem_type=PROBLEM,

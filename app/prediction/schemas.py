@@ -41,7 +41,7 @@ class TokenizedText(BaseModel):
 
 def _shape_of_one(value: Any) -> str:
     if isinstance(value, TokenizedText) or (isinstance(value, dict) and "tokens" in value):
-        return "tokens"
+        return "dict-tokens"
     return "dict" if isinstance(value, dict | TextPair) else "str"
 
 
@@ -51,13 +51,13 @@ def _shape(value: Any) -> str:
 
 # Told apart by shape, so that an error names the one thing that is wrong and not every branch of the union.
 Input = Annotated[
-    Annotated[Text, Tag("str")] | Annotated[TextPair, Tag("dict")] | Annotated[TokenizedText, Tag("tokens")],
+    Annotated[Text, Tag("str")] | Annotated[TextPair, Tag("dict")] | Annotated[TokenizedText, Tag("dict-tokens")],
     Discriminator(_shape_of_one),
 ]
 Inputs = Annotated[
     Annotated[Text, Tag("str")]
     | Annotated[TextPair, Tag("dict")]
-    | Annotated[TokenizedText, Tag("tokens")]
+    | Annotated[TokenizedText, Tag("dict-tokens")]
     # The upper bound is checked by the service, which has a code for it.
     | Annotated[list[Input], Field(min_length=1, json_schema_extra={"maxItems": MAX_INPUTS}), Tag("list")],
     Discriminator(_shape),

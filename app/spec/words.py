@@ -1,28 +1,57 @@
 """Words of a text, and which token stands for each: the model's answer for a word is that of its first token."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 Span = tuple[int, int]
 """First character, and the one behind the last."""
 
 _CHUNK: Final = re.compile(r"\S+")
-_PARTS: Final = re.compile(r"""([(\[{<"'“‘«]*)(.*?)([)\]}>"'”’».,;:!?…]*)""", re.DOTALL)
-"""What opens before a word, the word, and what closes behind it."""
+_OPENING: Final = "([{<\"'“‘«„‚¿¡*–—（「『【《"
+_CLOSING: Final = ")]}>\"'”’»“‘.,;:!?…*–—）」』】》。、，！？；："
+"""What is taken off the ends of a word. (Some quotes open in one language and close in another.)"""
+_ALONE: Final = re.compile(
+    "["
+    "\u3040-\u30ff"  # Hiragana, Katakana
+    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"  # Chinese characters
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"  # Thai, Lao, Burmese, Khmer
+    "、。，！？；：（）「」『』【】《》"
+    "]"
+)
+"""Characters of scripts that put no space between words: each is a word of its own."""
+_JOINT: Final = re.compile(r"(?<=\w)[-/–—](?=\w)")
+"""What joins words, and is one itself: a name may be a part of what it joins."""
 
 
 def split_words(text: str) -> list[Span]:
-    """What white space separates; brackets, quotes and marks at its ends are words of their own."""
-    words: list[Span] = []
-    for chunk in _CHUNK.finditer(text):
-        parts = _PARTS.fullmatch(chunk.group())
-        if parts is None or not parts.group(2):
-            words.append(chunk.span())
-            continue
-        start = chunk.start()
-        words += [(start + a, start + b) for a, b in (parts.span(1), parts.span(2), parts.span(3)) if a < b]
-    return words
+    """What white space separates; brackets, quotes and marks at its ends, and what joins parts, are words of their own."""
+    return [
+        word for chunk in _CHUNK.finditer(text) for part in _parts(text, chunk.span()) for word in _trimmed(text, part)
+    ]
+
+
+def _parts(text: str, chunk: Span) -> Iterator[Span]:
+    start, end = chunk
+    at = start
+    found = sorted([*_ALONE.finditer(text, start, end), *_JOINT.finditer(text, start, end)], key=re.Match.start)
+    for match in found:
+        if match.start() > at:
+            yield at, match.start()
+        yield match.span()
+        at = match.end()
+    if at < end:
+        yield at, end
+
+
+def _trimmed(text: str, part: Span) -> list[Span]:
+    start, end = part
+    word = text[start:end]
+    first = start + len(word) - len(word.lstrip(_OPENING))
+    behind = start + len(word.rstrip(_CLOSING))
+    if first >= behind:
+        return [part]
+    return [(a, b) for a, b in ((start, first), (first, behind), (behind, end)) if a < b]
 
 
 def join_words(words: Sequence[str]) -> tuple[str, list[Span]]:

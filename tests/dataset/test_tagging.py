@@ -118,3 +118,22 @@ def test_only_the_tag_o_is_nothing_to_learn():
 def test_a_task_and_a_problem_that_contradict_each_other_are_refused():
     with pytest.raises(ValueError, match="regression is text-classification"):
         spec(task="token-classification", problem_type="regression")
+
+
+def test_labels_of_a_text_that_also_has_its_words_are_not_tags():
+    rows = [
+        {"text": "a b c", "tokens": ["a", "b", "c"], "labels": ["x", "y"]},
+        {"text": "d", "tokens": ["d"], "labels": []},
+    ]
+    assert resolve(rows).problem_type == "multi_label_classification"
+
+
+def test_spans_are_seen_in_a_column_of_any_name():
+    rows = [{"text": row["text"], "ents": row["entities"]} for row in SPANS]
+    assert (resolve(rows).task, resolve(rows).label) == ("token-classification", "ents")
+
+
+def test_tags_that_are_numbers_without_names_are_warned_of():
+    rows = [{"tokens": ["a", "b"], "ner_tags": [0, 1]}] * 2
+    assert [warning["code"] for warning in resolve(rows).warnings] == ["tags_without_names"]
+    assert resolve(rows, label_names=["O", "B-x"]).warnings == []

@@ -15,9 +15,14 @@ from worker.predictor.entities import bio_tags, find_entities, served_entities
     [
         ("Ada lives in Rome.", ["Ada", "lives", "in", "Rome", "."]),
         ('  ("Rome",  she said)\n', ['("', "Rome", '",', "she", "said", ")"]),
-        ("it's 3.5% off-white ...", ["it's", "3.5%", "off-white", "..."]),
-        ("@ada #rome http://x.org/a?b=1", ["@ada", "#rome", "http://x.org/a?b=1"]),
-        ("東京 ist\u00a0groß!", ["東京", "ist", "groß", "!"]),
+        ("it's 3.5% off-white ...", ["it's", "3.5%", "off", "-", "white", "..."]),
+        (
+            "the Paris-Rome train, „Ada“ – ¿Qué?",
+            ["the", "Paris", "-", "Rome", "train", ",", "„", "Ada", "“", "–", "¿", "Qué", "?"],
+        ),
+        ("李明住在Rome。", ["李", "明", "住", "在", "Rome", "。"]),
+        ("@ada #rome http://x.org/a?b=1", ["@ada", "#rome", "http://x.org", "/", "a?b=1"]),
+        ("東京 ist\u00a0groß!", ["東", "京", "ist", "groß", "!"]),
         ("", []),
         (" \t ", []),
     ],
@@ -63,3 +68,15 @@ def test_an_entity_has_its_characters_and_the_mean_of_its_words_scores():
     assert (found.kind, found.text, found.start, found.end) == ("place", "New York", 6, 14)
     assert found.score == pytest.approx(0.6)
     assert served_entities(scores, **options, threshold=0.61) == []
+
+
+def test_words_that_the_model_does_not_see_are_in_no_entity():
+    scores = np.array([[0.9, 0.1], [np.nan, np.nan], [0.2, 0.8]])
+    found = served_entities(scores, text="a b c", words=split_words("a b c"), labels=["NOUN", "VERB"])
+    assert [(entity.kind, entity.text) for entity in found] == [("NOUN", "a"), ("VERB", "c")]
+
+
+def test_a_long_word_of_marks_takes_no_longer_than_its_characters():
+    """A table of contents has dots in plenty; a pattern that backtracks took hours for this one."""
+    assert len(split_words("Index" + "." * 1_000_000 + "12")) == 1
+    assert len(split_words("a-" * 100_000)) == 199_999

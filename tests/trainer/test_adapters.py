@@ -120,3 +120,23 @@ def test_the_rate_of_an_adapter_is_its_own(lab):
 def test_an_adapter_that_is_none_is_refused(adapter):
     with pytest.raises(ValidationError):
         JobSpec.model_validate({"model": "a/b", "dataset": {"name": "c/d"}, "adapter": adapter})
+
+
+def test_what_else_starts_at_random_is_saved_with_the_adapter(lab):
+    """A finished tagger has no pooler, which a classifier of texts trains beside its adapter."""
+    files = dict(lab.files)
+    lab.files = {name: write_jsonl(lab.home / f"{name}-tags.jsonl", tagged(40, seed=0)) for name in files}
+    tagger = lab.run(num_train_epochs=1).folder / "model"
+    lab.files, lab.model = files, tagger
+    folder = lab.run(spec=LORA, num_train_epochs=2, learning_rate=5e-3).folder / "model"
+    texts = [row["text"] for row in reviews(5, seed=3)]
+    expected = torch.from_numpy(LoadedModel.load(folder).logits([(text, None) for text in texts]))
+    base = AutoModelForSequenceClassification.from_pretrained(tagger, num_labels=2, ignore_mismatched_sizes=True)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    with torch.no_grad():
+        found = (
+            PeftModel.from_pretrained(base, folder / FOLDER)
+            .eval()(**tokenizer(texts, padding=True, return_tensors="pt"))
+            .logits
+        )
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)

@@ -10,12 +10,14 @@ from safetensors.torch import load_file
 from seqeval import metrics as reference
 from transformers import AutoModelForTokenClassification, AutoTokenizer
 
-from app.errors import InvalidData
+from app.errors import InvalidData, InvalidRequest
 from app.spec.run import ExitCode, ResolvedMessage
-from tests.trainer.conftest import BAD, GOOD, NEUTRAL, write_jsonl
+from app.spec.words import split_words
+from tests.trainer.conftest import BAD, GOOD, NEUTRAL, TRAIN_FILE, write_jsonl
 from worker.predictor.engine import LoadedModel
 from worker.predictor.entities import find_entities
 from worker.trainer.metrics import Metrics
+from worker.trainer.tasks.token_classification import tags_of_spans
 from worker.trainer.tokens import tokenize
 
 LEARNS = {"num_train_epochs": 25, "learning_rate": 3e-3, "eval_strategy": "no", "save_strategy": "no"}
@@ -80,13 +82,13 @@ def test_it_learns_and_serves_what_it_measured(tagger, bf16):
 
 
 def predict(model, words):
-    """The tag of each word, from transformers' own classes."""
+    """The tag of each word; O for those that the model does not see."""
     text = " ".join(words)
     spans = [
         (sum(len(w) + 1 for w in words[:n]), sum(len(w) + 1 for w in words[: n + 1]) - 1) for n in range(len(words))
     ]
     rows = model.forward(model.encode([(text, None)], words=[spans]))
-    return [model.spec.labels[tag] for tag in rows.argmax(axis=1)]
+    return ["O" if np.isnan(row).any() else model.spec.labels[row.argmax()] for row in rows]
 
 
 def test_transformers_own_classes_answer_the_same(tagger):
@@ -157,6 +159,7 @@ def test_a_part_of_the_training_rows_is_set_aside(tagger):
         ([{"start": 4, "end": 4, "label": "praise"}], "invalid_span"),
         ([{"start": 3, "end": 4, "label": "praise"}], "invalid_span"),
         ([{"start": 0, "end": 3, "label": "praise"}, {"start": 1, "end": 8, "label": "blame"}], "overlapping_spans"),
+        ([{"start": 0, "end": 3, "label": "praise"}, {"start": 0, "end": 3, "label": "blame"}], "overlapping_spans"),
     ],
 )
 def test_a_span_that_does_not_fit_its_text_is_named_before_training(tagger, entities, code):
@@ -195,3 +198,42 @@ def test_tokens_of_words_are_kept_and_read_again(tagger, tmp_path):
     assert np.array_equal(read.words.first_tokens, made.words.first_tokens)
     assert np.array_equal(read.words.offsets, [0, 2, 5])
     assert tokenize(tokenizer, texts, None, max_length=4, cache_dir=tmp_path).words is None
+
+
+def test_spans_give_each_word_its_tag():
+    text = "The Paris-Rome train of 李明"
+    spans = [
+        {"start": 10, "end": 14, "label": "to"},
+        {"start": 4, "end": 9, "label": "from"},
+        {"start": 4, "end": 9, "label": "from"},
+        {"start": 24, "end": 26, "label": "driver"},
+    ]
+    tags = tags_of_spans(text, split_words(text), spans)
+    assert tags == ["O", "B-from", "O", "B-to", "O", "O", "B-driver", "I-driver"]
+
+
+def test_words_cut_off_are_never_right_where_no_tag_means_outside(lab):
+    rows = [{"tokens": ["the", "film", "was", "fine"], "tags": ["DET", "NOUN", "VERB", "DET"]}] * 30
+    lab.files = {name: write_jsonl(lab.home / f"{name}-pos.jsonl", rows) for name in ("train", "validation")}
+    attempt = lab.run(num_train_epochs=15, learning_rate=5e-3, max_length=4, eval_strategy="no", save_strategy="no")
+    assert attempt.result.metrics["eval/accuracy"] == pytest.approx(0.5)
+    assert attempt.result.metrics["eval/recall"] == pytest.approx(0.5)
+
+
+def test_rows_set_aside_have_words_and_leave_every_tag_to_training(lab):
+    rows = [{"tokens": ["the", "film"], "tags": ["O", f"B-rare{number % 6}"]} for number in range(12)]
+    rows += [{"tokens": [], "tags": []}] * 30
+    lab.files = {"train": write_jsonl(lab.home / "rare.jsonl", rows)}
+    attempt = lab.run(spec={"dataset": {"train": TRAIN_FILE, "validation": 0.5}}, num_train_epochs=1)
+    assert attempt.result.report["num_words"] == 2 * attempt.result.report["num_examples"] <= 12
+    lab.files = {"train": write_jsonl(lab.home / "empty.jsonl", rows[:1] + rows[12:])}
+    with pytest.raises(InvalidData, match="too few rows with words"):
+        lab.run(num_train_epochs=1, spec={"label_names": ["O", "B-rare0"]})
+
+
+@pytest.mark.parametrize("weights", [{"praise": 5.0}, {"B-praise": 5.0, "I-praise": 5.0}])
+def test_weights_may_name_kinds_or_tags(tagger, weights):
+    plain, weighted = (tagger.run(num_train_epochs=1, **options) for options in ({}, {"class_weights": weights}))
+    assert weighted.weights != plain.weights
+    with pytest.raises(InvalidRequest, match="'joy' is none of the labels"):
+        tagger.run(class_weights={"joy": 2.0})

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import structlog
+from numpy.typing import NDArray
 
 from app.manifest import CorruptArtefactError
 from app.prediction.wire import Answer, Entity, Failure, FailureCode, LabelScore, Prediction
@@ -149,7 +150,7 @@ def _answer(batch: list[Pending], model: "LoadedModel", *, max_tokens: int, repl
         num_rows = sum(item.num_rows for item in pending.encoded or ())
         rows = logits[position : position + num_rows]
         position += num_rows
-        if not np.isfinite(rows).all():
+        if not np.isfinite(rows[_seen(pending)]).all():
             reply(pending, failure(pending, "prediction_failed", "the model's outputs are not finite numbers"))
             continue
         request, encoded = pending.request, pending.encoded or []
@@ -167,6 +168,14 @@ def _answer(batch: list[Pending], model: "LoadedModel", *, max_tokens: int, repl
                 inference_ms=inference_ms,
             ),
         )
+
+
+def _seen(pending: Pending) -> NDArray[np.bool_]:
+    """Which of its rows the model answers; those of words that it does not see are NaN."""
+    return np.concatenate([
+        [True] if item.first_tokens is None else np.array(item.first_tokens, dtype=np.int64) >= 0
+        for item in pending.encoded or ()
+    ]).astype(bool)  # fmt: skip
 
 
 def _labels(pending: Pending, rows: np.ndarray, model: "LoadedModel") -> list[list[LabelScore]]:

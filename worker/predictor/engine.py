@@ -29,7 +29,6 @@ from app.spec.base import TaskName
 from app.spec.serving import SERVING_FILE, ServingSpec
 from app.spec.words import Span, first_tokens, split_words
 from worker.predictor.batching import padded_length, token_budget_batches
-from worker.predictor.entities import OUTSIDE
 
 AUTO_MODELS: Final[dict[TaskName, Any]] = {
     "text-classification": AutoModelForSequenceClassification,
@@ -42,9 +41,6 @@ CPU_TOKENS_PER_THREAD: Final = 512
 """A forward on a CPU is kept this small: its activations stay in the cache, and texts of like length leave little
 padding. On 64 sentence pairs and MiniLM, 1,024 tokens at a time made 440 texts per second of CPU, one batch 320."""
 LEAST_CPU_TOKENS: Final = 1_024
-
-UNSEEN_LOGIT: Final = 10.0
-"""Of the tag O for a word that the model does not see, beside zeros for the others."""
 
 TextPair = tuple[str, str | None]
 """A text, and the second text of a pair where there is one."""
@@ -89,8 +85,6 @@ class LoadedModel:
         self._takes_token_types = "token_type_ids" in inspect.signature(model.forward).parameters
         self.tags_words = spec.task == "token-classification"
         """Each word of an input has an answer of its own."""
-        unseen = [UNSEEN_LOGIT if self.tags_words and label == OUTSIDE else 0.0 for label in spec.labels]
-        self._unseen = np.array(unseen, dtype=np.float32)
 
     @classmethod
     def load(
@@ -193,7 +187,8 @@ class LoadedModel:
     def forward(self, encoded: Sequence[EncodedText], *, max_tokens: int = DEFAULT_MAX_TOKENS) -> NDArray[np.float32]:
         """Logits ``[rows, K]``, the rows of one input behind those of the other, in the order given.
 
-        A text has one row; where words are tagged, each word has. ``max_tokens`` bounds one forward, padding counted.
+        A text has one row; where words are tagged, each word has, of NaN if the model does not see it. ``max_tokens`` bounds
+        one forward, padding counted.
         """
         if self.device.type == "cpu":
             max_tokens = min(max_tokens, max(LEAST_CPU_TOKENS, CPU_TOKENS_PER_THREAD * torch.get_num_threads()))
@@ -210,7 +205,7 @@ class LoadedModel:
         if encoded.first_tokens is None:
             return output
         tokens = np.array(encoded.first_tokens, dtype=np.int64)
-        return np.where((tokens >= 0)[:, None], output[tokens], self._unseen)
+        return np.where((tokens >= 0)[:, None], output[tokens], np.float32(np.nan))
 
     def logits(self, pairs: Sequence[TextPair], *, max_tokens: int = DEFAULT_MAX_TOKENS) -> NDArray[np.float32]:
         """Logits ``[rows, K]`` of ``pairs``, in their order."""

@@ -51,13 +51,15 @@ def served_entities(
     labels: Sequence[str],
     threshold: float | None = None,
 ) -> list[Entity]:
-    """The entities of one text in its order, from the scores of its words' tags, ``[words, K]``.
+    """The entities of one text in its order, from the scores of its words' tags, ``[words, K]``; NaN: the word is not seen.
 
-    The score of an entity is the mean of those that its words' tags have.
+    The score of an entity is the mean of those that its words' tags have. Words that are not seen are in none.
     """
-    best = scores.argmax(axis=1)
+    seen = ~np.isnan(scores[:, 0])
+    best = np.where(seen, np.nan_to_num(scores).argmax(axis=1), 0)
+    tags = [labels[tag] if is_seen else OUTSIDE for tag, is_seen in zip(best, seen, strict=True)]
     found = []
-    for kind, first, behind in find_entities([labels[tag] for tag in best]):
+    for kind, first, behind in find_entities(tags):
         score = float(scores[np.arange(first, behind), best[first:behind]].mean())
         start, end = words[first][0], words[behind - 1][1]
         if threshold is None or score >= threshold:

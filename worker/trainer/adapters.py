@@ -6,7 +6,7 @@ touched. peft takes a second to import, which only jobs with an adapter pay.
 """
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -48,8 +48,9 @@ def add_adapter(model: PreTrainedModel, adapter: AdapterSpec, *, new: set[str], 
     )
     seed_torch(seed, stream=Stream.ADAPTER)
     inject_adapter_in_model(config, model, _NAME)
-    config.modules_to_save = head or None  # it is trained in place, and loaded as peft's own would be
-    outside = tuple(f"{name}." for name in head)
+    whole = sorted({*head, *(name.rpartition(".")[0] for name in new if not name.startswith(_dotted(head)))})
+    config.modules_to_save = whole or None  # they are trained in place, and loaded as peft's own would be
+    outside = _dotted(head)
     for name, parameter in model.named_parameters():
         if name in new or name.startswith(outside):
             parameter.requires_grad = True
@@ -85,7 +86,7 @@ def save_adapter(model: PreTrainedModel, folder: Path, *, base_model: str) -> No
     config.base_model_name_or_path, config.inference_mode = base_model, True
     config.save_pretrained(folder)
     state = model.state_dict()
-    heads = tuple(f"{name}." for name in config.modules_to_save or ())
+    heads = _dotted(config.modules_to_save or ())
     weights = get_peft_model_state_dict(model, state_dict=state, adapter_name=_NAME, save_embedding_layers=False)
     weights |= {name: tensor for name, tensor in state.items() if name.startswith(heads)}
     path = folder / _WEIGHTS
@@ -123,6 +124,10 @@ def _targets(model: PreTrainedModel, adapter: AdapterSpec) -> list[str]:
     if not chosen:
         raise InvalidRequest("this model has no linear layers that an adapter can be put on", param="adapter")
     return chosen
+
+
+def _dotted(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(f"{name}." for name in names)
 
 
 def _head(model: PreTrainedModel) -> list[str]:

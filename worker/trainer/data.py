@@ -19,6 +19,7 @@ from app.spec.words import Span
 from worker.trainer.reporting import Reporter
 from worker.trainer.tasks import Task, UnfitRowError, task_of
 
+_SPANS: Final = "Spans are counted in characters from 0, the end not counted; each word is in one span at most."
 VALIDATION_FRACTION: Final = 0.1
 """Set aside where the data has no validation split of its own."""
 
@@ -104,7 +105,10 @@ def read_data(run: RunSpec, *, report: Reporter) -> Data:
     if "validation" not in splits:
         fraction = VALIDATION_FRACTION if spec.dataset.validation == "auto" else float(spec.dataset.validation)
         train, validation = task.set_aside(
-            splits["train"].labels, num_examples=len(splits["train"]), fraction=fraction, seed=spec.training.seed
+            splits["train"].labels,
+            offsets=splits["train"].label_offsets,
+            fraction=fraction,
+            seed=spec.training.seed,
         )
         splits |= {"train": splits["train"].take(train), "validation": splits["train"].take(validation)}
         spec = _with_dataset(spec, validation=fraction)
@@ -150,7 +154,9 @@ def _read_examples(rows: Iterable[Row], resolved: ResolvedData, *, split: Split,
         try:
             text, spans, label = task.read(row[resolved.text], row[resolved.label])
         except UnfitRowError as error:
-            raise refuse_split_row(split, number, str(error), code=error.code, param="columns.label") from error
+            raise refuse_split_row(
+                split, number, str(error), code=error.code, param="columns.label", hint=_SPANS
+            ) from error
         texts.append(text)
         labels.append(label)
         if pairs is not None and resolved.text_pair is not None:

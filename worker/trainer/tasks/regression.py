@@ -28,13 +28,13 @@ class Regression(Task):
 
     def set_aside(
         self,
-        labels: np.ndarray,  # noqa: ARG002
+        labels: np.ndarray,
         *,
-        num_examples: int,
+        offsets: np.ndarray,  # noqa: ARG002
         fraction: float,
         seed: int,
     ) -> tuple[np.ndarray, np.ndarray]:
-        return random_split(num_examples, fraction=fraction, seed=seed)
+        return random_split(len(labels), fraction=fraction, seed=seed)
 
     def first_logits(self, labels: np.ndarray) -> np.ndarray:
         """Their mean, so that training is about what differs between the texts."""

@@ -31,7 +31,7 @@ class SingleLabel(Task):
         self,
         labels: np.ndarray,
         *,
-        num_examples: int,  # noqa: ARG002
+        offsets: np.ndarray,  # noqa: ARG002
         fraction: float,
         seed: int,
     ) -> tuple[np.ndarray, np.ndarray]:

@@ -88,7 +88,7 @@ class Task(ABC):
 
     @abstractmethod
     def set_aside(
-        self, labels: np.ndarray, *, num_examples: int, fraction: float, seed: int
+        self, labels: np.ndarray, *, offsets: np.ndarray, fraction: float, seed: int
     ) -> tuple[np.ndarray, np.ndarray]:
         """Numbers of the examples to train on and of ``fraction`` of them to validate on, each in ascending order."""
 

@@ -1,27 +1,34 @@
 """A tag for each word."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from itertools import chain, pairwise
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 import numpy as np
 from transformers import AutoModelForTokenClassification
 
 from app.dataset.resolved import ResolvedData
+from app.errors import InvalidData
 from app.spec.base import ProblemType
+from app.spec.training import TrainingSpec
 from app.spec.words import Span, join_words, split_words
-from worker.predictor.entities import bio_tags
+from worker.predictor.entities import bio_tags, parse_tag
 from worker.trainer.entity_report import entity_report
 from worker.trainer.splitting import random_split
 from worker.trainer.tasks.single_label import SingleLabel
-from worker.trainer.tasks.task import UnfitRowError
+from worker.trainer.tasks.task import Comparison, UnfitRowError
+
+NOT_SEEN: Final = -1
+"""The answer for a word that no token stands for."""
+UNSEEN_TAG: Final = "O"
 
 
 class TokenClassification(SingleLabel):
     """Labels are tag ids of all words, ``[words]`` int64; a logit for each tag, softmax and cross entropy.
 
-    A word's first token stands for it, as in BERT (Devlin et al., 2019, section 5.3); other tokens have no label. A word
-    that no token stands for is answered with O.
+    A word's first token stands for it, as in BERT (Devlin et al., 2019, section 5.3); other tokens have no label. Logits are NaN
+    for a word that no token stands for: it has no loss, and its answer, ``NOT_SEEN``, is never right.
     """
 
     problem_type: ClassVar[ProblemType] = "token_classification"
@@ -52,17 +59,52 @@ class TokenClassification(SingleLabel):
 
     def set_aside(
         self,
-        labels: np.ndarray,  # noqa: ARG002
+        labels: np.ndarray,
         *,
-        num_examples: int,
+        offsets: np.ndarray,
         fraction: float,
         seed: int,
     ) -> tuple[np.ndarray, np.ndarray]:
-        return random_split(num_examples, fraction=fraction, seed=seed)
+        num_examples = len(offsets) - 1
+        rows = np.repeat(np.arange(num_examples), np.diff(offsets))
+        shown = np.zeros((num_examples, self.num_outputs), dtype=np.uint8)
+        shown[rows, labels] = 1
+        with_words = np.flatnonzero(np.diff(offsets))
+        if len(with_words) < 2:
+            raise InvalidData(
+                "there are too few rows with words to set some aside for validation",
+                param="dataset.validation",
+                code="too_few_examples",
+            )
+        _, places = random_split(len(with_words), fraction=fraction, seed=seed, needed=shown[with_words])
+        validation = with_words[places]
+        return np.setdiff1d(np.arange(num_examples), validation), validation
+
+    def weigh_classes(self, args: TrainingSpec, labels: np.ndarray) -> None:
+        """A kind of entity stands for all of its tags."""
+        given = args.class_weights
+        if isinstance(given, dict):
+            kinds = {tag: parse_tag(tag)[1] for tag in self.label_names}
+            by_tag = {tag: given[name] for tag, kind in kinds.items() for name in (kind, tag) if name in given}
+            others = {name: weight for name, weight in given.items() if name not in {*kinds, *kinds.values()}}
+            args = args.model_copy(update={"class_weights": by_tag | others})
+        super().weigh_classes(args, labels)
+
+    def mean_loss(self, logits: np.ndarray, labels: np.ndarray) -> float:
+        seen = ~np.isnan(logits[:, 0])
+        return super().mean_loss(logits[seen], labels[seen])
+
+    def predict(self, logits: np.ndarray) -> np.ndarray:
+        return np.where(np.isnan(logits[:, 0]), NOT_SEEN, super().predict(np.nan_to_num(logits)))
+
+    def compare(self, served: np.ndarray, trained: np.ndarray, *, precision: str) -> Comparison:
+        found = super().compare(np.nan_to_num(served), np.nan_to_num(trained), precision=precision)
+        unseen = np.isnan(trained)
+        return Comparison(differing=found.differing, explained=np.where(unseen, trained, found.explained))
 
     def for_metrics(self, answers: np.ndarray, *, offsets: np.ndarray) -> list[list[str]]:
         """The names of the tags, by example."""
-        names = [self.label_names[tag] for tag in answers]
+        names = [UNSEEN_TAG if tag == NOT_SEEN else self.label_names[tag] for tag in answers]
         return [names[start:end] for start, end in pairwise(offsets)]
 
     def report(self, logits: np.ndarray, labels: np.ndarray, *, offsets: np.ndarray, guess: int) -> dict[str, Any]:
@@ -79,17 +121,17 @@ def tags_of_spans(text: str, words: Sequence[Span], spans: Sequence[Mapping[str,
     Raises UnfitRowError for a span that is beyond the text, empty, on no word, or on a word of another.
     """
     tags = ["O"] * len(words)
-    for span in sorted(spans, key=lambda span: (span["start"], span["end"])):
-        start, end = span["start"], span["end"]
+    ends = [end for _, end in words]
+    for start, end, kind in sorted({(span["start"], span["end"], span["label"]) for span in spans}):
+        where = f"has a span from {start:,} to {end:,}"
         if not 0 <= start < end <= len(text):
-            problem = f"has a span from {start:,} to {end:,} in a text of {len(text):,} characters"
-            raise UnfitRowError(problem, code="invalid_span")
-        covered = [number for number, (first, behind) in enumerate(words) if first < end and behind > start]
-        if not covered:
-            raise UnfitRowError(f"has a span from {start:,} to {end:,}, which is on no word", code="invalid_span")
-        if any(tags[number] != "O" for number in covered):
-            problem = f"has a span from {start:,} to {end:,}, which is on a word of another span"
-            raise UnfitRowError(problem, code="overlapping_spans")
-        for number in covered:
-            tags[number] = f"{'B' if number == covered[0] else 'I'}-{span['label']}"
+            raise UnfitRowError(f"{where} in a text of {len(text):,} characters", code="invalid_span")
+        first = bisect_right(ends, start)
+        behind = bisect_left(words, (end, 0))
+        if first >= behind:
+            raise UnfitRowError(f"{where}, which is on no word", code="invalid_span")
+        if any(tag != "O" for tag in tags[first:behind]):
+            word = text[slice(*words[first])]
+            raise UnfitRowError(f"{where}, which is on a word of another span ({word!r})", code="overlapping_spans")
+        tags[first:behind] = [f"B-{kind}", *[f"I-{kind}"] * (behind - first - 1)]
     return tags
