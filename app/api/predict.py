@@ -6,7 +6,15 @@ from fastapi import APIRouter, Response
 
 from app.api.errors import error_responses
 from app.prediction import service
-from app.prediction.schemas import EntityGroup, LabelScore, PredictRequest, PredictResponse, Timings, Usage
+from app.prediction.schemas import (
+    EntityGroup,
+    GeneratedText,
+    LabelScore,
+    PredictRequest,
+    PredictResponse,
+    Timings,
+    Usage,
+)
 from app.prediction.wire import Prediction
 
 router = APIRouter(tags=["predict"])
@@ -14,7 +22,7 @@ router = APIRouter(tags=["predict"])
 
 @router.post("/predict", summary="Ask a finished model", responses=error_responses(401, 404, 409, 413, 422, 429, 503))
 async def predict(request: PredictRequest, response: Response) -> PredictResponse:
-    """Classify one text, one pair, or up to 64 of them; the answer has a list of scores for each, or of entities.
+    """Classify one text, one pair, or up to 64 of them; the answer has a list of scores for each, of entities, or a text.
 
     Headers ``x-total-time``, ``x-tokenization-time``, ``x-queue-time`` and ``x-inference-time`` are milliseconds.
     """
@@ -29,7 +37,7 @@ async def predict(request: PredictRequest, response: Response) -> PredictRespons
     response.headers.update({name: f"{value:.3f}" for name, value in milliseconds.items()})
     return PredictResponse(
         model=served.id,
-        predictions=_entities(answer) if answer.entities else _labels(answer),
+        predictions=_texts(answer) if answer.texts else _entities(answer) if answer.entities else _labels(answer),
         usage=Usage(tokens=answer.num_tokens, truncated=answer.truncated),
         timings=Timings(queue_ms=round(answer.queue_ms, 3), inference_ms=round(answer.inference_ms, 3)),
     )
@@ -46,4 +54,11 @@ def _entities(answer: Prediction) -> list[list[EntityGroup]]:
             for found in row
         ]
         for row in answer.entities
+    ]
+
+
+def _texts(answer: Prediction) -> list[list[GeneratedText]]:
+    return [
+        [GeneratedText(generated_text=found.text, num_tokens=found.num_tokens, finish_reason=found.finish_reason)]
+        for found in answer.texts
     ]

@@ -163,7 +163,7 @@ def _predict(client: Client, model: str, test_file: Path) -> list[dict[str, Any]
     rows = [json.loads(line) for line in test_file.read_text(encoding="utf-8").split("\n") if line]
     chosen = [next(row for row in rows if row["label"] == label) for label in (1, 0)]
     inputs = [{"text": row["sentence1"], "text_pair": row["sentence2"]} for row in chosen]
-    answer = ask(client, model, inputs, top_k=1)
+    answer = ask(client, model, inputs, parameters={"top_k": 1})
     return [
         {"inputs": given, "expected": str(row["label"]), **scores[0]}
         for given, row, scores in zip(inputs, chosen, answer["predictions"], strict=True)

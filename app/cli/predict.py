@@ -8,6 +8,7 @@ import typer
 
 from app.cli.client import Client
 from app.cli.errors import CliError
+from app.cli.job_spec import apply_setting
 from app.cli.output import JsonOption, print_json, print_table
 
 BATCH: Final = 32
@@ -25,21 +26,28 @@ def predict(
     file: Annotated[
         Path | None,
         typer.Option(
-            help="JSON Lines instead of TEXT: strings, [text, text_pair], {text, text_pair} or {tokens}; "
+            help="JSON Lines instead of TEXT: strings, [text, text_pair], {text, text_pair}, {tokens} or {messages}; "
             "- is standard input."
         ),
     ] = None,
     top_k: Annotated[int | None, typer.Option(min=1, help="Only the best K labels.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Any of the parameters, as NAME=VALUE; repeatable.", metavar="max_new_tokens=50"),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Ask a model for the label of a text, or of a pair of texts, or for the entities in it."""
+    """Ask a model for the label of a text or pair of texts, for the entities in it, or for what comes behind it."""
     inputs: list[Any]
     if (text is None) == (file is None):
         raise CliError("Give either TEXT or --file.", hint='For example: tunery predict --model ftjob-… "some text"')
     inputs = (
         _read(file) if file is not None else [text if text_pair is None else {"text": text, "text_pair": text_pair}]
     )
-    answer = ask(Client(), model, inputs, top_k=top_k)
+    parameters: dict[str, Any] = {} if top_k is None else {"top_k": top_k}
+    for setting in settings or []:
+        apply_setting(parameters, setting)
+    answer = ask(Client(), model, inputs, parameters=parameters)
     if as_json:
         print_json(answer)
         return
@@ -50,10 +58,9 @@ def predict(
     print_table(["ANSWER", "TEXT"], rows, empty="No texts.")
 
 
-def ask(client: Client, model: str, inputs: list[Any], *, top_k: int | None = None) -> dict[str, Any]:
+def ask(client: Client, model: str, inputs: list[Any], *, parameters: dict[str, Any] | None = None) -> dict[str, Any]:
     """``POST /predict`` in batches; the answer as one, with ``usage`` added up and ``timings`` of the last batch."""
     merged: dict[str, Any] = {"model": model, "predictions": [], "usage": {"tokens": 0, "truncated": []}, "timings": {}}
-    parameters = {} if top_k is None else {"top_k": top_k}
     for start in range(0, len(inputs), BATCH):
         body: dict[str, Any] = {"model": model, "inputs": inputs[start : start + BATCH]}
         if parameters:
@@ -99,7 +106,9 @@ def _read(path: Path) -> list[Any]:
 
 
 def _answered(entry: dict[str, Any]) -> str:
-    """A label, or an entity with its text."""
+    """A label, an entity with its text, or a text."""
+    if "generated_text" in entry:
+        return str(entry["generated_text"])
     if "entity_group" in entry:
         return f"{entry['entity_group']} {entry['score']:.4f} “{entry['word']}”"
     return f"{entry['label']} {entry['score']:.4f}"

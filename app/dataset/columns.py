@@ -45,7 +45,7 @@ def find_columns(train: DatasetProfile, *, columns: ColumnsSpec) -> tuple[str, s
         if name not in (None, "auto") and train.column(name) is None:
             raise missing_column(name, train, param=f"columns.{part}", split="train")
     text, text_pair = _find_texts(train, columns=columns)
-    label = columns.label if columns.label != "auto" else _find_label(train, taken={text, text_pair})
+    label = columns.label if columns.label not in (None, "auto") else _find_label(train, taken={text, text_pair})
     parts = [name for name in (text, text_pair, label) if name is not None]
     if len(set(parts)) < len(parts):
         twice = next(name for name in parts if parts.count(name) > 1)
@@ -112,7 +112,10 @@ def candidates(train: DatasetProfile, *, taken: set[str | None]) -> list[ColumnP
 def only(names: list[str], train: DatasetProfile, *, param: str, what: str) -> str:
     if not names:
         raise InvalidData(
-            f"No column can be {what}; the columns are {_listed(train)}.", param=param, code="missing_column"
+            f"No column can be {what}; the columns are {_listed(train)}.",
+            param=param,
+            code="missing_column",
+            hint='Texts without labels are for "task": "text-generation".' if what == "the label" else None,
         )
     if len(names) > 1:
         raise _ambiguous(train, param=param, what=what)

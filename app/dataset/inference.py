@@ -6,12 +6,14 @@ It works on profiles alone, so the same rules hold when a job is submitted (for 
 from collections.abc import Mapping
 
 from app.dataset.columns import find_columns, missing_column
+from app.dataset.generation import resolve_texts
 from app.dataset.labels import find_classes, is_hidden
 from app.dataset.problem import check_kinds, find_problem_type
 from app.dataset.profile import DatasetProfile
 from app.dataset.report import data_report
 from app.dataset.resolved import SPLITS, ResolvedData, Split
-from app.dataset.tagging import find_task, resolve_tags
+from app.dataset.tagging import resolve_tags
+from app.dataset.task import find_task
 from app.dataset.texts import check_texts
 from app.errors import InvalidData
 from app.spec.job import ColumnsSpec, JobSpec
@@ -26,8 +28,16 @@ def resolve(spec: JobSpec, profiles: Mapping[Split, DatasetProfile]) -> Resolved
     """
     splits = {split: profiles[split] for split in SPLITS if split in profiles}
     _check_rows(splits)
-    if find_task(splits["train"], spec=spec) == "token-classification":
-        return resolve_tags(spec, splits)
+    match find_task(splits["train"], spec=spec):
+        case "token-classification":
+            return resolve_tags(spec, splits)
+        case "text-generation":
+            return resolve_texts(spec, splits)
+        case "text-classification":
+            return _resolve_classes(spec, splits)
+
+
+def _resolve_classes(spec: JobSpec, splits: dict[Split, DatasetProfile]) -> ResolvedData:
     text, text_pair, label = find_columns(splits["train"], columns=spec.columns)
     text_columns = [name for name in (text, text_pair) if name is not None]
     for split, profile in splits.items():

@@ -20,7 +20,8 @@ class ResolvedData:
     problem_type: ProblemType
     text: str
     text_pair: str | None
-    label: str
+    label: str | None
+    """None where the text itself is learned."""
     label_names: list[str]
     """By class id; the one name of a regression's score; of spans the kinds of entities."""
     label_values: list[LabelValue]

@@ -10,7 +10,7 @@ from app.dataset.profile import ColumnProfile, DatasetProfile, Kind
 from app.dataset.resolved import ResolvedData, Split, refuse_split_row
 from app.dataset.texts import check_texts
 from app.errors import InvalidData
-from app.spec.base import TASK_OF, ProblemType, TaskName
+from app.spec.base import ProblemType
 from app.spec.job import ColumnsSpec, JobSpec
 
 PROBLEM: Final[ProblemType] = "token_classification"
@@ -22,23 +22,19 @@ SPAN_FIELDS: Final = ("start", "end", "label")
 _FIELD_KINDS: Final[dict[str, Kind]] = {"start": "integer", "end": "integer", "label": "string"}
 
 
-def find_task(train: DatasetProfile, *, spec: JobSpec) -> TaskName:
-    """What was asked for; else token classification where the columns can mean nothing else."""
-    if spec.task != "auto":
-        return spec.task
-    if spec.problem_type != "auto":
-        return TASK_OF[spec.problem_type]
-    if spec.columns.label != "auto":
-        labels = [column] if (column := train.column(spec.columns.label)) else []
+def holds_tags(train: DatasetProfile, *, columns: ColumnsSpec) -> bool:
+    """Whether there are words with lists of tags, or spans."""
+    if columns.label not in (None, "auto"):
+        labels = [column] if (column := train.column(columns.label)) else []
     else:
         labels = [c for c in train.columns if c.name.lower() in TAGS or _holds_spans(c)]
-    texts = WORDS if spec.columns.text == "auto" else (spec.columns.text.lower(),)
+    texts = WORDS if columns.text == "auto" else (columns.text.lower(),)
     has_words = any(_holds_words(column) and column.name.lower() in texts for column in train.columns)
     if any(column.has("string") and column.name.lower() in TEXTS for column in train.columns):
         uneven = {name for pair in train.uneven_lists for name in pair.columns}  # then they are labels of the text
         labels = [column for column in labels if column.name not in uneven or _holds_spans(column)]
     tagged = has_words and any(column.has("list") and not _holds_words_only(column, texts) for column in labels)
-    return "token-classification" if tagged or any(map(_holds_spans, labels)) else "text-classification"
+    return tagged or any(map(_holds_spans, labels))
 
 
 def resolve_tags(spec: JobSpec, splits: Mapping[Split, DatasetProfile]) -> ResolvedData:
@@ -106,7 +102,7 @@ def _find_columns(train: DatasetProfile, *, columns: ColumnsSpec) -> tuple[str, 
             "Token classification takes single texts.", param="columns.text_pair", code="pair_not_supported"
         )
     label = columns.label
-    if label == "auto":
+    if label in (None, "auto"):
         lists = [c for c in candidates(train, taken={columns.text}) if c.has("list") and c.name.lower() not in WORDS]
         spans, tags = [c.name for c in lists if _holds_spans(c)], [c.name for c in lists if not _holds_spans(c)]
         known = _known(spans, SPANS) or _known(tags, TAGS)

@@ -9,7 +9,7 @@ import contextlib
 import itertools
 import time
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import structlog
@@ -30,6 +30,7 @@ from app.prediction.wire import (
     Predict,
     Prediction,
     Question,
+    Sampling,
     decode_answer,
     encode,
 )
@@ -90,6 +91,7 @@ class PredictorClient:
             function_to_apply=parameters.function_to_apply,
             top_k=parameters.top_k,
             threshold=parameters.threshold,
+            sampling=_sampling(parameters),
         )
         try:
             answer = await self._ask(question, timeout_seconds=timeout_seconds)
@@ -230,3 +232,14 @@ async def close() -> None:
     if _client is not None:
         client, _client = _client, None
         await client.close()
+
+
+def _sampling(parameters: PredictParameters) -> Sampling | None:
+    """What was asked of a model that generates; None: nothing was."""
+    given: dict[str, Any] = parameters.model_dump(include=_OF_SAMPLING, exclude_none=True)
+    if given and parameters.top_k is not None:
+        given["top_k"] = parameters.top_k
+    return Sampling(**given) if given else None
+
+
+_OF_SAMPLING: Final = {*Sampling.__struct_fields__} - {"top_k"}

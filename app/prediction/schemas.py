@@ -1,8 +1,19 @@
 """The body of ``POST /predict`` and its answer."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, FiniteFloat, StrictInt, StrictStr, Tag
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    FiniteFloat,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    Tag,
+)
 
 from app.prediction.wire import FunctionToApply
 
@@ -30,6 +41,21 @@ class TextPair(BaseModel):
     text_pair: Text | None = None
 
 
+class ChatMessage(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    role: Annotated[Text, Field(min_length=1, max_length=64)]
+    content: Text
+
+
+class Chat(BaseModel):
+    """The messages so far, for models that were tuned on chats."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=1000)]
+
+
 class TokenizedText(BaseModel):
     """The words of a text, for models that tag words."""
 
@@ -42,6 +68,8 @@ class TokenizedText(BaseModel):
 def _shape_of_one(value: Any) -> str:
     if isinstance(value, TokenizedText) or (isinstance(value, dict) and "tokens" in value):
         return "dict-tokens"
+    if isinstance(value, Chat) or (isinstance(value, dict) and "messages" in value):
+        return "dict-messages"
     return "dict" if isinstance(value, dict | TextPair) else "str"
 
 
@@ -51,13 +79,17 @@ def _shape(value: Any) -> str:
 
 # Told apart by shape, so that an error names the one thing that is wrong and not every branch of the union.
 Input = Annotated[
-    Annotated[Text, Tag("str")] | Annotated[TextPair, Tag("dict")] | Annotated[TokenizedText, Tag("dict-tokens")],
+    Annotated[Text, Tag("str")]
+    | Annotated[TextPair, Tag("dict")]
+    | Annotated[TokenizedText, Tag("dict-tokens")]
+    | Annotated[Chat, Tag("dict-messages")],
     Discriminator(_shape_of_one),
 ]
 Inputs = Annotated[
     Annotated[Text, Tag("str")]
     | Annotated[TextPair, Tag("dict")]
     | Annotated[TokenizedText, Tag("dict-tokens")]
+    | Annotated[Chat, Tag("dict-messages")]
     # The upper bound is checked by the service, which has a code for it.
     | Annotated[list[Input], Field(min_length=1, json_schema_extra={"maxItems": MAX_INPUTS}), Tag("list")],
     Discriminator(_shape),
@@ -68,10 +100,24 @@ class PredictParameters(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     top_k: Annotated[StrictInt, Field(ge=1, le=1_000_000)] | None = None
-    """Only the best so many labels; unset: all."""
+    """Only the best so many labels; unset: all. Of a model that generates, the tokens to choose from; unset: 50."""
     function_to_apply: FunctionToApply | None = None
     """What makes scores of the model's logits; none: the logits themselves. Unset: softmax for one class a text, sigmoid
     for several labels, none for regression."""
+    max_new_tokens: Annotated[StrictInt, Field(ge=1, le=100_000)] | None = None
+    """Tokens after which a generated text ends; unset: 256. All from here on are for models that generate."""
+    do_sample: StrictBool | None = None
+    """Draw tokens by their probability; unset: take the most probable one each time."""
+    temperature: Annotated[FiniteFloat, Field(gt=0, le=100)] | None = None
+    """Below 1 the probable tokens become more probable. Needs ``do_sample``, as ``top_p`` and ``top_k`` do."""
+    top_p: Annotated[FiniteFloat, Field(gt=0, le=1)] | None = None
+    """Choose among the most probable tokens that have so much probability together."""
+    repetition_penalty: Annotated[FiniteFloat, Field(gt=0, le=100)] | None = None
+    """Above 1, tokens that were there already become less probable."""
+    stop: Annotated[list[Annotated[Text, Field(min_length=1, max_length=256)]], Field(max_length=16)] | None = None
+    """Texts before which a generated text ends."""
+    seed: Annotated[StrictInt, Field(ge=0, le=2**63 - 1)] | None = None
+    """The same seed, prompt and settings draw the same text."""
     threshold: FiniteFloat | None = None
     """Leave out labels, or entities, whose score is below. Where a text may have several labels, 0.5 leaves those that it
     has."""
@@ -117,6 +163,14 @@ class EntityGroup(BaseModel):
     """The character behind its last."""
 
 
+class GeneratedText(BaseModel):
+    generated_text: str
+    """What comes behind the prompt."""
+    num_tokens: int
+    finish_reason: Literal["stop", "length"]
+    """``stop``: the model ended it, or one of ``stop`` came up; ``length``: there was no room for more."""
+
+
 class Usage(BaseModel):
     tokens: int
     """Tokens that the model read, special ones counted, padding not."""
@@ -134,7 +188,7 @@ class Timings(BaseModel):
 class PredictResponse(BaseModel):
     model: str
     """Id of the model that answered."""
-    predictions: list[list[LabelScore]] | list[list[EntityGroup]]
-    """By input: the scores of labels, best first, or the entities in the order of the text."""
+    predictions: list[list[LabelScore]] | list[list[EntityGroup]] | list[list[GeneratedText]]
+    """By input: the scores of labels, best first, the entities in the order of the text, or a text that was generated."""
     usage: Usage
     timings: Timings

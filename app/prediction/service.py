@@ -25,7 +25,7 @@ from app.job.states import TERMINAL, JobStatus
 from app.model.models import Model
 from app.prediction import repository
 from app.prediction.client import RETRY_AFTER_SECONDS, get_client
-from app.prediction.schemas import MAX_INPUTS, Inputs, PredictRequest, TextPair, TokenizedText
+from app.prediction.schemas import MAX_INPUTS, Chat, Inputs, PredictRequest, TextPair, TokenizedText
 from app.prediction.wire import Failure, Prediction
 from app.spec.job import check_reference
 from app.spec.serving import SERVING_FILE
@@ -81,8 +81,17 @@ def texts_of(inputs: Inputs) -> tuple[list[tuple[str, str | None]], list[list[tu
     texts: list[tuple[str, str | None]] = []
     words: list[list[tuple[int, int]] | None] = []
     for item in items:
-        text, spans = join_words(item.tokens) if isinstance(item, TokenizedText) else (item, None)
-        texts.append((text.text, text.text_pair) if isinstance(text, TextPair) else (text, None))
+        spans = None
+        match item:
+            case TokenizedText():
+                text, spans = join_words(item.tokens)
+                texts.append((text, None))
+            case Chat():
+                texts.append((item.model_dump_json(), None))
+            case TextPair():
+                texts.append((item.text, item.text_pair))
+            case _:
+                texts.append((item, None))
         words.append(spans)
     for index, (text, pair) in enumerate(texts):
         for value in (text, pair or ""):

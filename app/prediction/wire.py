@@ -33,6 +33,25 @@ class Entity(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     end: int
 
 
+class Sampling(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """How a text is generated, with the names of transformers' ``GenerationConfig``."""
+
+    max_new_tokens: int = 256
+    do_sample: bool = False
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 50
+    repetition_penalty: float = 1.0
+    stop: list[str] = []
+    seed: int | None = None
+
+
+class Generated(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    text: str
+    num_tokens: int
+    finish_reason: Literal["stop", "length"]
+
+
 class _Message(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag=True):
     request_id: int
 
@@ -59,6 +78,8 @@ class Predict(_Message, frozen=True, kw_only=True):
     top_k: int | None = None
     threshold: float | None = None
     """Scores below it are left out."""
+    sampling: Sampling | None = None
+    """For a model that generates; None: what ``Sampling`` has. Another model refuses it."""
 
 
 class Cancel(_Message, frozen=True, kw_only=True):
@@ -76,11 +97,12 @@ class Pong(_Message, frozen=True, kw_only=True):
 
 
 class Prediction(_Message, frozen=True, kw_only=True):
-    """By input: scores of labels, best first, or the entities in it."""
+    """By input: scores of labels, best first, the entities in it, or the text that was generated."""
 
     predictions: list[list[LabelScore]]
     entities: list[list[Entity]]
-    """One of the two lists is empty."""
+    texts: list[Generated]
+    """Two of the three lists are empty."""
     num_tokens: int
     truncated: list[bool]
     tokenization_ms: float

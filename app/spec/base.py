@@ -7,11 +7,17 @@ from pydantic import BaseModel, ConfigDict, Field
 Auto = Literal["auto"]
 """Left to the recipe; replaced by the chosen value in the job's ``spec``."""
 
-ProblemType = Literal["single_label_classification", "multi_label_classification", "regression", "token_classification"]
+ProblemType = Literal[
+    "single_label_classification",
+    "multi_label_classification",
+    "regression",
+    "token_classification",
+    "language_modeling",
+]
 """What the labels are. Of text classification, by transformers' name: one class of K a row, any number of K labels a row, or a
-number. Of token classification: a tag for each word."""
+number. Of token classification: a tag for each word. Of text generation: the text itself."""
 
-TaskName = Literal["text-classification", "token-classification"]
+TaskName = Literal["text-classification", "token-classification", "text-generation"]
 """What a model does, by the Hub's name."""
 
 TASK_OF: Final[dict[ProblemType, TaskName]] = {
@@ -19,7 +25,12 @@ TASK_OF: Final[dict[ProblemType, TaskName]] = {
     "multi_label_classification": "text-classification",
     "regression": "text-classification",
     "token_classification": "token-classification",
+    "language_modeling": "text-generation",
 }
+
+PromptFormat = Literal["plain", "instruction", "chat"]
+"""How a prompt is written for a model that generates: as it is; between headings, as Alpaca does (Taori et al., 2023); or by the
+chat template of its tokenizer."""
 
 MAX_STEPS = 10_000_000
 """No job is longer; an absurd number is refused where it is written, not found out by a worker."""

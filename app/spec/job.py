@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from app.spec.adapter import AdapterSpec
-from app.spec.base import TASK_OF, Auto, Contract, Fraction, ProblemType, TaskName
+from app.spec.base import TASK_OF, Auto, Contract, Fraction, ProblemType, PromptFormat, TaskName
 from app.spec.training import TrainingSpec
 
 FILE_ID: Final = re.compile(r"file-[0-9a-f]{32}")
@@ -90,11 +90,12 @@ class ColumnsSpec(Contract):
     """Which columns of the data play which part."""
 
     text: Name | Auto = "auto"
-    """The text; for token classification the list of its words, or the text that the spans are of."""
+    """The text; for token classification the list of its words, or the text that the spans are of; for text generation the
+    text to be learned, the prompt, or a list of chat messages ``{role, content}``."""
     text_pair: Name | Auto | None = "auto"
-    """``null``: there is no second text, whatever the data holds."""
-    label: Name | Auto = "auto"
-    """The label; for token classification the list of tags, one for each word, or of spans ``{start, end, label}``."""
+    """``null``: there is no second text, whatever the data holds. For text generation what the prompt is about."""
+    label: Name | Auto | None = "auto"
+    """The label; for text generation the answer to the prompt, or ``null`` where the text itself is learned; for token classification the list of tags, one for each word, or of spans ``{start, end, label}``."""
 
 
 class JobSpec(Contract):
@@ -104,8 +105,8 @@ class JobSpec(Contract):
     """Hub id, registered name, or ``ft:…`` id of a finished model."""
     model_revision: Annotated[str, StringConstraints(pattern=r"^[\w][\w./-]{0,127}$")] | None = None
     task: TaskName | Auto = "auto"
-    """auto: lists of words with lists of tags, or texts with lists of spans, are token classification; all else is text
-    classification."""
+    """auto: lists of words with lists of tags, or texts with lists of spans, are token classification; chat messages, prompts with
+    answers, and texts alone text generation; all else is text classification."""
     problem_type: ProblemType | Auto = "auto"
     """auto: lists of labels are several labels a row, numbers with a fraction regression, all else one class a row."""
     dataset: DatasetSpec
@@ -115,6 +116,9 @@ class JobSpec(Contract):
     )
     """Names of the classes in the order of their ids; auto: the labels' own text, integers sorted by value.
     For regression the one name of the score, for spans the kinds of entities."""
+    prompt_format: PromptFormat | Auto = "auto"
+    """For text generation; auto: ``chat`` for messages, and for prompts where the tokenizer has a chat template;
+    ``instruction`` for other prompts with answers; ``plain`` for texts."""
     training: TrainingSpec = TrainingSpec()
     adapter: AdapterSpec | None = None
     """Train few weights beside the model's own, such as ``{"type": "lora", "r": 8}``; unset: all of its weights."""

@@ -103,6 +103,8 @@ def default_metrics(problem_type: ProblemType, *, num_labels: int) -> tuple[str,
         return ("f1_micro", "f1_macro", "accuracy")
     if problem_type == "token_classification":
         return ("f1", "precision", "recall", "accuracy")
+    if problem_type == "language_modeling":
+        return ("perplexity", "accuracy")
     return ("accuracy", "f1", "precision", "recall") if num_labels == 2 else ("accuracy", "f1")
 
 
@@ -110,7 +112,7 @@ def default_best(problem_type: ProblemType, *, num_labels: int) -> str:
     """F1 where there are two classes (it does not reward ignoring the rarer one), accuracy for more.
 
     Several labels a row: F1 over all decisions. Tags: F1 of entities, since most words belong to none and any model is
-    accurate on them. Regression: Pearson's correlation, the first that GLUE reports.
+    accurate on them. Text: perplexity. Regression: Pearson's correlation, the first that GLUE reports.
     """
     if problem_type == "regression":
         return "pearson"
@@ -118,6 +120,8 @@ def default_best(problem_type: ProblemType, *, num_labels: int) -> str:
         return "f1_micro"
     if problem_type == "token_classification":
         return "f1"
+    if problem_type == "language_modeling":
+        return "perplexity"
     return "f1" if num_labels == 2 else "accuracy"
 
 
@@ -161,6 +165,8 @@ def _refuse_meaningless(training: TrainingSpec, *, problem_type: ProblemType) ->
     if problem_type in {"single_label_classification", "token_classification"}:
         return
     for name in ("label_smoothing_factor", "class_weights"):
+        if problem_type == "language_modeling" and name == "label_smoothing_factor":
+            continue
         if getattr(training, name):
             raise InvalidRequest(
                 f"{name} is for one class a row or word, and means nothing for {problem_type}",

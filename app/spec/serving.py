@@ -2,7 +2,7 @@
 
 from typing import Final, Literal
 
-from app.spec.base import Contract, ProblemType, TaskName
+from app.spec.base import Contract, ProblemType, PromptFormat, TaskName
 
 SERVING_FILE: Final = "tunery.json"
 
@@ -15,9 +15,12 @@ class ServingSpec(Contract):
     """Models made before there were others have one class a text."""
     base_model: str
     labels: list[str]
-    """Names of the outputs: of the classes or tags by their id, or the one name of a regression's score."""
+    """Names of the outputs: of the classes or tags by their id, or the one name of a regression's score; none of a model that
+    generates."""
     text_fields: list[str]
     """Columns it was trained on, in the order they were tokenised: one, or two for pairs."""
     max_length: int
+    prompt_format: PromptFormat | None = None
+    """Of a model that generates."""
     precision: Literal["float32", "bfloat16"]
     """What evaluation ran in, and what serving runs in."""

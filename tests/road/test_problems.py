@@ -5,6 +5,7 @@ import random
 import numpy as np
 import pytest
 
+from tests.decoder import build_decoder
 from tests.road.tiny import BLAME, PRAISE
 
 pytestmark = pytest.mark.xdist_group("road")
@@ -110,3 +111,29 @@ def test_entities_in_a_text(service):
     assert [text[item["start"] : item["end"]] for item in entities] == [item["word"] for item in entities] == true[0]
     refused = service.http.post("/predict", json={"model": job["id"], "inputs": text, "parameters": {"top_k": 1}})
     assert refused.status_code == 422
+
+
+def test_text_is_generated(service, tmp_path):
+    """Prompts with answers are recognised; the finished model answers them over HTTP as it was trained to."""
+    service.register("tiny-llama", build_decoder(tmp_path / "tiny-llama"))
+    answers = {"one": "red", "two": "green"}
+    rows = [{"prompt": number, "completion": f" {colour}"} for number, colour in answers.items()] * 40
+    job_id = service.submit(
+        model="tiny-llama",
+        dataset={"train": service.upload(rows), "validation": service.upload(rows[:10])},
+        prompt_format="plain",
+        training={"num_train_epochs": 10, "learning_rate": 1e-2, "per_device_train_batch_size": 8},
+    )
+    job = service.wait(job_id)
+    assert job["status"] == "succeeded", (job["error"], service.logs(job_id))
+    assert job["spec"]["task"] == "text-generation"
+    assert job["metrics"]["best"]["eval/perplexity"] < 1.2
+    body = {"model": job["id"], "inputs": ["one", "two"], "parameters": {"max_new_tokens": 5}}
+    found = service.http.post("/predict", json=body).raise_for_status().json()["predictions"]
+    assert [(item["generated_text"].strip(), item["finish_reason"]) for (item,) in found] == [
+        ("red", "stop"),
+        ("green", "stop"),
+    ]
+    for parameters in ({"threshold": 0.5}, {"function_to_apply": "softmax"}, {"temperature": 0}):
+        refused = service.http.post("/predict", json=body | {"parameters": parameters})
+        assert refused.status_code == 422, parameters

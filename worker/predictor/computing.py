@@ -9,9 +9,10 @@ import structlog
 from numpy.typing import NDArray
 
 from app.manifest import CorruptArtefactError
-from app.prediction.wire import Answer, Entity, Failure, FailureCode, LabelScore, Prediction
+from app.prediction.wire import Answer, Entity, Failure, FailureCode, LabelScore, Prediction, Sampling
 from worker.predictor.decode import FUNCTIONS, label_scores, scores_of
 from worker.predictor.entities import served_entities
+from worker.predictor.errors import PromptTooLongError
 from worker.predictor.scheduler import ModelKey, Pending, Scheduler
 
 if TYPE_CHECKING:
@@ -75,12 +76,20 @@ def run_batches(scheduler: Scheduler, *, max_tokens: int, reply: Reply) -> None:
                 wanted.append(pending)
         batch, rest = _cut(_tokenize(wanted, model, reply=reply), max_tokens=max_tokens)
         scheduler.put_back(rest)
-        if batch:
+        if batch and model.generates:
+            for pending in batch:
+                _generate(pending, model, reply=reply)
+        elif batch:
             _answer(batch, model, max_tokens=max_tokens, reply=reply)
 
 
 def _unfit(pending: Pending, model: "LoadedModel") -> Failure | None:
     request = pending.request
+    if not model.generates and request.sampling is not None:
+        message = "the model generates no text, and takes no settings for it"
+        return failure(pending, "invalid_input", message, param="parameters")
+    if model.generates:
+        return _unfit_to_generate(pending)
     if not model.tags_words and request.words is not None:
         index = next(index for index, words in enumerate(request.words) if words is not None)
         return failure(pending, "invalid_input", "the model takes texts, not words", param=f"inputs[{index}].tokens")
@@ -95,6 +104,18 @@ def _unfit(pending: Pending, model: "LoadedModel") -> Failure | None:
         if pair is not None:
             message = "the model was trained on single texts and takes no text_pair"
             return failure(pending, "invalid_input", message, param=f"inputs[{index}].text_pair")
+    return None
+
+
+def _unfit_to_generate(pending: Pending) -> Failure | None:
+    request = pending.request
+    for name in ("function_to_apply", "threshold"):
+        if getattr(request, name) is not None:
+            return failure(
+                pending, "invalid_input", "the model generates texts, not labels", param=f"parameters.{name}"
+            )
+    if request.words is not None:
+        return failure(pending, "invalid_input", "the model takes prompts, not words", param="inputs.tokens")
     return None
 
 
@@ -161,6 +182,7 @@ def _answer(batch: list[Pending], model: "LoadedModel", *, max_tokens: int, repl
                 request_id=request.request_id,
                 predictions=[] if model.tags_words else _labels(pending, rows, model),
                 entities=_entities(pending, rows, model) if model.tags_words else [],
+                texts=[],
                 num_tokens=sum(item.num_tokens for item in encoded),
                 truncated=[item.truncated for item in encoded],
                 tokenization_ms=pending.tokenization_seconds * 1000,
@@ -168,6 +190,37 @@ def _answer(batch: list[Pending], model: "LoadedModel", *, max_tokens: int, repl
                 inference_ms=inference_ms,
             ),
         )
+
+
+def _generate(pending: Pending, model: "LoadedModel", *, reply: Reply) -> None:
+    started = time.monotonic()
+    encoded = pending.encoded or []
+    try:
+        texts = model.generate(encoded, pending.request.sampling or Sampling(), stopped=pending.is_late)
+    except PromptTooLongError as error:
+        reply(pending, failure(pending, "invalid_input", str(error), param=f"inputs[{error.index}]"))
+        return
+    except _OF_ONE_REQUEST as error:
+        _refuse(pending, error, reply=reply)
+        return
+    if pending.is_late():
+        reply(pending, failure(pending, "deadline_exceeded", "it was not done in time: ask for fewer tokens"))
+        return
+    waited_seconds = started - pending.received_at - pending.tokenization_seconds
+    reply(
+        pending,
+        Prediction(
+            request_id=pending.request.request_id,
+            predictions=[],
+            entities=[],
+            texts=texts,
+            num_tokens=sum(item.num_tokens for item in encoded) + sum(found.num_tokens for found in texts),
+            truncated=[False for _ in encoded],
+            tokenization_ms=pending.tokenization_seconds * 1000,
+            queue_ms=max(0.0, waited_seconds * 1000),
+            inference_ms=(time.monotonic() - started) * 1000,
+        ),
+    )
 
 
 def _seen(pending: Pending) -> NDArray[np.bool_]:

@@ -14,6 +14,7 @@ FUNCTIONS: Final[dict[ProblemType, FunctionToApply]] = {
     "multi_label_classification": "sigmoid",
     "regression": "none",
     "token_classification": "softmax",
+    "language_modeling": "none",
 }
 """What makes scores of logits unless somebody asks for another function; evaluation uses the same."""
 

@@ -5,9 +5,8 @@ float32, because logits of 8 significant bits would tie where the model does not
 """
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors import safe_open
 from transformers import (
+    AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
     AutoTokenizer,
@@ -25,14 +25,19 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from app.manifest import verify
+from app.prediction.wire import Generated, Sampling
 from app.spec.base import TaskName
 from app.spec.serving import SERVING_FILE, ServingSpec
 from app.spec.words import Span, first_tokens, split_words
 from worker.predictor.batching import padded_length, token_budget_batches
+from worker.predictor.encoded import EncodedText
+from worker.predictor.generation import generate
+from worker.predictor.prompts import write_prompt
 
 AUTO_MODELS: Final[dict[TaskName, Any]] = {
     "text-classification": AutoModelForSequenceClassification,
     "token-classification": AutoModelForTokenClassification,
+    "text-generation": AutoModelForCausalLM,
 }
 """The transformers class of a task's models."""
 DTYPES: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -42,35 +47,15 @@ CPU_TOKENS_PER_THREAD: Final = 512
 padding. On 64 sentence pairs and MiniLM, 1,024 tokens at a time made 440 texts per second of CPU, one batch 320."""
 LEAST_CPU_TOKENS: Final = 1_024
 
+MEASURES: Final = ("loss", "correct")
+"""Of a token: minus the logarithm of its probability, and whether it is the most probable one."""
+
 TextPair = tuple[str, str | None]
 """A text, and the second text of a pair where there is one."""
 
 
 class ModelLoadError(Exception):
     """The folder is whole, but what it holds cannot be served."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class EncodedText:
-    """One input as the model sees it."""
-
-    input_ids: list[int]
-    token_type_ids: list[int] | None
-    truncated: bool
-    """Tokens were cut off to fit ``ServingSpec.max_length``."""
-    words: list[Span] | None = None
-    """Where each word is that gets a tag, in characters; None: the text as a whole gets one answer."""
-    first_tokens: list[int] | None = None
-    """For each word the number of the token that stands for it; -1: none does."""
-
-    @property
-    def num_tokens(self) -> int:
-        return len(self.input_ids)
-
-    @property
-    def num_rows(self) -> int:
-        """Rows of logits that it gets."""
-        return 1 if self.words is None else len(self.words)
 
 
 class LoadedModel:
@@ -85,6 +70,10 @@ class LoadedModel:
         self._takes_token_types = "token_type_ids" in inspect.signature(model.forward).parameters
         self.tags_words = spec.task == "token-classification"
         """Each word of an input has an answer of its own."""
+        self.generates = spec.task == "text-generation"
+        self._prompt_format = spec.prompt_format
+        self.num_outputs = len(MEASURES) if self.generates else len(spec.labels)
+        """Columns of what ``forward`` gives."""
 
     @classmethod
     def load(
@@ -113,7 +102,7 @@ class LoadedModel:
             raise ModelLoadError(f"{type(error).__name__}: {error}") from error
         if loading["missing_keys"]:
             raise ModelLoadError(f"weights are missing: {', '.join(sorted(loading['missing_keys'])[:5])}")
-        if model.config.num_labels != len(spec.labels):
+        if spec.task != "text-generation" and model.config.num_labels != len(spec.labels):
             raise ModelLoadError(f"{model.config.num_labels} outputs for {len(spec.labels)} labels")
         _ensure_padding(tokenizer, model)
         if spec.precision != "float32":
@@ -139,6 +128,8 @@ class LoadedModel:
 
         ``words`` are those of each text, for a model that tags them; where there are none they are found.
         """
+        if self.generates:
+            return [self._encode_prompt(text, pair) for text, pair in pairs]
         if self.tags_words:
             given = words or [None] * len(pairs)
             return self._tokenize_words([text for text, _ in pairs], given)
@@ -167,6 +158,22 @@ class LoadedModel:
             for row, row_types, cut in zip(ids, types, truncated, strict=True)
         ]
 
+    def _encode_prompt(self, text: str, context: str | None) -> EncodedText:
+        """A prompt as those of training were written, whole. Raises ValueError for a chat that its template does not take."""
+        written = self._prompt_format or "plain"
+        prompt = write_prompt(text, context, prompt_format=written, tokenizer=self._tokenizer)
+        ids = self._tokenizer(prompt, add_special_tokens=written != "chat", return_attention_mask=False)["input_ids"]
+        return EncodedText(input_ids=ids or [self._tokenizer.bos_token_id or 0], token_type_ids=None, truncated=False)
+
+    def generate(
+        self, encoded: Sequence[EncodedText], sampling: Sampling, *, stopped: Callable[[], bool]
+    ) -> list[Generated]:
+        """What comes behind each prompt. Ends early, with what there is, once ``stopped`` is true.
+
+        Raises PromptTooLongError for a prompt that leaves no room.
+        """
+        return generate(self._model, self._tokenizer, encoded, sampling, device=self.device, stopped=stopped)
+
     def _tokenize_words(self, texts: list[str], words: Sequence[list[Span] | None]) -> list[EncodedText]:
         return [
             EncodedText(
@@ -187,13 +194,13 @@ class LoadedModel:
     def forward(self, encoded: Sequence[EncodedText], *, max_tokens: int = DEFAULT_MAX_TOKENS) -> NDArray[np.float32]:
         """Logits ``[rows, K]``, the rows of one input behind those of the other, in the order given.
 
-        A text has one row; where words are tagged, each word has, of NaN if the model does not see it. ``max_tokens`` bounds
-        one forward, padding counted.
+        A text has one row; where words are tagged, each word has, of NaN if the model does not see it; of a model that generates
+        they are ``MEASURES`` of each target. ``max_tokens`` bounds one forward, padding counted.
         """
         if self.device.type == "cpu":
             max_tokens = min(max_tokens, max(LEAST_CPU_TOKENS, CPU_TOKENS_PER_THREAD * torch.get_num_threads()))
         places = row_places(encoded)
-        logits = np.empty((places[-1], len(self.spec.labels)), dtype=np.float32)
+        logits = np.empty((places[-1], self.num_outputs), dtype=np.float32)
         for indices in token_budget_batches([item.num_tokens for item in encoded], max_tokens=max_tokens):
             outputs = self._forward_batch([encoded[index] for index in indices])
             for index, output in zip(indices, outputs, strict=True):
@@ -205,6 +212,8 @@ class LoadedModel:
         if encoded.first_tokens is None:
             return output
         tokens = np.array(encoded.first_tokens, dtype=np.int64)
+        if encoded.targets is not None:
+            return _measured(output[tokens], np.array(encoded.targets, dtype=np.int64))
         return np.where((tokens >= 0)[:, None], output[tokens], np.float32(np.nan))
 
     def logits(self, pairs: Sequence[TextPair], *, max_tokens: int = DEFAULT_MAX_TOKENS) -> NDArray[np.float32]:
@@ -228,8 +237,17 @@ class LoadedModel:
         if self._takes_token_types:
             inputs["token_type_ids"] = types
         on_device = {name: torch.from_numpy(array).to(self.device) for name, array in inputs.items()}
-        output: NDArray[np.float32] = self._model(**on_device).logits.float().cpu().numpy()
+        options = {"use_cache": False} if self.generates else {}
+        output: NDArray[np.float32] = self._model(**on_device, **options).logits.float().cpu().numpy()
         return output
+
+
+def _measured(logits: NDArray[np.float32], targets: NDArray[np.int64]) -> NDArray[np.float32]:
+    """``MEASURES`` of each target, ``[targets, 2]``, from the logits ``[targets, vocabulary]`` before it."""
+    largest = logits.max(axis=-1, keepdims=True)
+    normalizer = np.log(np.exp((logits - largest).astype(np.float64)).sum(axis=-1)) + largest[:, 0]
+    losses = normalizer - logits[np.arange(len(targets)), targets]
+    return np.stack([losses, logits.argmax(axis=-1) == targets], axis=-1).astype(np.float32)
 
 
 def row_places(encoded: Sequence[EncodedText]) -> NDArray[np.int64]:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Final
 from app.prediction.wire import Predict
 
 if TYPE_CHECKING:
-    from worker.predictor.engine import EncodedText, LoadedModel
+    from worker.predictor.encoded import EncodedText
+from worker.predictor.engine import LoadedModel
 
 MAX_TEXTS_TAKEN: Final = 512
 """Texts tokenised at a time; many more would only wait, and be tokenised in vain if their caller leaves."""

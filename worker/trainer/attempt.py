@@ -71,6 +71,7 @@ class Prepared:
             text_fields=self.data.text_fields,
             max_length=int(training.max_length),
             precision="float32",
+            prompt_format=None if self.spec.prompt_format == "auto" else self.spec.prompt_format,
         )
 
     @property
@@ -102,7 +103,7 @@ def run_attempt(run: RunSpec, *, run_dir: Path, report: Reporter, control: Contr
             resumed_from_step=state.step,
             max_steps=parts.plan.max_steps,
             num_epochs=parts.plan.epoch_at(parts.plan.max_steps),
-            num_examples={name: len(split) for name, split in prepared.data.splits.items()},
+            num_examples={name: len(split) for name, split in prepared.tokens.items()},
         )
     )
     first_step_at = time.monotonic()
@@ -130,7 +131,7 @@ def prepare(run: RunSpec, *, run_dir: Path, report: Reporter) -> Prepared:
     data = read_data(run, report=report)
     report.send(DataReportMessage(data_report=data.report))
     spec = fill(
-        data.spec,
+        data.task.settle(data.spec, tokenizer=base.tokenizer),
         num_examples=len(data.splits["train"]),
         num_labels=data.task.num_outputs,
         model_config=base.config_dict,
@@ -143,16 +144,10 @@ def prepare(run: RunSpec, *, run_dir: Path, report: Reporter) -> Prepared:
     )
     report.phase("tokenizing")
     tokenized = {
-        name: tokens.tokenize(
-            base.tokenizer,
-            split.texts,
-            split.pairs,
-            words=split.words,
-            max_length=limit,
-            cache_dir=Path(run.cache_dir),
-        )
+        name: data.task.tokenize(base.tokenizer, split, max_length=limit, cache_dir=Path(run.cache_dir))
         for name, split in data.splits.items()
     }
+    data = data.with_labels(tokenized)
     if spec.training.max_length == "auto":
         limit = tokens.needed_length(list(tokenized.values()), limit=limit)
     warn_of_truncation(tokenized, max_length=limit, report=report)
@@ -191,7 +186,7 @@ def assemble(
     tokenizer, train_tokens = prepared.base.tokenizer, prepared.tokens["train"]
     forward, how = choose_forward(model, train_tokens, padding=Padding.of(tokenizer), bf16=bool(args.bf16))
     report.log(f"training {how}")
-    plan = Plan.of(args, num_examples=len(data.splits["train"]))
+    plan = Plan.of(args, num_examples=len(train_tokens))
     schedule = Schedule(args, warmup_steps=plan.warmup_steps, max_steps=plan.max_steps)
     token_ids = np.append(np.unique(train_tokens.columns["input_ids"]), tokenizer.pad_token_id)
     data.task.weigh_classes(args, data.splits["train"].labels)
@@ -231,6 +226,7 @@ def assemble(
         ),
         evaluator=Evaluator(
             data.splits["validation"],
+            encode=lambda engine: data.task.encode(engine, data.splits["validation"], prepared.tokens["validation"]),
             task=data.task,
             metrics=prepared.metrics,
             max_tokens=prepared.max_tokens,
@@ -276,7 +272,7 @@ def publish(
     for name in names:
         if name in data.splits:
             examples = data.splits[name]
-            encoded = served.encode(examples.as_pairs(), words=examples.words)
+            encoded = task.encode(served, examples, prepared.tokens[name])
             logits = engine_logits(served, encoded, max_tokens=prepared.max_tokens)
             assert logits is not None, "nothing interrupts it"
             if name == "validation":

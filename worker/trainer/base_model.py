@@ -108,6 +108,15 @@ def load_model(
     missing = {str(key) for key in loading["missing_keys"]}
     new = missing | {str(key[0]) for key in loading["mismatched_keys"]}
     _refuse_foreign_weights(base, model, new)
+    if not task.has_head:
+        if new:
+            raise InvalidModel(
+                f"{base.name} is no model that generates text: it lacks {_some(sorted(new))}",
+                param="model",
+                code="model_unsupported",
+            )
+        _refuse_unless_causal(base, model)
+        return model, new
     name, last = _last_layer(model, num_outputs=task.num_outputs)
     own = {f"{name}.{parameter}" for parameter, _ in last.named_parameters()}
     is_new = own <= new
@@ -205,4 +214,15 @@ def _refuse_foreign_weights(base: BaseModel, model: PreTrainedModel, new: set[st
     if len(encoder.intersection(new)) * 2 > len(encoder):
         raise InvalidModel(
             f"the weights of {base.name} do not fit its configuration", param="model", code="model_unsupported"
+        )
+
+
+@torch.no_grad()
+def _refuse_unless_causal(base: BaseModel, model: PreTrainedModel) -> None:
+    """Raise if what stands behind a token changes what is said of it: such a model cannot generate."""
+    model.eval()  # type: ignore[no-untyped-call]
+    logits = model(input_ids=torch.tensor([[5, 6, 7], [5, 6, 8]]), use_cache=False).logits[:, 0]
+    if not torch.allclose(logits[0], logits[1], atol=1e-4):
+        raise InvalidModel(
+            f"{base.name} reads in both directions: it cannot generate text", param="model", code="model_unsupported"
         )

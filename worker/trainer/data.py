@@ -1,7 +1,7 @@
 """The examples of a job: read, checked and given class ids."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,53 +16,14 @@ from app.dataset.source import Row
 from app.spec.job import JobSpec
 from app.spec.run import DataFile, RunSpec
 from app.spec.words import Span
+from worker.trainer.examples import Examples
 from worker.trainer.reporting import Reporter
 from worker.trainer.tasks import Task, UnfitRowError, task_of
+from worker.trainer.tokens import Tokens
 
 _SPANS: Final = "Spans are counted in characters from 0, the end not counted; each word is in one span at most."
 VALIDATION_FRACTION: Final = 0.1
 """Set aside where the data has no validation split of its own."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Examples:
-    """A split. ``pairs`` holds the second texts, None where there are none."""
-
-    texts: list[str]
-    pairs: list[str] | None
-    labels: np.ndarray
-    """``[n, …]``, as the task stacks them; where words have labels, those of all words, one example after the other."""
-    words: list[list[Span]] | None = None
-    """Where the words are that have labels, by example."""
-
-    def __len__(self) -> int:
-        return len(self.texts)
-
-    def as_pairs(self) -> list[tuple[str, str | None]]:
-        """The inputs as the predictor takes them."""
-        seconds: Sequence[str | None] = self.pairs or [None for _ in self.texts]
-        return list(zip(self.texts, seconds, strict=True))
-
-    @property
-    def label_offsets(self) -> np.ndarray:
-        """``[n + 1]``: the labels of example ``i`` are ``[label_offsets[i], label_offsets[i + 1])``."""
-        counts = [1] * len(self) if self.words is None else [len(words) for words in self.words]
-        return np.cumsum([0, *counts])
-
-    def take(self, indices: np.ndarray) -> "Examples":
-        labels, words = self.labels, None
-        if self.words is None:
-            labels = labels[indices]
-        else:
-            by_example = np.split(labels, self.label_offsets[1:-1])
-            labels = np.concatenate([by_example[i] for i in indices])
-            words = [self.words[i] for i in indices]
-        return Examples(
-            texts=[self.texts[i] for i in indices],
-            pairs=None if self.pairs is None else [self.pairs[i] for i in indices],
-            labels=labels,
-            words=words,
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +36,14 @@ class Data:
     spec: JobSpec
     """With columns, label names and validation split as found."""
     report: dict[str, Any]
+
+    def with_labels(self, tokens: Mapping[Split, Tokens]) -> "Data":
+        """With the labels that came with the tokens, where they are tokens themselves."""
+        splits = dict(self.splits)
+        for name, found in tokens.items():
+            if found.labels is not None and found.words is not None:
+                splits[name] = replace(splits[name], labels=found.labels, offsets=found.words.offsets)
+        return replace(self, splits=splits)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,7 +121,7 @@ def _read_examples(rows: Iterable[Row], resolved: ResolvedData, *, split: Split,
     labels: list[Any] = []
     for number, row in enumerate(rows, start=1):
         try:
-            text, spans, label = task.read(row[resolved.text], row[resolved.label])
+            text, spans, label = task.read(row[resolved.text], None if resolved.label is None else row[resolved.label])
         except UnfitRowError as error:
             raise refuse_split_row(
                 split, number, str(error), code=error.code, param="columns.label", hint=_SPANS
@@ -160,10 +129,11 @@ def _read_examples(rows: Iterable[Row], resolved: ResolvedData, *, split: Split,
         texts.append(text)
         labels.append(label)
         if pairs is not None and resolved.text_pair is not None:
-            pairs.append(row[resolved.text_pair])
+            pairs.append(row[resolved.text_pair] or "")
         if words is not None:
             words.append(spans)
-    return Examples(texts=texts, pairs=pairs, labels=task.stack(labels), words=words)
+    offsets = None if words is None else np.cumsum([0, *map(len, words)])
+    return Examples(texts=texts, pairs=pairs, labels=task.stack(labels), words=words, offsets=offsets)
 
 
 def _with_dataset(spec: JobSpec, **changes: Any) -> JobSpec:

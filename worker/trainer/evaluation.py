@@ -12,9 +12,10 @@ import numpy as np
 from torch import nn
 
 from app.spec.metrics import LOSS
-from worker.predictor.engine import EncodedText, LoadedModel, row_places
+from worker.predictor.encoded import EncodedText
+from worker.predictor.engine import LoadedModel, row_places
 from worker.trainer.adapters import merged_weights
-from worker.trainer.data import Examples
+from worker.trainer.examples import Examples
 from worker.trainer.metrics import Metrics
 from worker.trainer.tasks import Task
 
@@ -47,13 +48,17 @@ class Evaluator:
         self,
         examples: Examples,
         *,
+        encode: Callable[[LoadedModel], list[EncodedText]],
         task: Task,
         metrics: Metrics,
         max_tokens: int,
         open_engine: Callable[[], LoadedModel],
     ) -> None:
-        """``open_engine`` gives an engine for a model of the same shape; it is called at the first evaluation."""
-        self._examples, self._max_tokens = examples, max_tokens
+        """``open_engine`` gives an engine for a model of the same shape; it is called at the first evaluation.
+
+        ``encode`` gives the inputs of ``examples`` for it.
+        """
+        self._examples, self._encode, self._max_tokens = examples, encode, max_tokens
         self._task, self._metrics = task, metrics
         self._open_engine = open_engine
         self._engine: LoadedModel | None = None
@@ -63,7 +68,7 @@ class Evaluator:
         """None if ``interrupted`` became true on the way."""
         if self._engine is None:
             self._engine = self._open_engine()
-            self._encoded = self._engine.encode(self._examples.as_pairs(), words=self._examples.words)
+            self._encoded = self._encode(self._engine)
         self._engine.take_weights(merged_weights(model))
         logits = engine_logits(self._engine, self._encoded, max_tokens=self._max_tokens, interrupted=interrupted)
         if logits is None:
@@ -82,7 +87,7 @@ def engine_logits(
     """Logits ``[rows, K]`` in the order given, the same bits whenever it is called; None if interrupted."""
     longest_first = sorted(range(len(encoded)), key=lambda index: -encoded[index].num_tokens)
     places = row_places(encoded)
-    logits = np.empty((places[-1], len(engine.spec.labels)), dtype=np.float32)
+    logits = np.empty((places[-1], engine.num_outputs), dtype=np.float32)
     for start in range(0, len(encoded), _EXAMPLES_AT_ONCE):
         if interrupted():
             return None

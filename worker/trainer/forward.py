@@ -65,7 +65,7 @@ class PaddedForward:
         return PaddedInputs(parts=parts, back=torch.from_numpy(back))
 
     def __call__(self, model: nn.Module, inputs: PaddedInputs, *, device: torch.device) -> torch.Tensor:
-        logits = [model(**_on(part, device)).logits for part in inputs.parts]
+        logits = [model(**_on(part, device), **_without_cache(model)).logits for part in inputs.parts]
         return torch.cat([part.flatten(0, -2) for part in logits])[inputs.back.to(device)]
 
 
@@ -107,7 +107,7 @@ class PackedForward:
 
     def __call__(self, model: nn.Module, inputs: PackedInputs, *, device: torch.device) -> torch.Tensor:
         self._encoder.set_layout(inputs.layout.to(device), positions=inputs.positions.to(device))
-        logits: torch.Tensor = model(**_on(inputs.tensors, device)).logits
+        logits: torch.Tensor = model(**_on(inputs.tensors, device), **_without_cache(model)).logits
         return logits if inputs.targets is None else logits[0].index_select(0, inputs.targets.to(device))
 
 
@@ -170,6 +170,11 @@ def _padded_logits(model: PreTrainedModel, tokens: Tokens, sample: np.ndarray, p
     device = next(model.parameters()).device
     forward = PaddedForward(padding)
     return forward(model, forward.collate(tokens, sample), device=device)
+
+
+def _without_cache(model: Any) -> dict[str, bool]:
+    """Models that generate keep what they have read for tokens to come, unless they are told that there are none."""
+    return {"use_cache": False} if getattr(model, "can_generate", bool)() else {}
 
 
 def _sample(lengths: np.ndarray) -> np.ndarray:

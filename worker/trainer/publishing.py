@@ -14,8 +14,8 @@ from app.spec.metrics import CONTINUOUS
 from app.spec.serving import SERVING_FILE, ServingSpec
 from worker.predictor.engine import LoadedModel
 from worker.trainer.adapters import FOLDER, has_adapter, merged_weights, save_adapter
-from worker.trainer.data import Examples
 from worker.trainer.evaluation import measure
+from worker.trainer.examples import Examples
 from worker.trainer.metrics import Metrics
 from worker.trainer.tasks import Task
 

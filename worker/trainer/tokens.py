@@ -35,7 +35,9 @@ class Tokens:
     truncated: np.ndarray
     """``[examples]``, uint8: 1 where tokens were cut off."""
     words: "Words | None" = None
-    """Where each word of an example has a label of its own."""
+    """Where each word of an example has a label of its own, or each token."""
+    labels: np.ndarray | None = None
+    """``[words]``, int64: where the labels are tokens, those that stand behind the ``words``'."""
 
     @property
     def lengths(self) -> np.ndarray:

@@ -10,6 +10,7 @@ from transformers import (
     ElectraConfig,
     GPT2Config,
     LlamaConfig,
+    MistralConfig,
     ModernBertConfig,
     RobertaConfig,
 )
@@ -33,7 +34,8 @@ CONFIGS = {
         **SIZES, pad_token_id=0, local_attention=16, global_attn_every_n_layers=2, attention_dropout=0.1,
         cls_token_id=2, sep_token_id=3, bos_token_id=2, eos_token_id=3, classifier_pooling="mean",
     ),
-    "llama": lambda: LlamaConfig(**SIZES, pad_token_id=0),
+    "llama": lambda: LlamaConfig(**SIZES, num_key_value_heads=2, pad_token_id=0),
+    "mistral": lambda: MistralConfig(**SIZES, num_key_value_heads=2, sliding_window=16, pad_token_id=0),
     "gpt2": lambda: GPT2Config(n_embd=32, n_layer=2, n_head=4, n_positions=80, vocab_size=VOCABULARY, pad_token_id=0),
 }  # fmt: skip
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from torch.nn import functional
-from transformers import AutoModelForTokenClassification
+from transformers import AutoModelForCausalLM, AutoModelForTokenClassification
 
 from tests.trainer.packed.conftest import classifier, padding_of, uneven_tokens
 from worker.trainer.forward import PackedForward, PaddedForward, choose_forward
@@ -82,9 +82,26 @@ def test_words_have_the_logits_of_their_tokens_packed_or_padded(name, left, toke
     seen = words.seen(ORDER)
     assert [len(part) for part in expected] == np.bincount(seen.examples, minlength=len(ORDER)).tolist()
     forward, how = choose_forward(model, worded, padding=padding, bf16=False)
-    assert isinstance(forward, PackedForward if name in PACKED else PaddedForward), how
+    assert isinstance(forward, PackedForward), how
     found = forward(model, forward.collate(worded, ORDER), device=CPU)
     torch.testing.assert_close(found, torch.cat(expected), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["llama", "gpt2", "mistral"])
+def test_decoders_are_packed_without_one_text_seeing_another(name, tokens):
+    model = classifier(name, AutoModelForCausalLM).eval()
+    padding = padding_of(model)
+    places = [np.arange(length - 1) for length in tokens.lengths]
+    words = Words(first_tokens=np.concatenate(places).astype(np.int32), offsets=np.cumsum([0, *map(len, places)]))
+    worded = replace(tokens, words=words)
+    alone = [model(**padding.batch(tokens, np.array([index]))).logits[0, :-1] for index in ORDER]
+    expected = torch.cat(alone)
+    expected_grads = grads_of(model, expected)
+    forward, how = choose_forward(model, worded, padding=padding, bf16=False)
+    assert isinstance(forward, PackedForward), how
+    found = forward(model, forward.collate(worded, ORDER), device=CPU)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    assert max(relative_difference(grads_of(model, found), expected_grads).values()) < 1e-5
 
 
 def test_kernels_follow_the_weights(tokens):
@@ -187,7 +204,9 @@ def test_attention_on_other_devices_is_the_same(monkeypatch):
     def run(window):
         inputs = joint.clone().requires_grad_()
         parts = (part.view(1, -1, 4, 6).transpose(1, 2) for part in inputs.split(24, dim=-1))
-        out = attention.grouped_attention(*parts, layout, scaling=0.4, window=window)[:, : layout.num_tokens]
+        out = attention.grouped_attention(*parts, layout, scaling=0.4, sight=attention.Sight(window=window))[
+            :, : layout.num_tokens
+        ]
         (out * wanted).sum().backward()
         return out.detach(), inputs.grad
 

@@ -35,6 +35,7 @@ class Metrics:
         self._plain_average = "binary" if num_labels == 2 and problem_type == "single_label_classification" else "macro"
         self._num_labels = num_labels
         self._tags_words = problem_type == "token_classification"
+        self._measures_tokens = problem_type == "language_modeling"
         asked = ["seqeval"] if self._tags_words else self.names
         calls = {name: self._call_of(name) for name in asked}
         self._options = {name: options for name, (_, options) in calls.items()}
@@ -53,8 +54,10 @@ class Metrics:
         """One number for each name.
 
         ``predictions`` and ``references`` are class ids ``[n]``, 0 and 1 for each label ``[n, K]``, numbers ``[n]``, or the
-        tags of the words of each example, as lists; ``scores`` are those of the classes or labels, ``[n, K]``.
+        tags of the words of each example, as lists, or the measures of tokens; ``scores`` are those of the classes or labels, ``[n, K]``.
         """
+        if self._measures_tokens:
+            return self._of_tokens(predictions)
         if self._tags_words:
             answer = self._modules["seqeval"].compute(predictions=predictions, references=references)
             return {name: float(answer[_OF_ENTITIES[name]]) for name in self.names}
@@ -67,6 +70,17 @@ class Metrics:
                 answer = module.compute(predictions=predictions, references=references, **self._options[name])
             (found[name],) = map(float, answer.values())
         return found
+
+    def _of_tokens(self, measures: np.ndarray) -> dict[str, float]:
+        """From the measures of each token, ``[tokens, (loss, correct)]``."""
+        inputs: dict[str, dict[str, Any]] = {
+            "perplexity": {"predictions": measures[:, 0]},
+            "accuracy": {
+                "predictions": measures[:, 1].astype(np.int64),
+                "references": np.ones(len(measures), np.int64),
+            },
+        }
+        return {name: float(*module.compute(**inputs[name]).values()) for name, module in self._modules.items()}
 
     def _call_of(self, name: str) -> tuple[str, dict[str, Any]]:
         """The module of a metric, and what it is called with."""

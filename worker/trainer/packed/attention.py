@@ -1,5 +1,6 @@
 """Attention over packed tokens: each example attends to its own tokens alone, group by group."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,6 +11,16 @@ from worker.trainer.packed.lanes import Masks, mask_, masked
 from worker.trainer.packed.layout import Group, Layout
 
 
+@dataclass(frozen=True, kw_only=True)
+class Sight:
+    """Which of its example's tokens a token sees."""
+
+    window: int | None = None
+    """None as far away as this."""
+    causal: bool = False
+    """None behind it."""
+
+
 def grouped_attention(
     query: torch.Tensor,
     key: torch.Tensor,
@@ -18,15 +29,12 @@ def grouped_attention(
     *,
     scaling: float,
     dropout: float = 0.0,
-    window: int | None = None,
+    sight: Sight = Sight(),
 ) -> torch.Tensor:
-    """``[1, heads, rows, size]`` each; returns ``[1, rows, heads, size]``. What filler rows come to is not defined.
-
-    ``window``: tokens as far apart as this do not see each other.
-    """
+    """``[1, heads, rows, size]`` each; returns ``[1, rows, heads, size]``. What filler rows come to is not defined."""
     if _on_cpu(query):
         attended: torch.Tensor = _GroupedAttention.apply(  # type: ignore[no-untyped-call]
-            query, key, value, layout, scaling, dropout, window
+            query, key, value, layout, scaling, dropout, sight
         )
         return attended
     heads, size = query.shape[1], query.shape[3]
@@ -35,7 +43,7 @@ def grouped_attention(
     parts = []
     for group in layout.groups:
         q, k, v = _of_group(together, group, 3, heads)
-        bias = _bias(group, window, dtype=q.dtype, device=q.device)
+        bias = _bias(group, sight, dtype=q.dtype, device=q.device)
         attended = functional.scaled_dot_product_attention(q, k, v, bias, dropout, scale=scaling)
         parts.append(attended.reshape(-1, size))
     _, back = layout.gathers(1, heads)
@@ -57,12 +65,17 @@ def _of_group(vectors: torch.Tensor, group: Group, parts: int, heads: int) -> to
     return own.view(parts, group.examples, heads, group.length, -1)
 
 
-def _bias(group: Group, window: int | None, *, dtype: torch.dtype, device: torch.device) -> torch.Tensor | None:
+def _bias(group: Group, sight: Sight, *, dtype: torch.dtype, device: torch.device) -> torch.Tensor | None:
     """``[examples or 1, 1, length or 1, length]``, or None if every token sees every other."""
-    bias = None if group.bias is None else group.bias[:, None].to(dtype)
-    if window is not None and window < group.length:
+    causal, window = sight.causal, sight.window
+    bias = None if group.bias is None or causal else group.bias[:, None].to(dtype)  # padding is behind all tokens
+    is_narrow = window is not None and window < group.length
+    if is_narrow or causal:
         places = torch.arange(group.length, device=device)
-        far = (places[:, None] - places[None, :]).abs() >= window
+        distance = places[:, None] - places[None, :]
+        far = distance < 0 if causal else torch.zeros_like(distance, dtype=torch.bool)
+        if window is not None and is_narrow:
+            far = far | (distance.abs() >= window)
         beyond = torch.zeros(far.shape, dtype=dtype, device=device).masked_fill_(far, -1e9)[None, None]
         bias = beyond if bias is None else bias + beyond
     return bias
@@ -101,7 +114,7 @@ class _GroupedAttention(torch.autograd.Function):
         layout: Layout,
         scaling: float,
         dropout: float,
-        window: int | None,
+        sight: Sight,
     ) -> torch.Tensor:
         _, heads, _, size = query.shape
         into, _ = layout.gathers(3, heads)
@@ -112,7 +125,7 @@ class _GroupedAttention(torch.autograd.Function):
         saved: list[torch.Tensor | None] = [together]
         for group in layout.groups:
             q, k, v = _of_group(together, group, 3, heads).flatten(1, 2)
-            bias = _by_head(_bias(group, window, dtype=q.dtype, device=q.device), group, heads)
+            bias = _by_head(_bias(group, sight, dtype=q.dtype, device=q.device), group, heads)
             weights = torch.softmax(_product(q, k.transpose(1, 2), scale=scaling, plus=bias), dim=-1)
             keep = None if masks is None else masks.draw(weights.shape)
             dropped = masked(weights, keep)

@@ -9,7 +9,7 @@ from torch import nn
 from transformers import AttentionInterface, PreTrainedModel
 from transformers.masking_utils import AttentionMaskInterface
 
-from worker.trainer.packed.attention import grouped_attention
+from worker.trainer.packed.attention import Sight, grouped_attention
 from worker.trainer.packed.layout import Layout
 
 HeadInput = Literal["first", "whole", "row"]
@@ -109,17 +109,24 @@ class PackedEncoder:
         is_causal: bool | None = None,
         **_options: Any,
     ) -> tuple[torch.Tensor, None]:
-        if is_causal or getattr(module, "is_causal", False) or query.shape[2] != key.shape[2]:
-            raise CannotPackError("it does not attend in both directions over one sequence")
+        if query.shape[2] != key.shape[2]:
+            raise CannotPackError("it does not attend over one sequence")
         assert self._layout is not None, "set_layout comes first"
+        query, key = (
+            query.to(value.dtype),
+            key.to(value.dtype),
+        )  # rotary positions leave them in float32, as autocast does not
+        shared = query.shape[1] // key.shape[1]
         attended = grouped_attention(
             query,
-            key,
-            value,
+            key.repeat_interleave(shared, dim=1) if shared > 1 else key,
+            value.repeat_interleave(shared, dim=1) if shared > 1 else value,
             self._layout,
             scaling=query.shape[-1] ** -0.5 if scaling is None else scaling,
             dropout=dropout,
-            window=sliding_window,
+            sight=Sight(
+                window=sliding_window, causal=getattr(module, "is_causal", False) if is_causal is None else is_causal
+            ),
         )
         return attended, None
 

@@ -3,6 +3,7 @@
 from typing import Final
 
 from app.dataset.resolved import ResolvedData
+from worker.trainer.tasks.language_modeling import LanguageModeling
 from worker.trainer.tasks.multi_label import MultiLabel
 from worker.trainer.tasks.regression import Regression
 from worker.trainer.tasks.single_label import SingleLabel
@@ -11,7 +12,8 @@ from worker.trainer.tasks.token_classification import TokenClassification
 
 __all__ = ["Task", "UnfitRowError", "task_of"]
 
-_TASKS: Final = {task.problem_type: task for task in (SingleLabel, MultiLabel, Regression, TokenClassification)}
+_ALL: Final = (SingleLabel, MultiLabel, Regression, TokenClassification, LanguageModeling)
+_TASKS: Final = {task.problem_type: task for task in _ALL}
 
 
 def task_of(data: ResolvedData) -> Task:

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -12,9 +13,14 @@ from transformers import AutoModelForSequenceClassification, PretrainedConfig
 from app.dataset.resolved import ResolvedData
 from app.errors import InvalidRequest
 from app.spec.base import ProblemType
+from app.spec.job import JobSpec
 from app.spec.training import TrainingSpec
 from app.spec.words import Span
 from worker.predictor.decode import FUNCTIONS, scores_of
+from worker.predictor.encoded import EncodedText
+from worker.predictor.engine import LoadedModel
+from worker.trainer.examples import Examples
+from worker.trainer.tokens import Tokens, tokenize
 
 NEAR_TIE: Final = {"float32": 1e-5, "bfloat16": 1e-3}
 """Scores closer than this to each other, or to the threshold, may fall either way between two ways to compute a model."""
@@ -26,6 +32,9 @@ class UnfitRowError(Exception):
     def __init__(self, problem: str, *, code: str) -> None:
         super().__init__(problem)
         self.code = code
+
+
+_KNOWN_TO_TRANSFORMERS: Final = ("single_label_classification", "multi_label_classification", "regression")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +57,8 @@ class Task(ABC):
     problem_type: ClassVar[ProblemType]
     tags_words: ClassVar[bool] = False
     """The targets are words."""
+    has_head: ClassVar[bool] = True
+    """A layer of the model is this task's own, with an output for each label."""
     auto_model: ClassVar[Any] = AutoModelForSequenceClassification
     """The transformers class that puts this task's head on a base model."""
 
@@ -64,7 +75,7 @@ class Task(ABC):
         """Make ``config`` that of a model for this task; the head's size follows from it."""
         config.id2label = dict(enumerate(self.label_names))
         config.label2id = {label: number for number, label in enumerate(self.label_names)}
-        config.problem_type = None if self.problem_type == "token_classification" else self.problem_type
+        config.problem_type = self.problem_type if self.problem_type in _KNOWN_TO_TRANSFORMERS else None
 
     def scores(self, logits: np.ndarray) -> np.ndarray:
         """As they are served: float64, ``[examples, outputs]``."""
@@ -77,6 +88,20 @@ class Task(ABC):
         What is given was checked by ``app.dataset``, but for how one column fits the other. Raises UnfitRowError.
         """
         return text, [], self.read_label(label)
+
+    def settle(self, spec: JobSpec, *, tokenizer: Any) -> JobSpec:  # noqa: ARG002
+        """Choose what depends on the tokenizer, before anything is tokenised; ``spec`` with it. Raises InvalidRequest."""
+        return spec
+
+    def tokenize(self, tokenizer: Any, examples: Examples, *, max_length: int, cache_dir: Path) -> Tokens:
+        """The tokens of a split, and the labels with them where they are tokens themselves."""
+        return tokenize(
+            tokenizer, examples.texts, examples.pairs, words=examples.words, max_length=max_length, cache_dir=cache_dir
+        )
+
+    def encode(self, engine: LoadedModel, examples: Examples, tokens: Tokens) -> list[EncodedText]:  # noqa: ARG002
+        """The inputs of a split for the serving engine."""
+        return engine.encode(examples.as_pairs(), words=examples.words)
 
     @abstractmethod
     def read_label(self, value: Any) -> Any:

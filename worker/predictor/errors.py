@@ -1,0 +1,9 @@
+"""What is wrong with a request that only the model can tell."""
+
+
+class PromptTooLongError(Exception):
+    """The prompt leaves the model no room for an answer."""
+
+    def __init__(self, *, index: int, num_tokens: int, limit: int) -> None:
+        super().__init__(f"the prompt has {num_tokens:,} tokens, and the model reads and writes {limit:,} together")
+        self.index = index
