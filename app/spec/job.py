@@ -116,8 +116,8 @@ class JobSpec(Contract):
     )
     """Names of the classes in the order of their ids; auto: the labels' own text, integers sorted by value.
     For regression the one name of the score, for spans the kinds of entities."""
-    prompt_format: PromptFormat | Auto = "auto"
-    """For text generation; auto: ``chat`` for messages, and for prompts where the tokenizer has a chat template;
+    prompt_format: PromptFormat | Auto | None = "auto"
+    """For text generation, else null; auto: ``chat`` for messages, and for prompts where the tokenizer has a chat template;
     ``instruction`` for other prompts with answers; ``plain`` for texts."""
     training: TrainingSpec = TrainingSpec()
     adapter: AdapterSpec | None = None

@@ -86,8 +86,10 @@ def fill(spec: JobSpec, *, num_examples: int, num_labels: int, model_config: Map
         steps = num_steps(training.model_copy(update=chosen), num_examples=num_examples)
         chosen["logging_steps"] = min(max(1, steps // NUM_LOSS_POINTS), MAX_LOGGING_STEPS)
     filled = training.model_dump() | chosen
+    prompt_format = spec.prompt_format if problem_type == "language_modeling" else None
     return JobSpec.model_validate(
-        spec.model_dump() | {"task": TASK_OF[problem_type], "metrics": metrics, "training": filled}
+        spec.model_dump()
+        | {"task": TASK_OF[problem_type], "metrics": metrics, "training": filled, "prompt_format": prompt_format}
     )
 
 

@@ -139,7 +139,7 @@ def check(tmp_path):
     return compare
 
 
-SINGLE, MULTI, NUMBER, _ = METRICS
+SINGLE, MULTI, NUMBER, *_ = METRICS
 
 
 def test_a_model_that_is_served_otherwise_is_not_published(check):

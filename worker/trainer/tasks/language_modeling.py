@@ -78,7 +78,7 @@ class LanguageModeling(Task):
 
     def settle(self, spec: JobSpec, *, tokenizer: Any) -> JobSpec:
         chosen = spec.prompt_format
-        if chosen == "auto":
+        if chosen in ("auto", None):
             chosen = "plain"
             if self._has_chats or (self._has_answers and tokenizer.chat_template is not None):
                 chosen = "chat"
