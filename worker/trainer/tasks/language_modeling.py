@@ -78,12 +78,8 @@ class LanguageModeling(Task):
 
     def settle(self, spec: JobSpec, *, tokenizer: Any) -> JobSpec:
         chosen = spec.prompt_format
-        if chosen in ("auto", None):
-            chosen = "plain"
-            if self._has_chats or (self._has_answers and tokenizer.chat_template is not None):
-                chosen = "chat"
-            elif self._has_answers:
-                chosen = "instruction"
+        if chosen is None or chosen == "auto":
+            chosen = self._usual_format(tokenizer)
         if chosen == "chat" and tokenizer.chat_template is None:
             raise InvalidRequest(
                 f"the tokenizer of {spec.model} has no chat template",
@@ -93,6 +89,11 @@ class LanguageModeling(Task):
             )
         self._format = chosen
         return spec.model_copy(update={"prompt_format": chosen})
+
+    def _usual_format(self, tokenizer: Any) -> PromptFormat:
+        if self._has_chats or (self._has_answers and tokenizer.chat_template is not None):
+            return "chat"
+        return "instruction" if self._has_answers else "plain"
 
     def tokenize(self, tokenizer: Any, examples: Examples, *, max_length: int, cache_dir: Path) -> Tokens:  # noqa: ARG002
         written = []
