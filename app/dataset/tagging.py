@@ -95,7 +95,7 @@ def _holds_spans(column: ColumnProfile | None) -> bool:
 def _find_columns(train: DatasetProfile, *, columns: ColumnsSpec) -> tuple[str, str]:
     for part in ("text", "label"):
         name = getattr(columns, part)
-        if name != "auto" and train.column(name) is None:
+        if name not in (None, "auto") and train.column(name) is None:
             raise missing_column(name, train, param=f"columns.{part}", split="train")
     if columns.text_pair not in (None, "auto"):
         raise InvalidData(

@@ -73,12 +73,7 @@ def read_data(run: RunSpec, *, report: Reporter) -> Data:
     }
     if "validation" not in splits:
         fraction = VALIDATION_FRACTION if spec.dataset.validation == "auto" else float(spec.dataset.validation)
-        train, validation = task.set_aside(
-            splits["train"].labels,
-            offsets=splits["train"].label_offsets,
-            fraction=fraction,
-            seed=spec.training.seed,
-        )
+        train, validation = task.set_aside(splits["train"], fraction=fraction, seed=spec.training.seed)
         splits |= {"train": splits["train"].take(train), "validation": splits["train"].take(validation)}
         spec = _with_dataset(spec, validation=fraction)
         report.log(f"set {len(validation)} of {len(validation) + len(train)} training examples aside for validation")

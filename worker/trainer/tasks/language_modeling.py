@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional
 from transformers import AutoModelForCausalLM, PretrainedConfig
 
-from app.dataset.resolved import ResolvedData, refuse_split_row
+from app.dataset.resolved import ResolvedData
 from app.errors import InvalidData, InvalidRequest
 from app.spec.base import ProblemType, PromptFormat
 from app.spec.job import JobSpec
@@ -21,12 +21,14 @@ from worker.predictor.engine import LoadedModel
 from worker.predictor.prompts import PromptError, write_example
 from worker.trainer.examples import Examples
 from worker.trainer.language_tokens import tokenize_texts
-from worker.trainer.splitting import random_split
 from worker.trainer.tasks.task import Comparison, Task
 from worker.trainer.tokens import Tokens
 
 ROUNDING: Final = {"float32": 1e-3, "bfloat16": 5e-2}
 """Two ways to compute the loss of a token differ by no more, relative to it where it is above 1."""
+
+_SHOWN: Final = 200
+"""Characters of a row that an error shows."""
 
 
 class LanguageModeling(Task):
@@ -66,16 +68,6 @@ class LanguageModeling(Task):
         stacked[:] = labels
         return stacked
 
-    def set_aside(
-        self,
-        labels: np.ndarray,
-        *,
-        offsets: np.ndarray,  # noqa: ARG002
-        fraction: float,
-        seed: int,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        return random_split(len(labels), fraction=fraction, seed=seed)
-
     def settle(self, spec: JobSpec, *, tokenizer: Any) -> JobSpec:
         chosen = spec.prompt_format
         if chosen is None or chosen == "auto":
@@ -98,13 +90,12 @@ class LanguageModeling(Task):
     def tokenize(self, tokenizer: Any, examples: Examples, *, max_length: int, cache_dir: Path) -> Tokens:  # noqa: ARG002
         written = []
         contexts: Sequence[str | None] = examples.pairs or [None] * len(examples)
-        for row, (text, context, answer) in enumerate(zip(examples.texts, contexts, examples.labels, strict=True), 1):
+        for text, context, answer in zip(examples.texts, contexts, examples.labels, strict=True):
             try:
                 written.append(write_example(text, context, answer, prompt_format=self._format, tokenizer=tokenizer))
             except PromptError as error:
-                raise refuse_split_row(
-                    "train", row, str(error), code="invalid_messages", param="columns.text"
-                ) from error
+                message = f"A row {error}: {text[:_SHOWN]}"
+                raise InvalidData(message, param="columns.text", code="invalid_messages") from error
         tokens = tokenize_texts(
             tokenizer,
             written,

@@ -11,6 +11,7 @@ from app.spec.base import ProblemType
 from app.spec.training import TrainingSpec
 from worker.predictor.decode import THRESHOLD
 from worker.trainer.class_report import label_report
+from worker.trainer.examples import Examples
 from worker.trainer.splitting import random_split
 from worker.trainer.tasks.task import NEAR_TIE, Comparison, Task
 
@@ -34,15 +35,8 @@ class MultiLabel(Task):
         stacked[rows, columns] = 1
         return stacked
 
-    def set_aside(
-        self,
-        labels: np.ndarray,
-        *,
-        offsets: np.ndarray,  # noqa: ARG002
-        fraction: float,
-        seed: int,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        return random_split(len(labels), fraction=fraction, seed=seed, needed=labels)
+    def set_aside(self, examples: Examples, *, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        return random_split(len(examples), fraction=fraction, seed=seed, needed=examples.labels)
 
     def first_logits(self, labels: np.ndarray) -> np.ndarray:
         """How frequent each label is, as a logit (Lin et al., 2017, section 3.3).

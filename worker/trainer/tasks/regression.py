@@ -8,7 +8,6 @@ import torch
 
 from app.spec.base import ProblemType
 from app.spec.training import TrainingSpec
-from worker.trainer.splitting import random_split
 from worker.trainer.tasks.task import Comparison, Task
 
 ROUNDING: Final = {"float32": 1e-4, "bfloat16": 2e-2}
@@ -25,16 +24,6 @@ class Regression(Task):
 
     def stack(self, labels: Sequence[Any]) -> np.ndarray:
         return np.asarray(labels, dtype=np.float32)
-
-    def set_aside(
-        self,
-        labels: np.ndarray,
-        *,
-        offsets: np.ndarray,  # noqa: ARG002
-        fraction: float,
-        seed: int,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        return random_split(len(labels), fraction=fraction, seed=seed)
 
     def first_logits(self, labels: np.ndarray) -> np.ndarray:
         """Their mean, so that training is about what differs between the texts."""

@@ -11,6 +11,7 @@ from app.errors import InvalidRequest
 from app.spec.base import ProblemType
 from app.spec.training import TrainingSpec
 from worker.trainer.class_report import class_report
+from worker.trainer.examples import Examples
 from worker.trainer.splitting import stratified_split
 from worker.trainer.tasks.task import NEAR_TIE, Comparison, Task
 
@@ -27,15 +28,8 @@ class SingleLabel(Task):
     def stack(self, labels: Sequence[Any]) -> np.ndarray:
         return np.asarray(labels, dtype=np.int64)
 
-    def set_aside(
-        self,
-        labels: np.ndarray,
-        *,
-        offsets: np.ndarray,  # noqa: ARG002
-        fraction: float,
-        seed: int,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        return stratified_split(labels, fraction=fraction, seed=seed)
+    def set_aside(self, examples: Examples, *, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        return stratified_split(examples.labels, fraction=fraction, seed=seed)
 
     def weigh_classes(self, args: TrainingSpec, labels: np.ndarray) -> None:
         """Balanced: as scikit-learn does, n / (K × the class's examples); the mean over the training split is then 1."""

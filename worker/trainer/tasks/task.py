@@ -20,6 +20,7 @@ from worker.predictor.decode import FUNCTIONS, scores_of
 from worker.predictor.encoded import EncodedText
 from worker.predictor.engine import LoadedModel
 from worker.trainer.examples import Examples
+from worker.trainer.splitting import random_split
 from worker.trainer.tokens import Tokens, tokenize
 
 NEAR_TIE: Final = {"float32": 1e-5, "bfloat16": 1e-3}
@@ -111,11 +112,9 @@ class Task(ABC):
     def stack(self, labels: Sequence[Any]) -> np.ndarray:
         """The labels of a split, ``[targets, …]``, from those that ``read`` gave."""
 
-    @abstractmethod
-    def set_aside(
-        self, labels: np.ndarray, *, offsets: np.ndarray, fraction: float, seed: int
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def set_aside(self, examples: Examples, *, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """Numbers of the examples to train on and of ``fraction`` of them to validate on, each in ascending order."""
+        return random_split(len(examples), fraction=fraction, seed=seed)
 
     def weigh_classes(self, args: TrainingSpec, labels: np.ndarray) -> None:  # noqa: ARG002 - for those that have classes
         """Take ``args.class_weights`` into the loss; ``labels`` are those of the training split.

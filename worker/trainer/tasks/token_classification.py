@@ -15,6 +15,7 @@ from app.spec.training import TrainingSpec
 from app.spec.words import Span, join_words, split_words
 from worker.predictor.entities import bio_tags, parse_tag
 from worker.trainer.entity_report import entity_report
+from worker.trainer.examples import Examples
 from worker.trainer.splitting import random_split
 from worker.trainer.tasks.single_label import SingleLabel
 from worker.trainer.tasks.task import Comparison, UnfitRowError
@@ -57,18 +58,11 @@ class TokenClassification(SingleLabel):
     def stack(self, labels: Sequence[Any]) -> np.ndarray:
         return np.fromiter(chain.from_iterable(labels), dtype=np.int64)
 
-    def set_aside(
-        self,
-        labels: np.ndarray,
-        *,
-        offsets: np.ndarray,
-        fraction: float,
-        seed: int,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        num_examples = len(offsets) - 1
+    def set_aside(self, examples: Examples, *, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        num_examples, offsets = len(examples), examples.label_offsets
         rows = np.repeat(np.arange(num_examples), np.diff(offsets))
         shown = np.zeros((num_examples, self.num_outputs), dtype=np.uint8)
-        shown[rows, labels] = 1
+        shown[rows, examples.labels] = 1
         with_words = np.flatnonzero(np.diff(offsets))
         if len(with_words) < 2:
             raise InvalidData(
