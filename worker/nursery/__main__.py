@@ -13,6 +13,7 @@ import importlib
 import os
 import socket
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -23,10 +24,12 @@ from worker.nursery.words import LONGEST_REQUEST_BYTES, NUM_DESCRIPTORS, READY
 STACK: Final = (
     "worker.trainer.attempt",
     "transformers.models.bert.modeling_bert",  # with all that encoders share; another one takes 10 ms more
-    "datasets", "requests", "scipy.stats", "transformers.pipelines",
+    "datasets", "requests", "transformers.pipelines",
 )  # fmt: skip
-"""What an attempt imports before its first step. The last four are what ``evaluate`` imports: it cannot be here itself,
+"""What an attempt imports before its first step. The last three are what ``evaluate`` imports: it cannot be here itself,
 because it reads from the environment, once, where to keep its modules, and that is a folder of the attempt."""
+OPTIONAL: Final = ("scipy.stats",)
+"""What ``evaluate`` imports where it is there; the packages that a service needs do not bring it."""
 
 
 class Birth(NamedTuple):
@@ -46,6 +49,9 @@ def main(arguments: list[str]) -> Birth | None:
     setproctitle(f"nursery: python -m worker.nursery --home {parsed.home}")
     for module in STACK:
         importlib.import_module(module)
+    for module in OPTIONAL:
+        with suppress(ModuleNotFoundError):
+            importlib.import_module(module)
     _refuse_unless_alone()
     gc.collect()
     gc.freeze()  # what was imported is not looked at again, so its pages stay shared
