@@ -5,6 +5,7 @@ It works on profiles alone, so the same rules hold when a job is submitted (for 
 
 from collections.abc import Mapping
 
+from app.dataset.class_weights import check_class_weights
 from app.dataset.columns import find_columns, missing_column
 from app.dataset.generation import resolve_texts
 from app.dataset.labels import find_classes, is_hidden
@@ -28,6 +29,12 @@ def resolve(spec: JobSpec, profiles: Mapping[Split, DatasetProfile]) -> Resolved
     """
     splits = {split: profiles[split] for split in SPLITS if split in profiles}
     _check_rows(splits)
+    resolved = _resolve_columns(spec, splits)
+    check_class_weights(spec, resolved)
+    return resolved
+
+
+def _resolve_columns(spec: JobSpec, splits: dict[Split, DatasetProfile]) -> ResolvedData:
     match find_task(splits["train"], spec=spec):
         case "token-classification":
             return resolve_tags(spec, splits)

@@ -45,6 +45,7 @@ def merged(spec, change):
         ({"training": {"eval_strategy": "sometimes"}}, "training.eval_strategy"),
         ({"training": {"learnig_rate": 1e-5}}, "training.learnig_rate"),
         ({"training": {"metric_for_best_model": "bleu"}}, "training.metric_for_best_model"),
+        ({"training": {"class_weights": {"spam": 2.0}}}, "training.class_weights"),
         ({"trainng": {}}, "trainng"),
         ({"metrics": ["acuracy"]}, "metrics"),
         ({"task": "image-classification"}, "task"),

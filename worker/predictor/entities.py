@@ -1,28 +1,13 @@
 """From tags of words to entities: B-, I-, E-, S- (or L-, U-) and a kind, or tags without such letters."""
 
 from collections.abc import Sequence
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.prediction.wire import Entity
+from app.spec.tags import OUTSIDE, parse_tag
 from app.spec.words import Span
-
-OUTSIDE: Final = "O"
-_LETTERS: Final = {"B": "B", "I": "I", "M": "I", "E": "E", "L": "E", "S": "S", "U": "S"}
-
-
-def parse_tag(tag: str) -> tuple[str, str]:
-    """Letter (B, I, E, S or O) and kind. A tag without a letter, such as NOUN, is a whole entity of that kind."""
-    if tag == OUTSIDE:
-        return OUTSIDE, ""
-    letter, dash, kind = tag.partition("-")
-    if dash and letter in _LETTERS:
-        return _LETTERS[letter], kind
-    if tag in _LETTERS:
-        return _LETTERS[tag], "entity"
-    return "S", tag
 
 
 def find_entities(tags: Sequence[str]) -> list[tuple[str, int, int]]:

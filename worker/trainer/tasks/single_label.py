@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from app.errors import InvalidRequest
 from app.spec.base import ProblemType
 from app.spec.training import TrainingSpec
 from worker.trainer.class_report import class_report
@@ -40,8 +39,6 @@ class SingleLabel(Task):
                 counts = np.maximum(1, np.bincount(labels, minlength=self.num_outputs))
                 weights = len(labels) / (self.num_outputs * counts)
             case given:
-                if unknown := sorted(given.keys() - set(self.label_names)):
-                    raise InvalidRequest(f"{unknown[0]!r} is none of the labels", param="training.class_weights")
                 weights = np.array([given.get(label, 1.0) for label in self.label_names])
         self._class_weights = torch.from_numpy(weights.astype(np.float32))
 

@@ -11,9 +11,10 @@ from transformers import AutoModelForTokenClassification
 from app.dataset.resolved import ResolvedData
 from app.errors import InvalidData
 from app.spec.base import ProblemType
+from app.spec.tags import parse_tag
 from app.spec.training import TrainingSpec
 from app.spec.words import Span, join_words, split_words
-from worker.predictor.entities import bio_tags, parse_tag
+from worker.predictor.entities import bio_tags
 from worker.trainer.entity_report import entity_report
 from worker.trainer.examples import Examples
 from worker.trainer.splitting import random_split
@@ -80,8 +81,7 @@ class TokenClassification(SingleLabel):
         if isinstance(given, dict):
             kinds = {tag: parse_tag(tag)[1] for tag in self.label_names}
             by_tag = {tag: given[name] for tag, kind in kinds.items() for name in (kind, tag) if name in given}
-            others = {name: weight for name, weight in given.items() if name not in {*kinds, *kinds.values()}}
-            args = args.model_copy(update={"class_weights": by_tag | others})
+            args = args.model_copy(update={"class_weights": by_tag})
         super().weigh_classes(args, labels)
 
     def mean_loss(self, logits: np.ndarray, labels: np.ndarray) -> float:
