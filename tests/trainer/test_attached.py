@@ -12,9 +12,12 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from app.errors import InvalidModel
 from app.manifest import CorruptArtefactError, read_manifest, seal, sha256_of, verify
+from app.prediction.wire import Sampling
 from app.spec.run import RunSpec
 from app.spec.serving import ServingSpec
+from tests.decoder import WORDS, build_decoder
 from tests.trainer.conftest import reviews, write_jsonl
+from tests.trainer.test_language_modeling import counting
 from tests.trainer.test_token_classification import tagged
 from worker.predictor.bases import Bases
 from worker.predictor.engine import LoadedModel
@@ -154,6 +157,25 @@ def test_a_job_starts_from_the_whole_of_an_attached_model(lab):
     second = lab.run_folder(written)
     assert second.result.base.weights_sha256 != first.result.base.weights_sha256
     np.testing.assert_allclose(load(second).logits(TEXTS), load(first).logits(TEXTS), atol=1e-4)
+
+
+def test_a_model_that_generates_writes_what_it_wrote_merged(lab, tmp_path):
+    """Its head is tied to the table of the base: neither is in the adapter."""
+    lab.model = build_decoder(tmp_path / "decoder")
+    lab.files = {name: write_jsonl(lab.home / f"{name}-text.jsonl", counting(40, seed=3)) for name in lab.files}
+    options = {"num_train_epochs": 6, "learning_rate": 2e-2, "eval_strategy": "no", "save_strategy": "no"}
+    adapters = [LORA | {"r": 8, "merge": merge} for merge in (True, False)]
+    merged, found = (lab.run(**options, spec={"task": "text-generation", "adapter": adapter}) for adapter in adapters)
+    models = [LoadedModel.load(merged.folder / "model"), load(found)]
+    prompts = [(" ".join(WORDS[start : start + 2]), None) for start in range(4)]
+    texts = [
+        [text.text for text in model.generate(model.encode(prompts), Sampling(max_new_tokens=6), stopped=lambda: False)]
+        for model in models
+    ]
+    assert texts[0] == texts[1]
+    assert len(set(texts[1])) > 1
+    stored = load_file(found.folder / "model" / "adapter_model.safetensors")
+    assert all(".lora_" in name for name in stored)
 
 
 def test_weights_in_several_files_are_kept_with_their_index(lab):
