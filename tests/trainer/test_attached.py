@@ -127,6 +127,8 @@ def test_tasks_and_labels_share_a_base_that_is_loaded_once(lab):
     assert bases.num_loads == 1
     assert [model.num_outputs for model in together[:2]] == [2, 3]
     assert together[2].num_outputs > 3
+    by_length = {(model.spec.max_length, id(model._tokenizer)) for model in together}
+    assert len(by_length) == len({model.spec.max_length for model in together}), "a tokenizer for each that differs"
     places = {model._model.bert.embeddings.word_embeddings.weight.data_ptr() for model in together}
     assert len(places) == 1
     assert all(model.footprint.own_bytes < model.footprint.base_bytes for model in together)

@@ -18,11 +18,10 @@ from safetensors.torch import load_file
 from transformers import AutoConfig, GenerationConfig, PreTrainedModel
 
 from app.manifest import MANIFEST
-from worker.predictor.bases import LoadedBase
+from worker.predictor.bases import ADAPTER_CONFIG, LoadedBase
 from worker.predictor.errors import ModelLoadError
 from worker.predictor.low_rank import LowRank
 
-ADAPTER_CONFIG: Final = "adapter_config.json"
 ADAPTER_WEIGHTS: Final = "adapter_model.safetensors"
 PREFIX: Final = "base_model.model."
 """Before the names of weights in peft's files."""

@@ -102,19 +102,23 @@ class LoadedModel:
         (default: where a published one lies). Raises app.manifest.CorruptArtefactError if the bytes of either differ,
         ModelLoadError if they make no servable model.
         """
-        verify(folder, expected_sha256=expected_manifest_sha256)
+        manifest = verify(folder, expected_sha256=expected_manifest_sha256)
+        bases = bases or Bases()
         spec = _read_spec(folder)
         _refuse_remote_code(folder)
         chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
         try:
-            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+            if spec.base is None:
+                tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+            else:
+                tokenizer = bases.tokenizer(folder, manifest=manifest)
         except Exception as error:  # a library's loading code: any class may come out of it
             raise ModelLoadError(f"{type(error).__name__}: {error}") from error
         attachment = None
         if spec.base is not None:
             where = base or base_folder(folder, spec.base.weights_sha256)
-            attachment = _attach(folder, spec, base=where, bases=bases or Bases(), device=chosen)
+            attachment = _attach(folder, spec, base=where, bases=bases, device=chosen)
         model: Any = attachment.model if attachment else _load_whole(folder, spec)
         if spec.task != "text-generation" and model.config.num_labels != len(spec.labels):
             raise ModelLoadError(f"{model.config.num_labels} outputs for {len(spec.labels)} labels")
