@@ -59,7 +59,13 @@ def place_base(folder: Path, *, weights_sha256: str) -> Path:
     if manifest.weights_sha256() != weights_sha256:
         raise CorruptArtefactError(f"{folder.name} holds another base model than it should")
     os.utime(folder)  # it was written when the job began, which may be long ago
-    move(folder, target, manifest=manifest)
+    try:
+        move(folder, target, manifest=manifest)
+    except OSError:  # another worker was quicker: then it is the same
+        if not target.exists():
+            raise
+        verify_base(weights_sha256)
+        shutil.rmtree(folder, ignore_errors=True)
     return target
 
 

@@ -6,8 +6,10 @@ import os
 import shutil
 import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
@@ -92,6 +94,22 @@ def test_placing_again_finds_it_and_mends_what_is_damaged(sqlite_home: Path):
     _, other = trained(sqlite_home, "other", weights=safetensors({"other.weight": [4, 4]}))
     with pytest.raises(CorruptArtefactError, match="another"):
         place_base(other, weights_sha256="0" * 64)
+
+
+def test_workers_that_bring_the_same_base_at_once_do_not_hurt_each_other(sqlite_home: Path):
+    brought = [trained(sqlite_home, str(number))[1] for number in range(8)]
+    start = Barrier(len(brought))
+
+    def bring(base: Path) -> Path:
+        start.wait()
+        return place_base(base, weights_sha256=base.name)
+
+    with ThreadPoolExecutor(len(brought)) as workers:
+        places = set(workers.map(bring, brought))
+    assert places == {base_dir(brought[0].name)}
+    verify(places.pop())
+    assert bases() == [brought[0].name]
+    assert not any(base.exists() for base in brought)
 
 
 def test_a_base_goes_a_day_after_the_last_model_that_needs_it(client, sqlite_home: Path):

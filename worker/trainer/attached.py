@@ -36,11 +36,11 @@ def started_whole(run: RunSpec, *, run_dir: Path) -> RunSpec:
     """
     if run.model_path is None or run.base_path is None:
         return run
-    source, start = Path(run.model_path), run_dir / _START
-    shutil.rmtree(start, ignore_errors=True)
+    source, unfinished = Path(run.model_path), run_dir / f"{_START}-{os.getpid()}"
     loaded = LoadedModel.load(source, device="cpu", base=Path(run.base_path))
     assert loaded.attachment is not None
-    loaded.attachment.save_merged(start, source=source)
+    loaded.attachment.save_merged(unfinished, source=source)
+    start = _finish(unfinished, run_dir / _START)
     return run.model_copy(update={"model_path": str(start), "base_path": None})
 
 
@@ -49,14 +49,13 @@ def keep_base(base: BaseModel, folder: Path) -> KeptBase:
 
     Raises InvalidModel if they are not stored as safetensors.
     """
-    shutil.rmtree(folder, ignore_errors=True)
-    unnamed = folder / "unnamed"
+    unnamed = folder / f"unnamed-{os.getpid()}"
     unnamed.mkdir(parents=True)
     with told_to_the_user(base.name, kind="model"):
         for path in _weight_files(base):
             _link(path, unnamed / path.name)
     weights_sha256 = seal(unnamed, about={}).weights_sha256()
-    target = unnamed.rename(folder / weights_sha256)
+    target = _finish(unnamed, folder / weights_sha256)
     return KeptBase(path=str(target), weights_sha256=weights_sha256)
 
 
@@ -116,6 +115,15 @@ def _file(base: BaseModel, name: str) -> Path | None:
         _raise_exceptions_for_missing_entries=False,
     )
     return None if found is None else Path(found)
+
+
+def _finish(made: Path, target: Path) -> Path:
+    """Give ``made`` its name, unless another process of the same attempt was quicker and made the same."""
+    try:
+        return made.rename(target)
+    except OSError:
+        shutil.rmtree(made)
+        return target
 
 
 def _link(source: Path, target: Path) -> None:
