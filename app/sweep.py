@@ -84,6 +84,7 @@ class Sweep:
         self._collect_at = time.monotonic() + LEFTOVERS_SECONDS
         removed = files.collect_leftovers(older_than_seconds=LEFTOVERS_SECONDS)
         removed += len(models.remove_strays(older_than=timedelta(days=1)))
+        removed += len(models.remove_unused(older_than=timedelta(days=1)))
         if removed:
             log.info("leftovers removed", num_folders=removed)
 

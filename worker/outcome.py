@@ -2,6 +2,7 @@
 
 import signal
 from collections import deque
+from pathlib import Path
 from typing import assert_never
 
 import structlog
@@ -57,6 +58,8 @@ def publish(claim: Claim, result: ResultMessage) -> None:
         assert job is not None
         spec = JobSpec.model_validate(job.spec)
     model_id = ids.fine_tuned_model_id(spec.model, suffix=spec.suffix, job_id=claim.job_id)
+    if result.base is not None:
+        models.place_base(Path(result.base.path), weights_sha256=result.base.weights_sha256)
     folder = models.place(get_settings().jobs_dir / result.model_path, model_id=model_id)
     with transaction() as session:
         models.publish(
@@ -67,6 +70,7 @@ def publish(claim: Claim, result: ResultMessage) -> None:
             task=spec.task,
             folder=folder,
             metrics=result.metrics,
+            base_sha256=result.base.weights_sha256 if result.base else None,
         )
         lifecycle.succeed(
             session, claim, model_id=model_id, report=result.report, timings=result.timings, best_metrics=_best(result)

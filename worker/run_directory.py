@@ -19,12 +19,13 @@ def prepare(claimed: ClaimedJob) -> Path:
     shutil.rmtree(run_dir, ignore_errors=True)
     run_dir.mkdir(parents=True)
     spec = JobSpec.model_validate(claimed.spec)
-    model_folder = models.own_folder(spec.model)
+    model_folder, base_folder = models.own_folders(spec.model)
     run = RunSpec(
         job_id=claim.job_id,
         attempt=claim.attempt,
         spec=spec,
         model_path=str(model_folder) if model_folder else None,
+        base_path=str(base_folder) if base_folder else None,
         files=_data_files(spec),
         checkpoints=[str(settings.jobs_dir / path) for path in claimed.checkpoints],
         cache_dir=str(settings.cache_dir),

@@ -75,9 +75,12 @@ def list_models(
         **error_responses(401, 404, 422, 503),
     },
 )
-def download_model(model_id: ModelId) -> StreamingResponse:
-    """Unzipped, the folder loads with `AutoModelForSequenceClassification.from_pretrained`."""
-    filename, blocks = service.download(model_id)
+def download_model(
+    model_id: ModelId,
+    base: Annotated[bool, Query(description="Of an adapter: put what it is attached to into the folder `base`")] = True,  # noqa: FBT002 - by name only, in a URL
+) -> StreamingResponse:
+    """Unzipped, the folder loads with `AutoModelForSequenceClassification.from_pretrained`; an adapter as its README.md says."""
+    filename, blocks = service.download(model_id, with_base=base)
     headers = {"content-disposition": f'attachment; filename="{filename}"'}
     return StreamingResponse(blocks, media_type="application/zip", headers=headers)
 

@@ -3,35 +3,47 @@
 import hashlib
 import io
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from app.manifest import CorruptArtefactError, Manifest
+from app.manifest import CorruptArtefactError
 
 _BLOCK_BYTES: Final = 2**20
 
 
-def stream_zip(folder: Path, manifest: Manifest, *, top_folder: str, stamp: datetime) -> Iterator[bytes]:
-    """The files of ``manifest`` under ``top_folder`` in the archive. The same model gives the same bytes each time.
+@dataclass(frozen=True, kw_only=True)
+class ArchivedFolder:
+    """Files that go into the archive."""
+
+    path: Path
+    files: Mapping[str, Mapping[str, Any]]
+    """As in the manifest: ``{relative name: {"bytes": …, "sha256": …}}``."""
+    name: str
+    """The folder that they are in within the archive."""
+
+
+def stream_zip(folders: Sequence[ArchivedFolder], *, stamp: datetime) -> Iterator[bytes]:
+    """The files of ``folders`` in one archive. The same model gives the same bytes each time.
 
     What is read is compared with the manifest on the way. A file that differs raises CorruptArtefactError before the
     archive's directory is written, so that the client is left with a broken zip and never with wrong weights.
     """
     pipe = _Pipe()
     with zipfile.ZipFile(pipe, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
-        for name, entry in manifest.files.items():
-            info = zipfile.ZipInfo(f"{top_folder}/{name}", date_time=stamp.timetuple()[:6])
+        for folder, name in [(each, name) for each in folders for name in each.files]:
+            info = zipfile.ZipInfo(f"{folder.name}/{name}", date_time=stamp.timetuple()[:6])
             info.external_attr = 0o644 << 16
             digest = hashlib.sha256()
-            with (folder / name).open("rb") as source, archive.open(info, "w", force_zip64=True) as member:
+            with (folder.path / name).open("rb") as source, archive.open(info, "w", force_zip64=True) as member:
                 while block := source.read(_BLOCK_BYTES):
                     digest.update(block)
                     member.write(block)
                     yield pipe.take()
-            if digest.hexdigest() != entry["sha256"]:
-                raise CorruptArtefactError(f"{folder.name}/{name} has changed since it was written")
+            if digest.hexdigest() != folder.files[name]["sha256"]:
+                raise CorruptArtefactError(f"{folder.path.name}/{name} has changed since it was written")
     yield pipe.take()
 
 

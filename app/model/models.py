@@ -25,6 +25,8 @@ class Model(Base):
     """Relative to the artefacts folder."""
     manifest_sha256: Mapped[str] = mapped_column(String(64))
     weights_sha256: Mapped[str] = mapped_column(String(64))
+    base_sha256: Mapped[str | None] = mapped_column(String(64))
+    """Of an adapter that is served on a base: the hash of the base's weights, which names its folder."""
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     config: Mapped[dict[str, Any]] = mapped_column(Json)
     """The model's config.json."""

@@ -1,10 +1,9 @@
 """From a trainer's sealed folder to a published model: first the bytes, then the row. Both steps may be done again."""
 
 import hashlib
-import os
 import re
 import shutil
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
@@ -14,16 +13,9 @@ from sqlalchemy.orm import Session
 from app.clock import utc_now
 from app.config import get_settings
 from app.db import reading
-from app.manifest import (
-    MANIFEST,
-    TEMPORARY_PREFIX,
-    CorruptArtefactError,
-    committed_folder,
-    read_manifest,
-    sha256_of,
-    verify,
-)
+from app.manifest import MANIFEST, CorruptArtefactError, read_manifest, verify
 from app.model import repository
+from app.model.folders import last_written, move, remove
 from app.model.inspection import CONFIG_FILE
 from app.model.models import Model
 
@@ -52,18 +44,7 @@ def place(folder: Path, *, model_id: str) -> Path:
         verify(target, expected_sha256=manifest.sha256)
         shutil.rmtree(folder, ignore_errors=True)
         return target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if folder.stat().st_dev == target.parent.stat().st_dev:
-        folder.rename(target)
-        _flush_folder(target.parent)
-        return target
-    with committed_folder(target, about=manifest.about) as copy:
-        for name, entry in manifest.files.items():
-            (copy / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(folder / name, copy / name)
-            if sha256_of(copy / name) != entry["sha256"]:
-                raise CorruptArtefactError(f"{folder.name}/{name} has changed since it was written")
-    shutil.rmtree(folder, ignore_errors=True)
+    move(folder, target, manifest=manifest)
     return target
 
 
@@ -83,11 +64,12 @@ def publish(
     task: str,
     folder: Path,
     metrics: dict[str, float],
+    base_sha256: str | None = None,
 ) -> Model:
     """Insert the row of a finished job's model, whose sealed folder lies in the artefacts folder (see ``place``).
 
     Returns the row that is there already when the model was published before. Call it within the transaction that sets
-    the job to succeeded. Raises CorruptArtefactError if the folder has no manifest.
+    the job to succeeded. ``base_sha256`` is that of the placed base of an attached model (see ``app.model.bases``). Raises CorruptArtefactError if the folder has no manifest.
     """
     manifest = read_manifest(folder)
     existing = repository.get(session, model_id)
@@ -102,6 +84,7 @@ def publish(
         path=folder.relative_to(get_settings().artefacts_dir).as_posix(),
         manifest_sha256=manifest.sha256,
         weights_sha256=manifest.weights_sha256(),
+        base_sha256=base_sha256,
         size_bytes=manifest.size_bytes,
         config=orjson.loads((folder / CONFIG_FILE).read_bytes()),
         metrics=metrics,
@@ -114,13 +97,7 @@ def publish(
 
 def remove_folder(path: str) -> None:
     """Delete the folder at ``path`` (relative to the artefacts folder): first out of sight, then file by file."""
-    folder = get_settings().artefacts_dir / path
-    doomed = folder.with_name(f"{TEMPORARY_PREFIX}deleted-{folder.name}")
-    try:
-        folder.rename(doomed)
-    except FileNotFoundError:
-        return
-    shutil.rmtree(doomed, ignore_errors=True)
+    remove(get_settings().artefacts_dir / path)
 
 
 def remove_strays(*, older_than: timedelta) -> list[str]:
@@ -137,26 +114,13 @@ def remove_strays(*, older_than: timedelta) -> list[str]:
     strays = []
     for folder in folders:
         path = f"{MODELS_FOLDER}/{folder.name}"
-        if path not in known and _last_written(folder) < utc_now() - older_than:
+        if path not in known and last_written(folder) < utc_now() - older_than:
             shutil.rmtree(folder, ignore_errors=True)
             strays.append(folder.name)
     return sorted(strays)
-
-
-def _last_written(folder: Path) -> datetime:
-    stamps = [path.stat().st_mtime for path in (folder, *folder.rglob("*"))]
-    return datetime.fromtimestamp(max(stamps), tz=UTC)
 
 
 def _folder_name(model_id: str, *, content: str) -> str:
     """Readable, safe on every file system, and different for different ids and contents."""
     readable = re.sub(r"[^A-Za-z0-9.-]+", "_", model_id).strip("._-")[-_LONGEST_READABLE:]
     return f"{readable}-{hashlib.sha256(model_id.encode()).hexdigest()[:12]}-{content[:12]}"
-
-
-def _flush_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

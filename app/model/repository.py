@@ -28,6 +28,11 @@ def all_paths(session: Session) -> set[str]:
     return set(session.scalars(select(Model.path)))
 
 
+def needed_bases(session: Session) -> set[str]:
+    """Hashes of the bases that adapters are served on."""
+    return set(session.scalars(select(Model.base_sha256).where(Model.base_sha256.is_not(None)).distinct()))
+
+
 def unfinished_job_using(session: Session, model_id: str) -> str | None:
     """Id of a job that will still load the model."""
     query = (

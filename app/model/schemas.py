@@ -21,7 +21,10 @@ class ModelOut(BaseModel):
     metrics: dict[str, Any]
     """``eval/…`` and ``test/…`` of the published weights."""
     weights_sha256: str
+    base_sha256: str | None
+    """Of an adapter: the hash of the weights that it is served on, stored once for all adapters on them."""
     size_bytes: int
+    """Of its own files."""
     created_at: datetime
 
 

@@ -17,8 +17,9 @@ from app.disk import full_disk_told
 from app.errors import Conflict, InvalidModel, InvalidRequest, NotFound, Unavailable
 from app.manifest import CorruptArtefactError, Manifest, committed_folder, read_manifest, verify
 from app.model import hub, repository
-from app.model.archive import stream_zip
-from app.model.inspection import TOKENIZER_CONFIG_FILE, ModelInfo, inspect_config, labels_of, parse_config
+from app.model.archive import ArchivedFolder, stream_zip
+from app.model.bases import base_dir, look_at_base, place_base, remove_unused, verify_base
+from app.model.inspection import CONFIG_FILE, TOKENIZER_CONFIG_FILE, ModelInfo, inspect_config, labels_of, parse_config
 from app.model.models import Model
 from app.model.publishing import MODELS_FOLDER, models_dir, place, publish, remove_folder, remove_strays
 from app.model.schemas import DeletedModelOut, ModelDetailOut, ModelFileOut, ModelOut, ModelPage
@@ -33,11 +34,13 @@ __all__ = [
     "download",
     "get_model",
     "list_models",
-    "own_folder",
+    "own_folders",
     "place",
+    "place_base",
     "publish",
     "register",
     "remove_strays",
+    "remove_unused",
     "resolve_reference",
 ]
 
@@ -104,13 +107,23 @@ def get_model(model_id: str) -> ModelDetailOut:
     )
 
 
-def download(model_id: str) -> tuple[str, Iterator[bytes]]:
-    """A file name, and the model's folder as a zip. Raises NotFound, or Unavailable if its files are damaged."""
+def download(model_id: str, *, with_base: bool = True) -> tuple[str, Iterator[bytes]]:
+    """A file name, and the model's folder as a zip, that of an adapter with its base unless told otherwise.
+
+    Raises NotFound, or Unavailable if its files are damaged.
+    """
     with reading() as session:
         row = _require(session, model_id)
     manifest = _manifest(row)
     name = re.sub(r"[^A-Za-z0-9.-]+", "_", row.id).strip("._")
-    return f"{name}.zip", stream_zip(_folder(row), manifest, top_folder=name, stamp=row.created_at)
+    folders = [ArchivedFolder(path=_folder(row), files=manifest.files, name=name)]
+    if with_base and row.base_sha256 is not None:
+        config = ArchivedFolder(
+            path=_folder(row), files={CONFIG_FILE: manifest.files[CONFIG_FILE]}, name=f"{name}/base"
+        )
+        weights = look_at_base(row.base_sha256).files
+        folders += [config, ArchivedFolder(path=base_dir(row.base_sha256), files=weights, name=f"{name}/base")]
+    return f"{name}.zip", stream_zip(folders, stamp=row.created_at)
 
 
 def check_name(name: str) -> str:
@@ -161,7 +174,7 @@ def register(parts: Iterable[IncomingPart]) -> tuple[ModelOut, bool]:
 
 
 def delete_model(model_id: str) -> DeletedModelOut:
-    """Raises NotFound, or Conflict while an unfinished job trains from it."""
+    """Raises NotFound, or Conflict while an unfinished job trains from it. A base that it was the last to need goes later."""
     with transaction() as session:
         row = _require(session, model_id)
         job = repository.unfinished_job_using(session, model_id)
@@ -191,8 +204,10 @@ def resolve_reference(model: str, *, revision: str | None) -> ModelReference:
     return ModelReference(kind="hub", folder=None, info=found.info, revision=found.commit or revision)
 
 
-def own_folder(model: str) -> Path | None:
+def own_folders(model: str) -> tuple[Path | None, Path | None]:
     """Where the model of ours that a job starts from lies, each byte of it compared with its manifest; ``None``: the Hub's.
+
+    The second folder is that of the base, if the model is attached to one.
 
     Raises InvalidModel when it is gone since the job was accepted, Unavailable when it is damaged.
     """
@@ -200,13 +215,15 @@ def own_folder(model: str) -> Path | None:
         row = repository.get(session, model)
     if row is None:
         if HUB_ID.fullmatch(model):
-            return None
+            return None, None
         raise _unknown(model)
     try:
         verify(_folder(row), expected_sha256=row.manifest_sha256)
+        if row.base_sha256 is not None:
+            verify_base(row.base_sha256)
     except CorruptArtefactError as error:
         raise _damaged(row) from error
-    return _folder(row)
+    return _folder(row), None if row.base_sha256 is None else base_dir(row.base_sha256)
 
 
 def check_hub_dataset(name: str, config: str | None, revision: str | None) -> None:
@@ -250,6 +267,7 @@ def _out(row: Model) -> ModelOut:
         labels=None if labels is None else list(labels),
         metrics=row.metrics,
         weights_sha256=row.weights_sha256,
+        base_sha256=row.base_sha256,
         size_bytes=row.size_bytes,
         created_at=row.created_at,
     )
@@ -272,12 +290,14 @@ def _folder(row: Model) -> Path:
 
 
 def _manifest(row: Model) -> Manifest:
-    """The manifest that was published, with every file still there and as long as it was."""
+    """The manifest that was published, with every file still there and as long as it was; the base's too."""
     folder = _folder(row)
     try:
         manifest = read_manifest(folder)
         intact = manifest.sha256 == row.manifest_sha256
         sizes = {name: (folder / name).stat().st_size for name in manifest.files}
+        if row.base_sha256 is not None:
+            look_at_base(row.base_sha256)
     except (CorruptArtefactError, OSError):
         intact, sizes = False, {}
     if not intact or any(sizes[name] != entry["bytes"] for name, entry in manifest.files.items()):

@@ -94,6 +94,8 @@ class Pong(_Message, frozen=True, kw_only=True):
     """Models loaded since the process began."""
     num_waiting: int
     """Texts in the queue."""
+    num_base_loads: int = 0
+    """Base models loaded, each for any number of adapters."""
 
 
 class Prediction(_Message, frozen=True, kw_only=True):

@@ -28,6 +28,9 @@ class LoraSpec(Contract):
     """Scale by ``lora_alpha / sqrt(r)`` (Kalajdzievski, 2023), which large ranks learn better with."""
     use_dora: StrictBool = False
     """Train the magnitude of each row of weights by itself (Liu et al., 2024): slower, often better at small ranks."""
+    merge: StrictBool = True
+    """Publish the whole model with the updates merged into it; false: the updates and the head alone, which are served on the
+    base model that all such models share."""
 
 
 AdapterSpec = LoraSpec

@@ -47,6 +47,8 @@ class RunSpec(_Message):
     spec: JobSpec
     model_path: str | None = None
     """Folder of a registered or finished model; unset: load ``spec.model`` from the Hub."""
+    base_path: str | None = None
+    """Of a finished model that is an adapter: the folder of what it is attached to."""
     files: dict[Literal["train", "validation", "test"], DataFile] = Field(default_factory=dict)
     """For uploads; empty for a Hub data set."""
     checkpoints: list[str] = Field(default_factory=list)
@@ -151,6 +153,13 @@ class ErrorMessage(_Message):
     hint: str | None = None
 
 
+class KeptBase(_Message):
+    """A sealed folder with the weights that an attached model is served on."""
+
+    path: str
+    weights_sha256: str
+
+
 class ResultMessage(_Message):
     """Training has ended well; ``model_path`` is a sealed folder (manifest) ready to be published."""
 
@@ -164,6 +173,8 @@ class ResultMessage(_Message):
     """``eval/…`` (and ``test/…``) of the chosen checkpoint, measured through the serving path."""
     report: dict[str, Any]
     timings: dict[str, float]
+    base: KeptBase | None = None
+    """Unset: ``model_path`` holds the whole model."""
 
 
 Message = Annotated[

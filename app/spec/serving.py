@@ -1,10 +1,26 @@
 """``tunery.json``: what a finished model needs to be served as it was evaluated. Stored beside its weights."""
 
-from typing import Final, Literal
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+from pydantic import StringConstraints
 
 from app.spec.base import Contract, ProblemType, PromptFormat, TaskName
 
 SERVING_FILE: Final = "tunery.json"
+BASES_FOLDER: Final = "bases"
+"""Beside the folder of models: base models that adapters are served on, each in a folder named by the hash of its weights."""
+
+
+class BaseIdentity(Contract):
+    """The model that an adapter is served on."""
+
+    model: str
+    """What the job's spec called it."""
+    revision: str | None = None
+    """The commit of a Hub model."""
+    weights_sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    """As ``Manifest.weights_sha256`` has it: of one file, the hash that the Hub shows beside it."""
 
 
 class ServingSpec(Contract):
@@ -24,3 +40,10 @@ class ServingSpec(Contract):
     """Of a model that generates."""
     precision: Literal["float32", "bfloat16"]
     """What evaluation ran in, and what serving runs in."""
+    base: BaseIdentity | None = None
+    """Of a folder that holds an adapter alone."""
+
+
+def base_folder(model_folder: Path, weights_sha256: str) -> Path:
+    """Where the base of the attached model in ``model_folder`` lies, once both are published."""
+    return model_folder.parents[1] / BASES_FOLDER / weights_sha256

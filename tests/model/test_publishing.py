@@ -12,7 +12,7 @@ from app.db import reading, transaction
 from app.errors import InvalidModel, Unavailable
 from app.manifest import CorruptArtefactError, read_manifest, seal, verify
 from app.model.publishing import place, publish, remove_strays
-from app.model.service import own_folder, resolve_reference
+from app.model.service import own_folders, resolve_reference
 from tests.hub.builders import bert_folder
 
 MODEL = "ft:org/bert:tunery::019a"
@@ -124,16 +124,16 @@ def test_a_published_model_can_be_trained_from(sealed: Path):
 def test_a_damaged_model_is_not_trained_from(sealed: Path):
     target = place(sealed, model_id=MODEL)
     publish_it(target)
-    assert own_folder(MODEL) == target
-    assert own_folder("org/of-the-hub") is None
+    assert own_folders(MODEL) == (target, None)
+    assert own_folders("org/of-the-hub") == (None, None)
     with pytest.raises(InvalidModel):
-        own_folder("ft:org/bert:tunery::gone")
+        own_folders("ft:org/bert:tunery::gone")
     weights = target / "model.safetensors"
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(content)
     with pytest.raises(Unavailable) as caught:
-        own_folder(MODEL)
+        own_folders(MODEL)
     assert caught.value.code == "artifact_corrupt"
 
 

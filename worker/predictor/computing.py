@@ -12,7 +12,7 @@ from app.manifest import CorruptArtefactError
 from app.prediction.wire import Answer, Entity, Failure, FailureCode, LabelScore, Prediction, Sampling
 from worker.predictor.decode import FUNCTIONS, label_scores, scores_of
 from worker.predictor.entities import served_entities
-from worker.predictor.errors import PromptTooLongError
+from worker.predictor.errors import ModelLoadError, PromptTooLongError
 from worker.predictor.scheduler import ModelKey, Pending, Scheduler
 
 if TYPE_CHECKING:
@@ -37,19 +37,23 @@ def _refuse(pending: Pending, error: Exception, *, reply: Reply) -> None:
 
 def load_models(scheduler: Scheduler, *, reply: Reply) -> None:
     """Load what is asked for, one model at a time, until the scheduler stops. Imports torch, which takes seconds."""
-    from worker.predictor.engine import LoadedModel, ModelLoadError  # noqa: PLC0415  the socket answers meanwhile
+    from worker.predictor.bases import Bases  # noqa: PLC0415  the socket answers meanwhile
+    from worker.predictor.engine import LoadedModel  # noqa: PLC0415
 
+    bases = Bases()
     while (key := scheduler.next_load()) is not None:
         code: FailureCode
         try:
             started = time.monotonic()
-            model = LoadedModel.load(key.folder, expected_manifest_sha256=key.manifest_sha256)
+            model = LoadedModel.load(key.folder, expected_manifest_sha256=key.manifest_sha256, bases=bases)
         except CorruptArtefactError as error:
             code, problem = "artifact_corrupt", error
         except (ModelLoadError, MemoryError, RuntimeError, OSError) as error:
             code, problem = "model_load_failed", error  # type: ignore[assignment]
         else:
+            scheduler.num_base_loads = bases.num_loads
             _announce(scheduler, key, model, seconds=time.monotonic() - started)
+            del model  # how long it stays is the scheduler's to say
             continue
         log.error("model could not be loaded", folder=str(key.folder), code=code, error=str(problem))
         for pending in scheduler.load_failed(key):

@@ -7,6 +7,7 @@ float32, because logits of 8 significant bits would tie where the model does not
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,10 +28,14 @@ from transformers.utils import logging as transformers_logging
 from app.manifest import verify
 from app.prediction.wire import Generated, Sampling
 from app.spec.base import TaskName
-from app.spec.serving import SERVING_FILE, ServingSpec
+from app.spec.serving import SERVING_FILE, ServingSpec, base_folder
 from app.spec.words import Span, first_tokens, split_words
+from worker.predictor.attached import PREFIX, Attachment, attach, read_config
+from worker.predictor.bases import Bases
 from worker.predictor.batching import padded_length, token_budget_batches
 from worker.predictor.encoded import EncodedText
+from worker.predictor.errors import ModelLoadError
+from worker.predictor.footprint import Footprint
 from worker.predictor.generation import generate
 from worker.predictor.prompts import write_prompt
 
@@ -54,15 +59,21 @@ TextPair = tuple[str, str | None]
 """A text, and the second text of a pair where there is one."""
 
 
-class ModelLoadError(Exception):
-    """The folder is whole, but what it holds cannot be served."""
-
-
 class LoadedModel:
     """A classifier of texts or of their words, with its own preprocessing. For use by one thread at a time."""
 
-    def __init__(self, *, spec: ServingSpec, tokenizer: Any, model: PreTrainedModel, device: torch.device) -> None:
+    def __init__(
+        self,
+        *,
+        spec: ServingSpec,
+        tokenizer: Any,
+        model: PreTrainedModel,
+        device: torch.device,
+        attachment: Attachment | None = None,
+    ) -> None:
         self.spec = spec
+        self.attachment = attachment
+        """Of a model that is an adapter on a base, which other models may be using too."""
         self.device = device
         self._tokenizer = tokenizer
         self._model = model
@@ -77,47 +88,70 @@ class LoadedModel:
 
     @classmethod
     def load(
-        cls, folder: Path, *, expected_manifest_sha256: str | None = None, device: str | None = None
+        cls,
+        folder: Path,
+        *,
+        expected_manifest_sha256: str | None = None,
+        device: str | None = None,
+        bases: Bases | None = None,
+        base: Path | None = None,
     ) -> "LoadedModel":
         """Verify every byte of ``folder`` against its manifest, then load it on ``device`` (default: CUDA if there).
 
-        Raises app.manifest.CorruptArtefactError if the bytes differ, ModelLoadError if they make no servable model.
+        An adapter is attached to its base, which is taken from ``bases`` if it is there, else from the folder ``base``
+        (default: where a published one lies). Raises app.manifest.CorruptArtefactError if the bytes of either differ,
+        ModelLoadError if they make no servable model.
         """
-        verify(folder, expected_sha256=expected_manifest_sha256)
+        manifest = verify(folder, expected_sha256=expected_manifest_sha256)
+        bases = bases or Bases()
         spec = _read_spec(folder)
         _refuse_remote_code(folder)
         chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
         try:
-            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-            model, loading = AUTO_MODELS[spec.task].from_pretrained(
-                folder,
-                dtype=DTYPES[spec.precision],
-                use_safetensors=True,
-                trust_remote_code=False,
-                local_files_only=True,
-                output_loading_info=True,
-            )
+            if spec.base is None:
+                tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+            else:
+                tokenizer = bases.tokenizer(folder, manifest=manifest)
         except Exception as error:  # a library's loading code: any class may come out of it
             raise ModelLoadError(f"{type(error).__name__}: {error}") from error
-        if loading["missing_keys"]:
-            raise ModelLoadError(f"weights are missing: {', '.join(sorted(loading['missing_keys'])[:5])}")
+        attachment = None
+        if spec.base is not None:
+            where = base or base_folder(folder, spec.base.weights_sha256)
+            attachment = _attach(folder, spec, base=where, bases=bases, device=chosen)
+        model: Any = attachment.model if attachment else _load_whole(folder, spec)
         if spec.task != "text-generation" and model.config.num_labels != len(spec.labels):
             raise ModelLoadError(f"{model.config.num_labels} outputs for {len(spec.labels)} labels")
         _ensure_padding(tokenizer, model)
         if spec.precision != "float32":
             _keep_head_in_float32(model, folder, num_labels=len(spec.labels))
-        return cls(spec=spec, tokenizer=tokenizer, model=model.to(chosen).eval(), device=chosen)
+        return cls(spec=spec, tokenizer=tokenizer, model=model.to(chosen).eval(), device=chosen, attachment=attachment)
 
     @property
     def memory_bytes(self) -> int:
-        """What parameters and buffers take, in bytes."""
+        """What parameters and buffers take, in bytes, the base's included."""
+        return self.footprint.own_bytes + self.footprint.base_bytes
+
+    @cached_property
+    def footprint(self) -> Footprint:
+        """What it takes by itself, and what it shares with other models."""
+        if self.attachment is not None:
+            base = self.attachment.base
+            return Footprint(
+                own_bytes=self.attachment.own_bytes, base=base.weights_sha256, base_bytes=base.memory_bytes
+            )
         tensors = [*self._model.parameters(), *self._model.buffers()]
-        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+        return Footprint(own_bytes=sum(tensor.numel() * tensor.element_size() for tensor in tensors))
 
     @torch.no_grad()
     def take_weights(self, weights: Mapping[str, torch.Tensor]) -> None:
-        """Copy a state dict of the same architecture into this model, each tensor into the precision chosen for it."""
+        """Copy a state dict of the same architecture into this model, each tensor into the precision chosen for it.
+
+        An attached model takes what is not its base's, by peft's names.
+        """
+        if self.attachment is not None:
+            self.attachment.put(weights)
+            return
         for name, tensor in self._model.state_dict().items():
             tensor.copy_(weights[name])
 
@@ -264,6 +298,31 @@ def _read_spec(folder: Path) -> ServingSpec:
         raise ModelLoadError(f"{SERVING_FILE} cannot be understood: {error}") from error
 
 
+def _load_whole(folder: Path, spec: ServingSpec) -> PreTrainedModel:
+    try:
+        model, loading = AUTO_MODELS[spec.task].from_pretrained(
+            folder,
+            dtype=DTYPES[spec.precision],
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=True,
+            output_loading_info=True,
+        )
+    except Exception as error:  # a library's loading code: any class may come out of it
+        raise ModelLoadError(f"{type(error).__name__}: {error}") from error
+    if loading["missing_keys"]:
+        raise ModelLoadError(f"weights are missing: {', '.join(sorted(loading['missing_keys'])[:5])}")
+    loaded: PreTrainedModel = model
+    return loaded
+
+
+def _attach(folder: Path, spec: ServingSpec, *, base: Path, bases: Bases, device: torch.device) -> Attachment:
+    assert spec.base is not None
+    config, dtype = read_config(folder), DTYPES[spec.precision]
+    loaded = bases.load(base, weights_sha256=spec.base.weights_sha256, config=config, dtype=dtype, device=device)
+    return attach(folder, base=loaded, config=config, auto_model=AUTO_MODELS[spec.task], dtype=dtype)
+
+
 def _refuse_remote_code(folder: Path) -> None:
     """Raise if a configuration names code of its own, whatever the loading library would do with it."""
     for path in folder.glob("*.json"):
@@ -306,5 +365,7 @@ def _stored_tensors(folder: Path, names: set[str]) -> dict[str, torch.Tensor]:
     found: dict[str, torch.Tensor] = {}
     for path in sorted(folder.glob("*.safetensors")):
         with safe_open(path, framework="pt") as file:
-            found.update({name: file.get_tensor(name) for name in names.intersection(file.keys())})
+            for stored in file.keys():  # noqa: SIM118 - no mapping
+                if (name := stored.removeprefix(PREFIX)) in names:
+                    found[name] = file.get_tensor(stored)
     return found

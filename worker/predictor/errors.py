@@ -1,4 +1,8 @@
-"""What is wrong with a request that only the model can tell."""
+"""What is wrong with a model, or with a request that only the model can tell."""
+
+
+class ModelLoadError(Exception):
+    """The folder is whole, but what it holds cannot be served."""
 
 
 class PromptTooLongError(Exception):

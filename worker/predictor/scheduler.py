@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from app.prediction.wire import Predict
+from worker.predictor.footprint import Footprint, stored_footprint, total_bytes
 
 if TYPE_CHECKING:
     from worker.predictor.encoded import EncodedText
-from worker.predictor.engine import LoadedModel
+    from worker.predictor.engine import LoadedModel
 
 MAX_TEXTS_TAKEN: Final = 512
 """Texts tokenised at a time; many more would only wait, and be tokenised in vain if their caller leaves."""
@@ -68,13 +69,14 @@ class Scheduler:
 
     def __init__(self, *, max_texts: int, memory_bytes: int, idle_seconds: float) -> None:
         self.num_loads = 0
+        self.num_base_loads = 0
         self._max_texts = max_texts
         self._memory_bytes = memory_bytes
         self._idle_seconds = idle_seconds
         self._waiting: dict[ModelKey, deque[Pending]] = {}
         self._num_waiting = 0
         self._residents: OrderedDict[ModelKey, _Resident] = OrderedDict()  # least recently used first
-        self._sizes: dict[ModelKey, int] = {}
+        self._footprints: dict[ModelKey, Footprint] = {}
         self._stopped = False
         self._changed = threading.Condition()
 
@@ -151,7 +153,7 @@ class Scheduler:
         with self._changed:
             now = time.monotonic()
             self._residents[key] = _Resident(model=model, name=name, loaded_at=now, used_at=now)
-            self._sizes[key] = model.memory_bytes
+            self._footprints[key] = model.footprint
             self.num_loads += 1
             unloaded = []
             while len(self._residents) > 1 and self._used_bytes() > self._memory_bytes:
@@ -197,26 +199,25 @@ class Scheduler:
         return removed
 
     def _used_bytes(self) -> int:
-        return sum(resident.model.memory_bytes for resident in self._residents.values())
+        return total_bytes(self._footprints[key] for key in self._residents)
 
     def _make_room(self, key: ModelKey) -> bool:
         """Unload others until ``key`` fits. False: only models that are asked for and were just loaded could go."""
-        needed = self._sizes.get(key) or _stored_bytes(key.folder)
+        needed = self._footprints.get(key) or stored_footprint(key.folder)
         now = time.monotonic()
         for other, resident in list(self._residents.items()):
-            if self._used_bytes() + needed <= self._memory_bytes:
+            if self._fits(needed):
                 break
             if other not in self._waiting or now - resident.loaded_at > RESIDENCE_SECONDS:
                 del self._residents[other]
-        return not self._residents or self._used_bytes() + needed <= self._memory_bytes
+        return not self._residents or self._fits(needed)
+
+    def _fits(self, needed: Footprint) -> bool:
+        """Whether it has room beside what is loaded, whose bases it may share."""
+        return total_bytes([needed, *(self._footprints[key] for key in self._residents)]) <= self._memory_bytes
 
     def _unload_idle(self) -> None:
         now = time.monotonic()
         for key, resident in list(self._residents.items()):
             if key not in self._waiting and now - resident.used_at > self._idle_seconds:
                 del self._residents[key]
-
-
-def _stored_bytes(folder: Path) -> int:
-    """What the weights take on disk: an upper bound of what they will take in memory."""
-    return sum(path.stat().st_size for path in folder.glob("*.safetensors"))

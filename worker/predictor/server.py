@@ -122,6 +122,7 @@ class Server:
                 pid=os.getpid(),
                 models=self._scheduler.model_names(),
                 num_loads=self._scheduler.num_loads,
+                num_base_loads=self._scheduler.num_base_loads,
                 num_waiting=self._scheduler.num_waiting,
             )
         if isinstance(question, Cancel):

@@ -19,14 +19,12 @@ from transformers.pytorch_utils import Conv1D
 from app.errors import InvalidRequest
 from app.manifest import Manifest
 from app.spec.adapter import AdapterSpec
+from worker.predictor.attached import ADAPTER_WEIGHTS, PREFIX
 from worker.trainer.randomness import Stream, seed_torch
 
 FOLDER: Final = "adapter"
-"""Of a finished model: the adapter alone, as peft's ``from_pretrained`` takes it."""
-_WEIGHTS: Final = "adapter_model.safetensors"
+"""Of a finished model that is whole: the adapter alone, as peft's ``from_pretrained`` takes it."""
 _NAME: Final = "default"
-_PREFIX: Final = "base_model.model."
-"""Before the names of weights in peft's files."""
 _LINEAR: Final = (nn.Linear, Conv1D)
 
 
@@ -79,18 +77,25 @@ def merged_weights(model: nn.Module) -> Mapping[str, torch.Tensor]:
 
 def save_adapter(model: PreTrainedModel, folder: Path, *, base_model: str) -> None:
     """Write the adapter and the head alone, as ``PeftModel.from_pretrained(base, folder)`` takes them."""
-    from peft import get_peft_model_state_dict  # noqa: PLC0415
-
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     config: Any = copy.copy(model.peft_config[_NAME])
     config.base_model_name_or_path, config.inference_mode = base_model, True
     config.save_pretrained(folder)
+    path = folder / ADAPTER_WEIGHTS
+    stored = {f"{PREFIX}{name}": tensor.cpu().contiguous() for name, tensor in adapter_weights(model).items()}
+    save_file(stored, path)
+
+
+@torch.no_grad()
+def adapter_weights(model: nn.Module) -> dict[str, torch.Tensor]:
+    """The updates, and the parts that are trained whole, by the names that peft's files give them after their prefix."""
+    from peft import get_peft_model_state_dict  # noqa: PLC0415
+
+    adapted: Any = model
     state = model.state_dict()
-    heads = _dotted(config.modules_to_save or ())
+    heads = _dotted(adapted.peft_config[_NAME].modules_to_save or ())
     weights = get_peft_model_state_dict(model, state_dict=state, adapter_name=_NAME, save_embedding_layers=False)
-    weights |= {name: tensor for name, tensor in state.items() if name.startswith(heads)}
-    path = folder / _WEIGHTS
-    save_file({f"{_PREFIX}{name}": tensor.detach().cpu().contiguous() for name, tensor in weights.items()}, path)
+    return {**weights, **{name: tensor for name, tensor in state.items() if name.startswith(heads)}}
 
 
 def adapter_report(model: PreTrainedModel, manifest: Manifest) -> dict[str, Any]:
@@ -98,7 +103,8 @@ def adapter_report(model: PreTrainedModel, manifest: Manifest) -> dict[str, Any]
     if not has_adapter(model):
         return {}
     trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-    return {"adapter": {"num_trained": trained, "size_bytes": manifest.files[f"{FOLDER}/{_WEIGHTS}"]["bytes"]}}
+    stored = manifest.files.get(f"{FOLDER}/{ADAPTER_WEIGHTS}") or manifest.files[ADAPTER_WEIGHTS]
+    return {"adapter": {"num_trained": trained, "size_bytes": stored["bytes"]}}
 
 
 def _targets(model: PreTrainedModel, adapter: AdapterSpec) -> list[str]:
@@ -131,9 +137,11 @@ def _dotted(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def _head(model: PreTrainedModel) -> list[str]:
-    """The parts of the model beside its encoder that have weights."""
+    """The parts of the model beside its encoder that have weights of their own; one tied to the encoder's table has not."""
+    encoder: Any = model.base_model
+    inside = set() if encoder is model else set(encoder.parameters())
     return [
         name
         for name, part in model.named_children()
-        if part is not model.base_model and any(True for _ in part.parameters())
+        if part is not encoder and any(parameter not in inside for parameter in part.parameters())
     ]

@@ -17,10 +17,10 @@ from app.spec.base import TASK_OF
 from app.spec.job import JobSpec
 from app.spec.metrics import metric_names
 from app.spec.recipe import fill
-from app.spec.run import DataReportMessage, ResolvedMessage, ResultMessage, RunSpec, StartedMessage
-from app.spec.serving import ServingSpec
+from app.spec.run import DataReportMessage, KeptBase, ResolvedMessage, ResultMessage, RunSpec, StartedMessage
+from app.spec.serving import BASES_FOLDER, ServingSpec
 from worker.predictor.engine import LoadedModel
-from worker.trainer import base_model, publishing, tokens
+from worker.trainer import attached, base_model, publishing, tokens
 from worker.trainer.adapters import adapter_report, add_adapter
 from worker.trainer.base_model import BaseModel
 from worker.trainer.batching import TrainBatches
@@ -58,6 +58,8 @@ class Prepared:
     data: Data
     tokens: dict[Split, Tokens]
     metrics: Metrics
+    kept: KeptBase | None
+    """What the finished model is to be attached to; unset: it is published whole."""
 
     @property
     def serving(self) -> ServingSpec:
@@ -72,7 +74,12 @@ class Prepared:
             max_length=int(training.max_length),
             precision="float32",
             prompt_format=None if self.spec.prompt_format == "auto" else self.spec.prompt_format,
+            base=attached.identity(self.kept, self.spec) if self.kept else None,
         )
+
+    @property
+    def kept_folder(self) -> Path | None:
+        return Path(self.kept.path) if self.kept else None
 
     @property
     def max_tokens(self) -> int:
@@ -125,7 +132,7 @@ def run_attempt(run: RunSpec, *, run_dir: Path, report: Reporter, control: Contr
 
 def prepare(run: RunSpec, *, run_dir: Path, report: Reporter) -> Prepared:
     """Find the model, read and tokenise the data, and make every choice that was left open."""
-    base = base_model.find(run)
+    base = base_model.find(attached.started_whole(run, run_dir=run_dir))
     limit = base_model.length_limit(base, run.spec.training.max_length)
     report.phase("validating")
     data = read_data(run, report=report)
@@ -153,7 +160,9 @@ def prepare(run: RunSpec, *, run_dir: Path, report: Reporter) -> Prepared:
     warn_of_truncation(tokenized, max_length=limit, report=report)
     spec = complete(spec, max_length=limit, report=report)
     report.send(ResolvedMessage(spec=spec))
-    return Prepared(spec=spec, base=base, data=data, tokens=tokenized, metrics=metrics)
+    stays = spec.adapter is not None and not spec.adapter.merge
+    kept = attached.keep_base(base, run_dir / BASES_FOLDER) if stays else None
+    return Prepared(spec=spec, base=base, data=data, tokens=tokenized, metrics=metrics, kept=kept)
 
 
 def complete(spec: JobSpec, *, max_length: int, report: Reporter) -> JobSpec:
@@ -231,7 +240,12 @@ def assemble(
             metrics=prepared.metrics,
             max_tokens=prepared.max_tokens,
             open_engine=lambda: publishing.open_engine(
-                run_dir / "engine", model=model, tokenizer=tokenizer, serving=prepared.serving, spec=prepared.spec
+                run_dir / "engine",
+                model=model,
+                tokenizer=tokenizer,
+                serving=prepared.serving,
+                spec=prepared.spec,
+                base=prepared.kept_folder,
             ),
         ),
         checkpoints=checkpoints,
@@ -265,7 +279,7 @@ def publish(
         spec=prepared.spec,
         metrics=measure(trained_logits, data.splits["validation"], task=task, metrics=metrics),
     )
-    served = LoadedModel.load(folder, expected_manifest_sha256=manifest.sha256)
+    served = LoadedModel.load(folder, expected_manifest_sha256=manifest.sha256, base=prepared.kept_folder)
     guess = task.guess(data.splits["train"].labels)
     reports: dict[str, dict[str, Any]] = {}
     names: tuple[Split, ...] = ("validation", "test")
@@ -292,6 +306,7 @@ def publish(
         metrics=found,
         report={"labels": task.label_names, **reports.pop("validation"), **adapter_report(model, manifest), **reports},
         timings={},
+        base=prepared.kept,
     )
 
 

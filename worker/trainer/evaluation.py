@@ -14,7 +14,7 @@ from torch import nn
 from app.spec.metrics import LOSS
 from worker.predictor.encoded import EncodedText
 from worker.predictor.engine import LoadedModel, row_places
-from worker.trainer.adapters import merged_weights
+from worker.trainer.adapters import adapter_weights, merged_weights
 from worker.trainer.examples import Examples
 from worker.trainer.metrics import Metrics
 from worker.trainer.tasks import Task
@@ -69,7 +69,8 @@ class Evaluator:
         if self._engine is None:
             self._engine = self._open_engine()
             self._encoded = self._encode(self._engine)
-        self._engine.take_weights(merged_weights(model))
+        attached = self._engine.attachment is not None
+        self._engine.take_weights(adapter_weights(model) if attached else merged_weights(model))
         logits = engine_logits(self._engine, self._encoded, max_tokens=self._max_tokens, interrupted=interrupted)
         if logits is None:
             return None

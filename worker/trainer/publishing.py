@@ -14,6 +14,7 @@ from app.spec.metrics import CONTINUOUS
 from app.spec.serving import SERVING_FILE, ServingSpec
 from worker.predictor.engine import LoadedModel
 from worker.trainer.adapters import FOLDER, has_adapter, merged_weights, save_adapter
+from worker.trainer.attached import how_to_load, save_attached
 from worker.trainer.evaluation import measure
 from worker.trainer.examples import Examples
 from worker.trainer.metrics import Metrics
@@ -46,9 +47,12 @@ def build_model_folder(
     tokenizer.backend_tokenizer.no_truncation()
     tokenizer.model_max_length = serving.max_length
     with committed_folder(folder, about={"base_model": serving.base_model}) as temporary:
-        model.save_pretrained(temporary, state_dict=dict(merged_weights(model)), max_shard_size=_MAX_SHARD)
-        if has_adapter(model):
-            save_adapter(model, temporary / FOLDER, base_model=serving.base_model)
+        if serving.base is not None:
+            save_attached(model, temporary, base=serving.base)
+        else:
+            model.save_pretrained(temporary, state_dict=dict(merged_weights(model)), max_shard_size=_MAX_SHARD)
+            if has_adapter(model):
+                save_adapter(model, temporary / FOLDER, base_model=serving.base_model)
         tokenizer.save_pretrained(temporary)
         (temporary / SERVING_FILE).write_text(serving.model_dump_json(indent=2))
         (temporary / "README.md").write_text(model_card(serving, spec=spec, metrics=metrics))
@@ -56,12 +60,12 @@ def build_model_folder(
 
 
 def open_engine(
-    folder: Path, *, model: PreTrainedModel, tokenizer: Any, serving: ServingSpec, spec: JobSpec
+    folder: Path, *, model: PreTrainedModel, tokenizer: Any, serving: ServingSpec, spec: JobSpec, base: Path | None
 ) -> LoadedModel:
     """The predictor's engine on the model as it now is, by way of a folder that is removed again."""
     build_model_folder(folder, model=model, tokenizer=tokenizer, serving=serving, spec=spec, metrics={})
     try:
-        return LoadedModel.load(folder)
+        return LoadedModel.load(folder, base=base)
     finally:
         shutil.rmtree(folder)
 
@@ -100,7 +104,8 @@ def model_card(serving: ServingSpec, *, spec: JobSpec, metrics: dict[str, float]
     """A short README in the Hub's format: what it is, what it was trained on, what it scored in training."""
     scores = "\n".join(f"| {name} | {value:.4f} |" for name, value in metrics.items())
     training = spec.training
-    front = ["library_name: transformers", f"pipeline_tag: {serving.task}"]
+    attached = serving.base is not None
+    front = [f"library_name: {'peft' if attached else 'transformers'}", f"pipeline_tag: {serving.task}"]
     if "/" in serving.base_model:
         front.append(f"base_model: {serving.base_model}")
     return "\n".join([
@@ -111,4 +116,5 @@ def model_card(serving: ServingSpec, *, spec: JobSpec, metrics: dict[str, float]
         "| validation | |", "|---|---|", scores, "",
         (f"Trained for up to {training.num_train_epochs} epochs with AdamW at {training.learning_rate}, "
         f"batches of {training.per_device_train_batch_size} × {training.gradient_accumulation_steps}, seed {training.seed}."), "",
+        *(how_to_load(serving) if attached else []),
     ])  # fmt: skip
