@@ -15,6 +15,7 @@ from app.job import events, lifecycle, repository
 from app.job.lifecycle import ClaimLost
 from app.job.models import Checkpoint
 from app.job.repository import Claim
+from app.job.states import JobRequest
 from app.outage import is_outage
 from app.spec.run import (
     CheckpointMessage,
@@ -53,15 +54,15 @@ class Relay:
         self.pending: list[Message] = []
         self._phase: str | None = None
 
-    def flush(self) -> bool:
-        """Write all pending messages and renew the lease; True if cancelling was asked for.
+    def flush(self) -> JobRequest | None:
+        """Write all pending messages and renew the lease; what was asked of the job.
 
         Raises ClaimLost, or SQLAlchemyError when the database is away, after which everything is still pending. A message
         that can never be stored is logged and dropped, so that it does not hold up the others and the lease.
         """
         batch = list(self.pending)
         try:
-            cancel = self._store(batch)
+            request = self._store(batch)
         except ClaimLost:
             raise
         except Exception as error:
@@ -69,9 +70,9 @@ class Relay:
                 raise
             return self._flush_one_by_one(batch)
         del self.pending[: len(batch)]
-        return cancel
+        return request
 
-    def _flush_one_by_one(self, batch: list[Message]) -> bool:
+    def _flush_one_by_one(self, batch: list[Message]) -> JobRequest | None:
         for message in batch:
             try:
                 self._store([message])
@@ -84,8 +85,8 @@ class Relay:
             del self.pending[0]
         return self._store([])
 
-    def _store(self, batch: list[Message]) -> bool:
-        """Write ``batch`` in one transaction, or nothing of it; True if cancelling was asked for."""
+    def _store(self, batch: list[Message]) -> JobRequest | None:
+        """Write ``batch`` in one transaction, or nothing of it; what was asked of the job."""
         phase_before = self._phase
         try:
             return self._store_all(batch)
@@ -93,7 +94,7 @@ class Relay:
             self._phase = phase_before
             raise
 
-    def _store_all(self, batch: list[Message]) -> bool:
+    def _store_all(self, batch: list[Message]) -> JobRequest | None:
         with transaction() as session:
             columns: dict[str, Any] = {}
             lifecycle.write(session, self.claim)  # first: a lost claim must write nothing at all
@@ -101,7 +102,7 @@ class Relay:
                 columns |= self._apply(session, message, columns)
             if columns:
                 lifecycle.write(session, self.claim, **columns)
-            return lifecycle.cancel_is_requested(session, self.claim)
+            return lifecycle.asked_for(session, self.claim)
 
     def _apply(self, session: Session, message: Message, so_far: dict[str, Any]) -> dict[str, Any]:
         """Store one message; the columns of the job that it changes."""

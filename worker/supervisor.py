@@ -21,6 +21,7 @@ from app.db import transaction
 from app.errors import ServiceError
 from app.job import lifecycle
 from app.job.lifecycle import ClaimedJob, ClaimLost
+from app.job.states import JobRequest
 from app.outage import is_outage
 from app.spec.run import (
     MESSAGE,
@@ -33,7 +34,7 @@ from app.spec.run import (
 )
 from worker import run_directory
 from worker.outcome import commit_outcome
-from worker.process import TrainerProcess
+from worker.process import Order, TrainerProcess
 from worker.relay import Relay
 
 log = structlog.get_logger(__name__)
@@ -44,6 +45,8 @@ _NUL: Final = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
 TICK_SECONDS = 0.25
 FLUSH_SECONDS = 0.5
 """Messages are gathered for so long; the look for a cancel request comes with it."""
+_WEIGHT: Final[dict[Order | None, int]] = {None: 0, "finish": 1, "drain": 2, "cancel": 3}
+"""Of an order to a trainer: a heavier one takes the place of a lighter."""
 DATABASE_OUTAGE_SECONDS = 15 * 60
 """How long a trainer goes on while nothing of it can be recorded."""
 
@@ -104,7 +107,9 @@ class _Supervision:
         self.relay = Relay(claimed.claim)
         self.result: ResultMessage | None = None
         self.error: ErrorMessage | None = None
-        self.order: str | None = None
+        self.request: JobRequest | None = None
+        self.order: Order | None = None
+        """The last that was given; a later one weighs more."""
         self.killed = False
         self.timings: dict[str, float] = {}
         """Seconds from the claim to the trainer's first word, and to the end of its first step."""
@@ -168,8 +173,7 @@ class _Supervision:
             return
         self._flushed_at = time.monotonic()
         try:
-            if self.relay.flush() and self.order is None:
-                self.order = "cancel"
+            self.request = self.relay.flush()
             self._database_seen_at = time.monotonic()
         except SQLAlchemyError as error:
             if not is_outage(error) or time.monotonic() - self._database_seen_at > DATABASE_OUTAGE_SECONDS:
@@ -177,17 +181,24 @@ class _Supervision:
             log.warning("the database is away; training goes on", error=str(error))
 
     def _give_orders(self, trainer: TrainerProcess) -> None:
-        if self.order is None and self.draining.is_set():
-            self.order = "drain"
-        if self.order is None:
-            return
-        if self._kill_at is None:
-            self._kill_at = time.monotonic() + get_settings().stop_seconds
-            trainer.tell("cancel" if self.order == "cancel" else "drain")
-        elif time.monotonic() > self._kill_at:
+        wanted = self._wanted_order()
+        if _WEIGHT[wanted] > _WEIGHT[self.order]:
+            assert wanted is not None
+            self.order = wanted
+            trainer.tell(wanted)
+            if wanted != "finish" and self._kill_at is None:
+                self._kill_at = time.monotonic() + get_settings().stop_seconds
+        elif self._kill_at is not None and time.monotonic() > self._kill_at:
             log.warning("the trainer did not stop in time and is killed", pid=trainer.pid)
             self.killed = True
             trainer.kill()
+
+    def _wanted_order(self) -> Order | None:
+        if self.request == JobRequest.CANCEL:
+            return "cancel"
+        if self.request == JobRequest.PAUSE or self.draining.is_set():
+            return "drain"
+        return "finish" if self.request == JobRequest.STOP else None
 
 
 def _until_the_database_answers(step: Callable[[], _T]) -> _T:

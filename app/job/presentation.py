@@ -7,8 +7,8 @@ from sqlalchemy.orm import Session
 from app import ids
 from app.job import repository
 from app.job.models import Checkpoint, Job, JobEvent
-from app.job.schemas import CheckpointOut, EventOut, JobModelOut, JobOut, MetricsOut, ProgressOut, QueueOut
-from app.job.states import JobPhase, JobStatus
+from app.job.schemas import CheckpointOut, EventOut, JobModelOut, JobOut, MetricsOut, ProgressOut, QueueOut, RequestOut
+from app.job.states import JobPhase, JobRequest, JobStatus
 from app.model.models import Model
 from app.spec.job import JobSpec
 
@@ -21,8 +21,9 @@ def job_out(session: Session, job: Job) -> JobOut:
         created_at=job.created_at,
         started_at=job.started_at,
         finished_at=job.finished_at,
-        cancel_requested_at=job.cancel_requested_at,
+        request=_request(job),
         attempt=job.attempt,
+        retry_of=job.retry_of,
         progress=ProgressOut.model_validate(job.progress),
         queue=_queue(session, job),
         metrics=MetricsOut(latest=job.latest_metrics, best=job.best_metrics),
@@ -36,6 +37,12 @@ def job_out(session: Session, job: Job) -> JobOut:
         metadata=job.job_metadata,
         spec=JobSpec.model_validate(job.spec),
     )
+
+
+def _request(job: Job) -> RequestOut | None:
+    if job.request is None or job.requested_at is None:
+        return None
+    return RequestOut(action=JobRequest(job.request), requested_at=job.requested_at)
 
 
 def checkpoint_out(checkpoint: Checkpoint) -> CheckpointOut:

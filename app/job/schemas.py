@@ -5,8 +5,15 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from app.job.states import JobPhase, JobStatus
+from app.job.states import JobPhase, JobRequest, JobStatus
 from app.spec.job import JobSpec
+
+
+class RequestOut(BaseModel):
+    """What was asked of the job and is not done yet, or what ended it."""
+
+    action: JobRequest
+    requested_at: datetime
 
 
 class ProgressOut(BaseModel):
@@ -74,8 +81,9 @@ class JobOut(BaseModel):
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
-    cancel_requested_at: datetime | None
+    request: RequestOut | None
     attempt: int = Field(description="How many times the job was started")
+    retry_of: str | None = Field(description="The job whose spec this one was made from")
     progress: ProgressOut
     queue: QueueOut | None = Field(description="Only while queued")
     metrics: MetricsOut
