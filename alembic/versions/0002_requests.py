@@ -23,6 +23,8 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("jobs", schema=None) as batch_op:
         batch_op.drop_column("cancel_requested_at")
+        batch_op.create_index("ix_jobs_queue", ["status", "priority", "id"], unique=False)
+        batch_op.create_index("ix_jobs_status", ["status", "id"], unique=False)
     op.create_table(
         "idempotency_keys",
         sa.Column("key", sa.String(length=255), nullable=False),
@@ -45,6 +47,8 @@ def downgrade() -> None:
         batch_op.add_column(sa.Column("cancel_requested_at", types.Instant(timezone=True), nullable=True))
     op.execute("UPDATE jobs SET cancel_requested_at = requested_at WHERE request = 'cancel'")
     with op.batch_alter_table("jobs", schema=None) as batch_op:
+        batch_op.drop_index("ix_jobs_status")
+        batch_op.drop_index("ix_jobs_queue")
         batch_op.drop_column("retry_of")
         batch_op.drop_column("requested_at")
         batch_op.drop_column("request")

@@ -57,7 +57,9 @@ class Job(Base):
 
     __table_args__ = (
         Index("ix_jobs_claim", "status", "not_before", "priority", "id"),
+        Index("ix_jobs_queue", "status", "priority", "id"),
         Index("ix_jobs_lease", "status", "lease_until"),
+        Index("ix_jobs_status", "status", "id"),
     )
 
 

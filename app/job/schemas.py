@@ -29,7 +29,10 @@ class ProgressOut(BaseModel):
 
 
 class QueueOut(BaseModel):
-    position: int = Field(description="1 is the job that starts next")
+    position: int = Field(description="1 is the job that starts next; 1001: more than 1,000 start before it")
+    estimated_start_at: datetime | None = Field(
+        default=None, description="From how long jobs like those before it took; not in lists"
+    )
 
 
 class MetricsOut(BaseModel):
@@ -86,6 +89,9 @@ class JobOut(BaseModel):
     retry_of: str | None = Field(description="The job whose spec this one was made from")
     progress: ProgressOut
     queue: QueueOut | None = Field(description="Only while queued")
+    estimated_finish_at: datetime | None = Field(
+        description="While queued or running, from how long jobs like it took; not in lists"
+    )
     metrics: MetricsOut
     best_checkpoint: CheckpointOut | None
     report: dict[str, Any] | None = Field(

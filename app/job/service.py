@@ -14,6 +14,7 @@ from app.config import get_settings
 from app.db import reading
 from app.errors import InvalidRequest, NotFound
 from app.job import repository
+from app.job.forecast import forecast
 from app.job.models import Job
 from app.job.presentation import checkpoint_out, event_out, job_out
 from app.job.schemas import CheckpointPage, EventPage, JobOut, JobPage, LogPage, MetricOut, MetricPage
@@ -37,7 +38,8 @@ def require(session: Session, job_id: str) -> Job:
 def get_job(job_id: str) -> JobOut:
     """Raises NotFound."""
     with reading() as session:
-        return job_out(session, require(session, job_id))
+        job = require(session, job_id)
+        return job_out(session, job, foretold=forecast(session, job))
 
 
 def list_jobs(*, status: JobStatus | None, metadata: Mapping[str, str], after: str | None, limit: int) -> JobPage:
