@@ -18,6 +18,7 @@ from app.job.repository import Claim
 from app.job.states import JobRequest
 from app.outage import is_outage
 from app.spec.run import (
+    AliveMessage,
     CheckpointMessage,
     CorruptMessage,
     DataReportMessage,
@@ -127,6 +128,8 @@ class Relay:
                 events.append(session, self.claim.job_id, message.message, level=message.level, data=message.data)
             case CorruptMessage():
                 self._on_corrupt(session, message)
+            case AliveMessage():
+                pass
             case _:
                 log.error("unexpected message", job_id=self.claim.job_id, type=message.type)
         return {}

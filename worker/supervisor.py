@@ -34,6 +34,7 @@ from app.spec.run import (
 )
 from worker import run_directory
 from worker.outcome import commit_outcome
+from worker.patience import GivenUp, Patience
 from worker.process import Order, TrainerProcess
 from worker.relay import Relay
 
@@ -111,6 +112,12 @@ class _Supervision:
         self.order: Order | None = None
         """The last that was given; a later one weighs more."""
         self.killed = False
+        self.patience = Patience(
+            stall_seconds=get_settings().stall_seconds,
+            max_runtime_seconds=claimed.spec.get("max_runtime_seconds"),
+            ran_before_seconds=claimed.ran_before_seconds,
+        )
+        self.given_up: GivenUp | None = None
         self.timings: dict[str, float] = {}
         """Seconds from the claim to the trainer's first word, and to the end of its first step."""
         self._claimed_at = claimed_at
@@ -132,7 +139,9 @@ class _Supervision:
             exit_code = ExitCode.CANCELLED
         elif exit_code != ExitCode.SUCCESS and self.killed:
             exit_code = ExitCode.DRAINED
-        _until_the_database_answers(lambda: commit_outcome(self.claim, exit_code, result=self.result, error=self.error))
+        _until_the_database_answers(
+            lambda: commit_outcome(self.claim, exit_code, result=self.result, error=self.error, given_up=self.given_up)
+        )
 
     def _watch(self, trainer: TrainerProcess) -> int:
         """The exit code, once the trainer has ended and everything it said was read."""
@@ -148,6 +157,7 @@ class _Supervision:
                     return exit_code
                 self._flush_when_due()
                 self._give_orders(trainer)
+                self._give_up_if_in_vain(trainer)
                 time.sleep(0.01)  # at the end of file the descriptor is always readable
 
     def _take(self, lines: list[bytes]) -> None:
@@ -158,6 +168,7 @@ class _Supervision:
             except ValidationError:
                 log.exception("the trainer said something that is no message", line=line[:500])
                 continue
+            self.patience.hear(message)
             if isinstance(message, PhaseMessage | ProgressMessage):
                 first = "trainer_seconds" if isinstance(message, PhaseMessage) else "first_step_seconds"
                 self.timings.setdefault(first, round(time.monotonic() - self._claimed_at, 3))
@@ -191,6 +202,12 @@ class _Supervision:
         elif self._kill_at is not None and time.monotonic() > self._kill_at:
             log.warning("the trainer did not stop in time and is killed", pid=trainer.pid)
             self.killed = True
+            trainer.kill()
+
+    def _give_up_if_in_vain(self, trainer: TrainerProcess) -> None:
+        if self._kill_at is None and self.given_up is None and (verdict := self.patience.verdict()) is not None:
+            log.warning("the trainer is given up", pid=trainer.pid, code=verdict.code)
+            self.given_up = verdict
             trainer.kill()
 
     def _wanted_order(self) -> Order | None:

@@ -30,6 +30,8 @@ class ClaimedJob:
     spec: dict[str, Any]
     checkpoints: list[str]
     """Paths of committed checkpoints relative to the jobs folder, newest first."""
+    ran_before_seconds: float
+    """In all earlier attempts."""
 
 
 def claim_next(session: Session, *, worker_id: str) -> ClaimedJob | None:
@@ -45,7 +47,16 @@ def claim_next(session: Session, *, worker_id: str) -> ClaimedJob | None:
     )
     events.append(session, job.id, message, kind="status", data={"status": JobStatus.RUNNING, "attempt": job.attempt})
     saved = repository.checkpoints(session, job.id, committed_only=True)
-    return ClaimedJob(claim=claim, spec=job.spec, checkpoints=[checkpoint.path for checkpoint in saved])
+    return ClaimedJob(
+        claim=claim,
+        spec=job.spec,
+        checkpoints=[checkpoint.path for checkpoint in saved],
+        ran_before_seconds=sum(
+            (earlier.ended_at - earlier.started_at).total_seconds()
+            for earlier in repository.attempts(session, job.id)
+            if earlier.ended_at is not None
+        ),
+    )
 
 
 def write(session: Session, claim: Claim, **values: Any) -> None:

@@ -221,6 +221,11 @@ def attempt(session: Session, claim: Claim) -> Attempt | None:
     return session.get(Attempt, (claim.job_id, claim.attempt))
 
 
+def attempts(session: Session, job_id: str) -> Sequence[Attempt]:
+    """In their order."""
+    return session.scalars(select(Attempt).where(Attempt.job_id == job_id).order_by(Attempt.number)).all()
+
+
 def live_slots(session: Session, *, seen_since: datetime) -> int:
     """How many jobs the workers that were heard of can run at a time."""
     return session.scalar(select(func.sum(WorkerPresence.slots)).where(WorkerPresence.seen_at >= seen_since)) or 0

@@ -86,6 +86,14 @@ class ProgressMessage(_Message):
     eta_seconds: float | None = None
 
 
+class AliveMessage(_Message):
+    """Sent when there is nothing else to say, so that a trainer that is at work is told from one that hangs."""
+
+    type: Literal["alive"] = "alive"
+    idle_seconds: float
+    """How long ago the main thread said anything, or that it goes on."""
+
+
 class Point(_Message):
     step: int
     epoch: float
@@ -171,6 +179,7 @@ Message = Annotated[
     | ResolvedMessage
     | StartedMessage
     | ProgressMessage
+    | AliveMessage
     | MetricsMessage
     | CheckpointMessage
     | CorruptMessage

@@ -179,7 +179,7 @@ def evaluate(parts: Parts, state: TrainState) -> tuple[float, Evaluation] | None
     state.evaluation_pending = True
     parts.weights.write_back(state.step)
     evaluation = parts.evaluator.evaluate(
-        parts.accelerator.unwrap_model(parts.model), interrupted=lambda: parts.control.requested is not None
+        parts.accelerator.unwrap_model(parts.model), interrupted=lambda: is_interrupted(parts)
     )
     if evaluation is None:
         return None
@@ -196,6 +196,11 @@ def evaluate(parts: Parts, state: TrainState) -> tuple[float, Evaluation] | None
         state.finished = True
         parts.report.log(f"early stop at step {state.step}: no improvement in {patience} evaluations", step=state.step)
     return (value, evaluation) if improved else None
+
+
+def is_interrupted(parts: Parts) -> bool:
+    parts.report.goes_on()
+    return parts.control.requested is not None
 
 
 def _not_finite(message: str) -> InvalidData:
