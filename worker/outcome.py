@@ -71,6 +71,9 @@ def publish(claim: Claim, result: ResultMessage) -> None:
     model_id = ids.fine_tuned_model_id(spec.model, suffix=spec.suffix, job_id=claim.job_id)
     folder = models.place(get_settings().jobs_dir / result.model_path, model_id=model_id)
     with transaction() as session:
+        attempt = repository.attempt(session, claim)
+        assert attempt is not None
+        attempt.last_step = result.last_step
         models.publish(
             session,
             model_id=model_id,

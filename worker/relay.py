@@ -111,6 +111,7 @@ class Relay:
             case PhaseMessage():
                 return self._on_phase(session, message)
             case ProgressMessage():
+                self._reached(session, message.step)
                 return {"progress": _progress(message)}
             case MetricsMessage():
                 return self._on_metrics(session, message)
@@ -197,12 +198,15 @@ class Relay:
         if message.deleted:
             gone = [_relative(path) for path in message.deleted]
             repository.mark_checkpoints(session, self.claim.job_id, paths=gone, state="deleted")
-        attempt = repository.attempt(session, self.claim)
-        assert attempt is not None
-        attempt.last_step = message.step
+        self._reached(session, message.step)
         if not message.is_best:
             return {}
         return {"best_metrics": {"step": message.step, "epoch": message.epoch, **message.metrics}}
+
+    def _reached(self, session: Session, step: int) -> None:
+        attempt = repository.attempt(session, self.claim)
+        assert attempt is not None
+        attempt.last_step = step
 
     def _on_warning(self, session: Session, message: WarningMessage, so_far: dict[str, Any]) -> dict[str, Any]:
         job = repository.get(session, self.claim.job_id)

@@ -166,6 +166,8 @@ class ResultMessage(_Message):
     model_path: str
     manifest_sha256: str
     weights_sha256: str
+    last_step: int
+    """The optimizer steps of the whole run."""
     best_step: int
     best_epoch: float
     metrics: dict[str, float]
