@@ -42,6 +42,9 @@ class Settings(BaseSettings):
     sweep_seconds: float = Field(default=10, gt=0, description="How often lost jobs are looked for")
     poll_seconds: float = Field(default=15, gt=0, description="How often an idle worker looks without a wake-up")
     stop_seconds: float = Field(default=20, gt=0, description="Time a trainer has to stop before it is killed")
+    stall_seconds: float = Field(
+        default=900, gt=0, description="A trainer that gets no further for so long is killed, and the job tried again"
+    )
     max_crashes: int = Field(default=3, ge=1, description="Trainer crashes after which a job fails")
     max_losses: int = Field(default=10, ge=1, description="Lost workers after which a job fails")
     retry_backoff_seconds: float = Field(

@@ -52,3 +52,15 @@ def is_alive(pid: int, *, started_at: int) -> bool:
         return False
     fields = stat.rpartition(")")[2].split()
     return fields[0] not in {"Z", "X"} and int(fields[19]) == started_at
+
+
+def command_lines() -> dict[int, str]:
+    """Of every process that can be seen, by its number; empty where the system does not list them."""
+    found = {}
+    for folder in _PROC.glob("[0-9]*"):
+        try:
+            words = (folder / "cmdline").read_bytes()
+        except OSError:
+            continue  # it has just ended
+        found[int(folder.name)] = words.rstrip(b"\0").replace(b"\0", b" ").decode(errors="replace")
+    return found

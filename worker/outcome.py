@@ -15,14 +15,22 @@ from app.job.repository import Claim
 from app.model import service as models
 from app.spec.job import JobSpec
 from app.spec.run import TRAINER_LOG, ErrorMessage, ExitCode, ResultMessage
+from worker.patience import GivenUp
 
 log = structlog.get_logger(__name__)
 
 LAST_LINES = 20
 
 
-def commit_outcome(claim: Claim, exit_code: int, *, result: ResultMessage | None, error: ErrorMessage | None) -> None:
-    """Raises ClaimLost when another attempt owns the job, and DBAPIError when the database is away."""
+def commit_outcome(
+    claim: Claim,
+    exit_code: int,
+    *,
+    result: ResultMessage | None,
+    error: ErrorMessage | None,
+    given_up: GivenUp | None = None,
+) -> None:
+    """``given_up``: why the trainer was killed, if it was. Raises ClaimLost when another attempt owns the job, and DBAPIError when the database is away."""
     if exit_code == ExitCode.SUCCESS and result is not None:
         publish(claim, result)
         return
@@ -43,7 +51,11 @@ def commit_outcome(claim: Claim, exit_code: int, *, result: ResultMessage | None
                     pass  # it kept the reason, or the result, to itself: that is a crash
                 case never:
                     assert_never(never)
-        message, code, hint = _describe(exit_code)
+        if given_up is not None and given_up.for_good:
+            failure = {"code": given_up.code, "message": given_up.message, "param": None, "hint": given_up.hint}
+            lifecycle.fail(session, claim, error=failure)
+            return
+        message, code, hint = _describe(exit_code, given_up)
         last_lines = _last_log_lines(claim)
         log.warning("the trainer crashed", job_id=claim.job_id, exit_code=exit_code, last_lines=last_lines)
         events.append(session, claim.job_id, message, level="warn", data={"code": code, "last_log_lines": last_lines})
@@ -62,6 +74,9 @@ def publish(claim: Claim, result: ResultMessage) -> None:
         models.place_base(Path(result.base.path), weights_sha256=result.base.weights_sha256)
     folder = models.place(get_settings().jobs_dir / result.model_path, model_id=model_id)
     with transaction() as session:
+        attempt = repository.attempt(session, claim)
+        assert attempt is not None
+        attempt.last_step = result.last_step
         models.publish(
             session,
             model_id=model_id,
@@ -81,8 +96,10 @@ def _best(result: ResultMessage) -> dict[str, float]:
     return {"step": result.best_step, "epoch": result.best_epoch, **result.metrics}
 
 
-def _describe(exit_code: int) -> tuple[str, str, str | None]:
+def _describe(exit_code: int, given_up: GivenUp | None) -> tuple[str, str, str | None]:
     """What to say of a crash: message, code, hint."""
+    if given_up is not None:
+        return given_up.message, given_up.code, given_up.hint
     if exit_code in {-signal.SIGKILL, 128 + signal.SIGKILL}:
         return (
             "The trainer was killed, most likely because the machine ran out of memory.",

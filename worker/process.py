@@ -63,6 +63,10 @@ def trainer_environment(own: Mapping[str, str]) -> dict[str, str]:
     return environment
 
 
+Order = Literal["finish", "drain", "cancel"]
+"""What a trainer can be told (``app.spec.run``)."""
+
+
 class Child(Protocol):
     """What a supervisor needs of a child process. Exit codes are negative for a signal."""
 
@@ -125,7 +129,7 @@ class TrainerProcess:
         self._buffer = bytearray(rest)
         return [bytes(line) for line in lines]
 
-    def tell(self, order: Literal["drain", "cancel"]) -> None:
+    def tell(self, order: Order) -> None:
         with contextlib.suppress(BrokenPipeError):
             os.write(self._control_fd, f"{order}\n".encode())
 

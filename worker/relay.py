@@ -15,8 +15,10 @@ from app.job import events, lifecycle, repository
 from app.job.lifecycle import ClaimLost
 from app.job.models import Checkpoint
 from app.job.repository import Claim
+from app.job.states import JobRequest
 from app.outage import is_outage
 from app.spec.run import (
+    AliveMessage,
     CheckpointMessage,
     CorruptMessage,
     DataReportMessage,
@@ -53,15 +55,15 @@ class Relay:
         self.pending: list[Message] = []
         self._phase: str | None = None
 
-    def flush(self) -> bool:
-        """Write all pending messages and renew the lease; True if cancelling was asked for.
+    def flush(self) -> JobRequest | None:
+        """Write all pending messages and renew the lease; what was asked of the job.
 
         Raises ClaimLost, or SQLAlchemyError when the database is away, after which everything is still pending. A message
         that can never be stored is logged and dropped, so that it does not hold up the others and the lease.
         """
         batch = list(self.pending)
         try:
-            cancel = self._store(batch)
+            request = self._store(batch)
         except ClaimLost:
             raise
         except Exception as error:
@@ -69,9 +71,9 @@ class Relay:
                 raise
             return self._flush_one_by_one(batch)
         del self.pending[: len(batch)]
-        return cancel
+        return request
 
-    def _flush_one_by_one(self, batch: list[Message]) -> bool:
+    def _flush_one_by_one(self, batch: list[Message]) -> JobRequest | None:
         for message in batch:
             try:
                 self._store([message])
@@ -84,8 +86,8 @@ class Relay:
             del self.pending[0]
         return self._store([])
 
-    def _store(self, batch: list[Message]) -> bool:
-        """Write ``batch`` in one transaction, or nothing of it; True if cancelling was asked for."""
+    def _store(self, batch: list[Message]) -> JobRequest | None:
+        """Write ``batch`` in one transaction, or nothing of it; what was asked of the job."""
         phase_before = self._phase
         try:
             return self._store_all(batch)
@@ -93,7 +95,7 @@ class Relay:
             self._phase = phase_before
             raise
 
-    def _store_all(self, batch: list[Message]) -> bool:
+    def _store_all(self, batch: list[Message]) -> JobRequest | None:
         with transaction() as session:
             columns: dict[str, Any] = {}
             lifecycle.write(session, self.claim)  # first: a lost claim must write nothing at all
@@ -101,7 +103,7 @@ class Relay:
                 columns |= self._apply(session, message, columns)
             if columns:
                 lifecycle.write(session, self.claim, **columns)
-            return lifecycle.cancel_is_requested(session, self.claim)
+            return lifecycle.asked_for(session, self.claim)
 
     def _apply(self, session: Session, message: Message, so_far: dict[str, Any]) -> dict[str, Any]:
         """Store one message; the columns of the job that it changes."""
@@ -109,6 +111,7 @@ class Relay:
             case PhaseMessage():
                 return self._on_phase(session, message)
             case ProgressMessage():
+                self._reached(session, message.step)
                 return {"progress": _progress(message)}
             case MetricsMessage():
                 return self._on_metrics(session, message)
@@ -126,6 +129,8 @@ class Relay:
                 events.append(session, self.claim.job_id, message.message, level=message.level, data=message.data)
             case CorruptMessage():
                 self._on_corrupt(session, message)
+            case AliveMessage():
+                pass
             case _:
                 log.error("unexpected message", job_id=self.claim.job_id, type=message.type)
         return {}
@@ -193,12 +198,15 @@ class Relay:
         if message.deleted:
             gone = [_relative(path) for path in message.deleted]
             repository.mark_checkpoints(session, self.claim.job_id, paths=gone, state="deleted")
-        attempt = repository.attempt(session, self.claim)
-        assert attempt is not None
-        attempt.last_step = message.step
+        self._reached(session, message.step)
         if not message.is_best:
             return {}
         return {"best_metrics": {"step": message.step, "epoch": message.epoch, **message.metrics}}
+
+    def _reached(self, session: Session, step: int) -> None:
+        attempt = repository.attempt(session, self.claim)
+        assert attempt is not None
+        attempt.last_step = step
 
     def _on_warning(self, session: Session, message: WarningMessage, so_far: dict[str, Any]) -> dict[str, Any]:
         job = repository.get(session, self.claim.job_id)

@@ -21,6 +21,7 @@ from app.db import transaction
 from app.errors import ServiceError
 from app.job import lifecycle
 from app.job.lifecycle import ClaimedJob, ClaimLost
+from app.job.states import JobRequest
 from app.outage import is_outage
 from app.spec.run import (
     MESSAGE,
@@ -33,7 +34,8 @@ from app.spec.run import (
 )
 from worker import run_directory
 from worker.outcome import commit_outcome
-from worker.process import TrainerProcess
+from worker.patience import GivenUp, Patience
+from worker.process import Order, TrainerProcess
 from worker.relay import Relay
 
 log = structlog.get_logger(__name__)
@@ -44,6 +46,8 @@ _NUL: Final = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
 TICK_SECONDS = 0.25
 FLUSH_SECONDS = 0.5
 """Messages are gathered for so long; the look for a cancel request comes with it."""
+_WEIGHT: Final[dict[Order | None, int]] = {None: 0, "finish": 1, "drain": 2, "cancel": 3}
+"""Of an order to a trainer: a heavier one takes the place of a lighter."""
 DATABASE_OUTAGE_SECONDS = 15 * 60
 """How long a trainer goes on while nothing of it can be recorded."""
 
@@ -104,8 +108,16 @@ class _Supervision:
         self.relay = Relay(claimed.claim)
         self.result: ResultMessage | None = None
         self.error: ErrorMessage | None = None
-        self.order: str | None = None
+        self.request: JobRequest | None = None
+        self.order: Order | None = None
+        """The last that was given; a later one weighs more."""
         self.killed = False
+        self.patience = Patience(
+            stall_seconds=get_settings().stall_seconds,
+            max_runtime_seconds=claimed.spec.get("max_runtime_seconds"),
+            ran_before_seconds=claimed.ran_before_seconds,
+        )
+        self.given_up: GivenUp | None = None
         self.timings: dict[str, float] = {}
         """Seconds from the claim to the trainer's first word, and to the end of its first step."""
         self._claimed_at = claimed_at
@@ -127,7 +139,9 @@ class _Supervision:
             exit_code = ExitCode.CANCELLED
         elif exit_code != ExitCode.SUCCESS and self.killed:
             exit_code = ExitCode.DRAINED
-        _until_the_database_answers(lambda: commit_outcome(self.claim, exit_code, result=self.result, error=self.error))
+        _until_the_database_answers(
+            lambda: commit_outcome(self.claim, exit_code, result=self.result, error=self.error, given_up=self.given_up)
+        )
 
     def _watch(self, trainer: TrainerProcess) -> int:
         """The exit code, once the trainer has ended and everything it said was read."""
@@ -143,6 +157,7 @@ class _Supervision:
                     return exit_code
                 self._flush_when_due()
                 self._give_orders(trainer)
+                self._give_up_if_in_vain(trainer)
                 time.sleep(0.01)  # at the end of file the descriptor is always readable
 
     def _take(self, lines: list[bytes]) -> None:
@@ -153,6 +168,7 @@ class _Supervision:
             except ValidationError:
                 log.exception("the trainer said something that is no message", line=line[:500])
                 continue
+            self.patience.hear(message)
             if isinstance(message, PhaseMessage | ProgressMessage):
                 first = "trainer_seconds" if isinstance(message, PhaseMessage) else "first_step_seconds"
                 self.timings.setdefault(first, round(time.monotonic() - self._claimed_at, 3))
@@ -168,8 +184,7 @@ class _Supervision:
             return
         self._flushed_at = time.monotonic()
         try:
-            if self.relay.flush() and self.order is None:
-                self.order = "cancel"
+            self.request = self.relay.flush()
             self._database_seen_at = time.monotonic()
         except SQLAlchemyError as error:
             if not is_outage(error) or time.monotonic() - self._database_seen_at > DATABASE_OUTAGE_SECONDS:
@@ -177,17 +192,30 @@ class _Supervision:
             log.warning("the database is away; training goes on", error=str(error))
 
     def _give_orders(self, trainer: TrainerProcess) -> None:
-        if self.order is None and self.draining.is_set():
-            self.order = "drain"
-        if self.order is None:
-            return
-        if self._kill_at is None:
-            self._kill_at = time.monotonic() + get_settings().stop_seconds
-            trainer.tell("cancel" if self.order == "cancel" else "drain")
-        elif time.monotonic() > self._kill_at:
+        wanted = self._wanted_order()
+        if _WEIGHT[wanted] > _WEIGHT[self.order]:
+            assert wanted is not None
+            self.order = wanted
+            trainer.tell(wanted)
+            if wanted != "finish" and self._kill_at is None:
+                self._kill_at = time.monotonic() + get_settings().stop_seconds
+        elif self._kill_at is not None and time.monotonic() > self._kill_at:
             log.warning("the trainer did not stop in time and is killed", pid=trainer.pid)
             self.killed = True
             trainer.kill()
+
+    def _give_up_if_in_vain(self, trainer: TrainerProcess) -> None:
+        if self._kill_at is None and self.given_up is None and (verdict := self.patience.verdict()) is not None:
+            log.warning("the trainer is given up", pid=trainer.pid, code=verdict.code)
+            self.given_up = verdict
+            trainer.kill()
+
+    def _wanted_order(self) -> Order | None:
+        if self.request == JobRequest.CANCEL:
+            return "cancel"
+        if self.request == JobRequest.PAUSE or self.draining.is_set():
+            return "drain"
+        return "finish" if self.request == JobRequest.STOP else None
 
 
 def _until_the_database_answers(step: Callable[[], _T]) -> _T:

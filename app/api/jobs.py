@@ -1,13 +1,14 @@
 """Jobs: submit, watch, cancel."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Depends, Path, Query, Request, Response, status
+from fastapi import APIRouter, Body, Depends, Header, Path, Query, Request, Response, status
+from pydantic import ValidationError
 
-from app.api.errors import error_responses
+from app.api.errors import error_responses, from_validation
 from app.errors import InvalidRequest
-from app.job import service, submission
+from app.job import requests, retry, service, submission
 from app.job.schemas import CheckpointPage, JobOut, JobPage, LogPage, MetricPage, ValidationOut
 from app.job.states import JobStatus
 from app.spec.job import JobSpec
@@ -15,6 +16,14 @@ from app.spec.job import JobSpec
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 
 JobId = Annotated[str, Path(max_length=64, examples=["ftjob-0199f0c3a4b27d6a8f4c2e0d9b1a5c7e"])]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        min_length=1,
+        max_length=255,
+        description="The same request sent again with the same key makes no second job, but is answered with the first",
+    ),
+]
 _METADATA = re.compile(r"metadata\[(.{1,64})\]")
 
 
@@ -43,13 +52,42 @@ def create_job(
     response: Response,
     spec: Annotated[JobSpec, Body()],
     validate_only: Annotated[bool, Query(description="Check and fill in the spec, but store nothing")] = False,  # noqa: FBT002
+    idempotency_key: IdempotencyKey = None,
 ) -> JobOut | ValidationOut:
     if validate_only:
         response.status_code = status.HTTP_200_OK
         return submission.validate(spec)
-    job = submission.submit(spec)
-    response.headers["location"] = f"/jobs/{job.id}"
-    return job
+    return _created(response, submission.submit(spec, idempotency_key=idempotency_key))
+
+
+@router.post(
+    "/{job_id}/retry",
+    summary="Submit a job again",
+    status_code=status.HTTP_201_CREATED,
+    responses=error_responses(401, 404, 409, 413, 422, 429, 503),
+)
+def retry_job(
+    job_id: JobId,
+    response: Response,
+    changes: Annotated[
+        dict[str, Any] | None,
+        Body(description="Members of the spec that are to be others", examples=[{"training": {"learning_rate": 2e-5}}]),
+    ] = None,
+    idempotency_key: IdempotencyKey = None,
+) -> JobOut:
+    """A new job from the same spec as it was sent, with the changes merged into it."""
+    try:
+        submitted = retry.retry(job_id, changes or {}, idempotency_key=idempotency_key)
+    except ValidationError as error:
+        raise from_validation(error.errors()) from error
+    return _created(response, submitted)
+
+
+def _created(response: Response, submitted: submission.Submitted) -> JobOut:
+    response.headers["location"] = f"/jobs/{submitted.job.id}"
+    if not submitted.is_new:
+        response.headers["idempotent-replayed"] = "true"
+    return submitted.job
 
 
 @router.get("", summary="List jobs, newest first", responses=error_responses(401, 422, 503))
@@ -69,7 +107,28 @@ def get_job(job_id: JobId) -> JobOut:
 
 @router.post("/{job_id}/cancel", summary="Cancel a job", responses=error_responses(401, 404, 409, 422, 503))
 def cancel_job(job_id: JobId) -> JobOut:
-    return service.cancel(job_id)
+    """A waiting job is cancelled at once, a running one when its trainer is gone. Takes the place of any other request."""
+    return requests.cancel(job_id)
+
+
+@router.post("/{job_id}/pause", summary="Pause a job", responses=error_responses(401, 404, 409, 422, 503))
+def pause_job(job_id: JobId) -> JobOut:
+    """A running job writes a checkpoint at its next step and gives its slot back; nothing is computed twice."""
+    return requests.pause(job_id)
+
+
+@router.post("/{job_id}/resume", summary="Resume a paused job", responses=error_responses(401, 404, 409, 422, 503))
+def resume_job(job_id: JobId) -> JobOut:
+    """It goes on from its checkpoint, with the same weights in the end as if it had never been paused."""
+    return requests.resume(job_id)
+
+
+@router.post(
+    "/{job_id}/stop", summary="Stop and keep the best model", responses=error_responses(401, 404, 409, 422, 503)
+)
+def stop_job(job_id: JobId) -> JobOut:
+    """The weights of the last step are evaluated, and the best model so far is published: the job succeeds."""
+    return requests.stop(job_id)
 
 
 @router.get("/{job_id}/metrics", summary="Every value of every metric", responses=error_responses(401, 404, 422, 503))

@@ -142,12 +142,59 @@ def _log_lines(client: Client, job_id: str, *, to_the_end: bool) -> Iterator[tup
 @app.command()
 def cancel(job_id: JobId, *, as_json: JsonOption = False) -> None:
     """Cancel a job; a running one stops within seconds."""
-    job = Client().post(f"/jobs/{segment(job_id)}/cancel")
+    _request(job_id, "cancel", as_json=as_json)
+
+
+@app.command()
+def pause(job_id: JobId, *, as_json: JsonOption = False) -> None:
+    """Pause a job; a running one writes a checkpoint first."""
+    _request(job_id, "pause", as_json=as_json)
+
+
+@app.command()
+def resume(job_id: JobId, *, as_json: JsonOption = False) -> None:
+    """Let a paused job go on from its checkpoint."""
+    _request(job_id, "resume", as_json=as_json)
+
+
+@app.command()
+def stop(job_id: JobId, *, as_json: JsonOption = False) -> None:
+    """Train no further, and publish the best model so far."""
+    _request(job_id, "stop", as_json=as_json)
+
+
+@app.command()
+def retry(
+    job_id: JobId,
+    *,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A field that is to be another, as NAME=VALUE; repeatable."),
+    ] = None,
+    follow_it: Annotated[bool, typer.Option("--follow", "-f", help="Watch the new job until it ends.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Submit a job that is over again, changed if need be."""
+    client = Client()
+    changes: dict[str, Any] = {}
+    for setting in settings or []:
+        job_spec.apply_setting(changes, setting)
+    job = client.post(f"/jobs/{segment(job_id)}/retry", changes)
+    if not as_json:
+        console().print(f"{job['id']}  {job['status']}", markup=False)
+    if follow_it:
+        _follow(client, job["id"], as_json=as_json)
+    elif as_json:
+        print_json(job)
+
+
+def _request(job_id: str, action: str, *, as_json: bool) -> None:
+    job = Client().post(f"/jobs/{segment(job_id)}/{action}")
     if as_json:
         print_json(job)
-    else:
-        asked = "cancelled" if job["status"] == "cancelled" else "is being cancelled"
-        console().print(f"{job['id']}  {asked}", markup=False)
+        return
+    asked = f" (asked to {job['request']['action']})" if job["request"] and job["status"] == "running" else ""
+    console().print(f"{job['id']}  {job['status']}{asked}", markup=False)
 
 
 @app.command("wait")

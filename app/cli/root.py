@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli import demo, files, jobs, models, predict, processes
+from app.cli import demo, files, jobs, models, predict, processes, verify
 from app.cli.errors import CliError
 from app.cli.output import print_error
 from app.stack.errors import StartError
@@ -23,6 +23,7 @@ app.add_typer(models.app, name="models")
 app.add_typer(jobs.app, name="jobs")
 predict.register(app)
 processes.register(app)
+verify.register(app)
 demo.register(app)
 
 

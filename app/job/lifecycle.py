@@ -15,7 +15,7 @@ from app.db import now
 from app.job import events, repository
 from app.job.models import Attempt, Job
 from app.job.repository import Claim
-from app.job.states import JobStatus, check_transition
+from app.job.states import TERMINAL, JobRequest, JobStatus, check_transition
 
 
 class ClaimLost(Exception):
@@ -30,6 +30,8 @@ class ClaimedJob:
     spec: dict[str, Any]
     checkpoints: list[str]
     """Paths of committed checkpoints relative to the jobs folder, newest first."""
+    ran_before_seconds: float
+    """In all earlier attempts."""
 
 
 def claim_next(session: Session, *, worker_id: str) -> ClaimedJob | None:
@@ -45,7 +47,16 @@ def claim_next(session: Session, *, worker_id: str) -> ClaimedJob | None:
     )
     events.append(session, job.id, message, kind="status", data={"status": JobStatus.RUNNING, "attempt": job.attempt})
     saved = repository.checkpoints(session, job.id, committed_only=True)
-    return ClaimedJob(claim=claim, spec=job.spec, checkpoints=[checkpoint.path for checkpoint in saved])
+    return ClaimedJob(
+        claim=claim,
+        spec=job.spec,
+        checkpoints=[checkpoint.path for checkpoint in saved],
+        ran_before_seconds=sum(
+            (earlier.ended_at - earlier.started_at).total_seconds()
+            for earlier in repository.attempts(session, job.id)
+            if earlier.ended_at is not None
+        ),
+    )
 
 
 def write(session: Session, claim: Claim, **values: Any) -> None:
@@ -55,14 +66,15 @@ def write(session: Session, claim: Claim, **values: Any) -> None:
         raise ClaimLost(claim)
 
 
-def cancel_is_requested(session: Session, claim: Claim) -> bool:
+def asked_for(session: Session, claim: Claim) -> JobRequest | None:
+    """What the job's worker is to see to."""
     job = repository.get(session, claim.job_id)
-    return job is not None and job.cancel_requested_at is not None
+    return None if job is None or job.request is None else JobRequest(job.request)
 
 
 def succeed(session: Session, claim: Claim, *, model_id: str, **results: Any) -> None:
     """The one transition that publishes: call it in the transaction that inserts the model. Raises ClaimLost."""
-    _end(session, claim, JobStatus.SUCCEEDED, outcome="succeeded", model_id=model_id, error=None, **results)
+    _leave(session, claim, JobStatus.SUCCEEDED, outcome="succeeded", model_id=model_id, error=None, **results)
     events.append(
         session,
         claim.job_id,
@@ -74,7 +86,7 @@ def succeed(session: Session, claim: Claim, *, model_id: str, **results: Any) ->
 
 def fail(session: Session, claim: Claim, *, error: dict[str, Any], outcome: str = "failed", **values: Any) -> None:
     """Raises ClaimLost."""
-    _end(session, claim, JobStatus.FAILED, outcome=outcome, error=error, **values)
+    _leave(session, claim, JobStatus.FAILED, outcome=outcome, error=error, **values)
     events.append(
         session,
         claim.job_id,
@@ -87,36 +99,40 @@ def fail(session: Session, claim: Claim, *, error: dict[str, Any], outcome: str 
 
 def cancelled(session: Session, claim: Claim) -> None:
     """The trainer is gone; say so. Raises ClaimLost."""
-    _end(session, claim, JobStatus.CANCELLED, outcome="cancelled")
+    _leave(session, claim, JobStatus.CANCELLED, outcome="cancelled")
     events.append(session, claim.job_id, "The job was cancelled.", kind="status", data={"status": JobStatus.CANCELLED})
 
 
 def drained(session: Session, claim: Claim) -> None:
-    """Back to the queue with a checkpoint; costs no attempt of the budgets. A job whose cancelling was asked for is cancelled.
+    """Paused or cancelled, if that was asked for; else back to the queue. Costs no attempt of the budgets.
 
     Raises ClaimLost.
     """
-    if repository.get_locked(session, claim.job_id).cancel_requested_at is not None:
+    request = repository.get_locked(session, claim.job_id).request
+    if request == JobRequest.CANCEL:
         cancelled(session, claim)
         return
-    _requeue(session, claim, outcome="drained", not_before=now(session))
+    if request == JobRequest.PAUSE:
+        _pause(session, claim, outcome="paused")
+        return
+    _leave(session, claim, JobStatus.QUEUED, outcome="drained", not_before=now(session))
     events.append(
         session,
         claim.job_id,
-        "The worker is shutting down; the job goes on elsewhere from its checkpoint.",
+        "The trainer has left with a checkpoint; the job goes on from it when a worker is free.",
         kind="status",
         data={"status": JobStatus.QUEUED},
     )
 
 
 def crashed(session: Session, claim: Claim, *, code: str, message: str, hint: str | None = None) -> None:
-    """The trainer died. Requeue, the first time at once and then with a growing pause, or fail; or cancel, if asked to.
+    """The trainer died. Requeue, the first time at once and then with a growing pause, or fail; or do what was asked for.
 
     Raises ClaimLost.
     """
     settings = get_settings()
     job = repository.get_locked(session, claim.job_id)
-    if job.cancel_requested_at is not None:
+    if job.request == JobRequest.CANCEL:
         cancelled(session, claim)
         return
     crashes = job.num_crashes + 1
@@ -124,9 +140,12 @@ def crashed(session: Session, claim: Claim, *, code: str, message: str, hint: st
         error = {"code": code, "message": f"{message} It happened {crashes} times.", "param": None, "hint": hint}
         fail(session, claim, error=error, outcome="crashed", num_crashes=crashes)
         return
+    if job.request == JobRequest.PAUSE:
+        _pause(session, claim, outcome="crashed", num_crashes=crashes)
+        return
     pause = 0.0 if crashes == 1 else settings.retry_backoff_seconds * 2 ** (crashes - 2)
     not_before = now(session) + timedelta(seconds=pause)
-    _requeue(session, claim, outcome="crashed", not_before=not_before, num_crashes=crashes)
+    _leave(session, claim, JobStatus.QUEUED, outcome="crashed", not_before=not_before, num_crashes=crashes)
     events.append(
         session,
         claim.job_id,
@@ -144,7 +163,7 @@ def lost(session: Session, job: Job, *, reason: str) -> bool:
     moment = now(session)
     status: JobStatus
     values: dict[str, Any]
-    if job.cancel_requested_at is not None:
+    if job.request == JobRequest.CANCEL:
         status, values = JobStatus.CANCELLED, {"finished_at": moment}
         message = "The job was cancelled."
     elif losses >= settings.max_losses:
@@ -156,6 +175,9 @@ def lost(session: Session, job: Job, *, reason: str) -> bool:
         }
         status, values = JobStatus.FAILED, {"finished_at": moment, "error": error}
         message = str(error["message"])
+    elif job.request == JobRequest.PAUSE:
+        status, values = JobStatus.PAUSED, {"request": None, "requested_at": None}
+        message = f"{reason} The job is paused."
     else:
         status, values = JobStatus.QUEUED, {"not_before": moment}
         message = f"{reason} The job goes back to the queue."
@@ -172,24 +194,18 @@ def lost(session: Session, job: Job, *, reason: str) -> bool:
     return True
 
 
-def _requeue(session: Session, claim: Claim, *, outcome: str, not_before: datetime, **values: Any) -> None:
-    check_transition(JobStatus.RUNNING, JobStatus.QUEUED)
-    values |= {
-        "status": JobStatus.QUEUED,
-        "phase": None,
-        "worker_id": None,
-        "lease_until": None,
-        "not_before": not_before,
-    }
-    if repository.update_claimed(session, claim, values) == 0:
-        raise ClaimLost(claim)
-    _close_attempt(session, claim, outcome=outcome, moment=now(session))
+def _pause(session: Session, claim: Claim, *, outcome: str, **values: Any) -> None:
+    _leave(session, claim, JobStatus.PAUSED, outcome=outcome, request=None, requested_at=None, **values)
+    events.append(session, claim.job_id, "The job is paused.", kind="status", data={"status": JobStatus.PAUSED})
 
 
-def _end(session: Session, claim: Claim, status: JobStatus, *, outcome: str, **values: Any) -> None:
+def _leave(session: Session, claim: Claim, status: JobStatus, *, outcome: str, **values: Any) -> None:
+    """End the attempt, and with a terminal status the job. Raises ClaimLost."""
     check_transition(JobStatus.RUNNING, status)
     moment = now(session)
-    values |= {"status": status, "phase": None, "finished_at": moment, "worker_id": None, "lease_until": None}
+    values |= {"status": status, "phase": None, "worker_id": None, "lease_until": None}
+    if status in TERMINAL:
+        values["finished_at"] = moment
     if repository.update_claimed(session, claim, values) == 0:
         raise ClaimLost(claim)
     _close_attempt(session, claim, outcome=outcome, moment=moment)

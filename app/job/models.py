@@ -26,12 +26,16 @@ class Job(Base):
     """The spec as it was sent."""
     job_metadata: Mapped[dict[str, str]] = mapped_column("metadata", Json)
     priority: Mapped[int] = mapped_column(Integer, default=0)
+    retry_of: Mapped[str | None] = mapped_column(String(64))
+    """The job whose spec this one was made from."""
 
     created_at: Mapped[datetime] = mapped_column(Instant)
     not_before: Mapped[datetime] = mapped_column(Instant)
     started_at: Mapped[datetime | None] = mapped_column(Instant)
     finished_at: Mapped[datetime | None] = mapped_column(Instant)
-    cancel_requested_at: Mapped[datetime | None] = mapped_column(Instant)
+    request: Mapped[str | None] = mapped_column(String(8))
+    """A ``JobRequest`` that is to be done, or was what ended the job."""
+    requested_at: Mapped[datetime | None] = mapped_column(Instant)
 
     attempt: Mapped[int] = mapped_column(Integer, default=0)
     token: Mapped[int] = mapped_column(Integer, default=0)
@@ -53,8 +57,21 @@ class Job(Base):
 
     __table_args__ = (
         Index("ix_jobs_claim", "status", "not_before", "priority", "id"),
+        Index("ix_jobs_queue", "status", "priority", "id"),
         Index("ix_jobs_lease", "status", "lease_until"),
+        Index("ix_jobs_status", "status", "id"),
     )
+
+
+class IdempotencyKey(Base):
+    """A request that was accepted under a name of the client's: the same request again means the same job."""
+
+    __tablename__ = "idempotency_keys"
+
+    key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    request_sha256: Mapped[str] = mapped_column(String(64))
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), index=True)
+    created_at: Mapped[datetime] = mapped_column(Instant, index=True)
 
 
 class Attempt(Base):

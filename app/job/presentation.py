@@ -6,14 +6,15 @@ from sqlalchemy.orm import Session
 
 from app import ids
 from app.job import repository
+from app.job.forecast import NOTHING, Forecast
 from app.job.models import Checkpoint, Job, JobEvent
-from app.job.schemas import CheckpointOut, EventOut, JobModelOut, JobOut, MetricsOut, ProgressOut, QueueOut
-from app.job.states import JobPhase, JobStatus
+from app.job.schemas import CheckpointOut, EventOut, JobModelOut, JobOut, MetricsOut, ProgressOut, QueueOut, RequestOut
+from app.job.states import JobPhase, JobRequest, JobStatus
 from app.model.models import Model
 from app.spec.job import JobSpec
 
 
-def job_out(session: Session, job: Job) -> JobOut:
+def job_out(session: Session, job: Job, *, foretold: Forecast = NOTHING) -> JobOut:
     return JobOut(
         id=job.id,
         status=JobStatus(job.status),
@@ -21,10 +22,12 @@ def job_out(session: Session, job: Job) -> JobOut:
         created_at=job.created_at,
         started_at=job.started_at,
         finished_at=job.finished_at,
-        cancel_requested_at=job.cancel_requested_at,
+        request=_request(job),
         attempt=job.attempt,
+        retry_of=job.retry_of,
         progress=ProgressOut.model_validate(job.progress),
-        queue=_queue(session, job),
+        queue=_queue(session, job, foretold),
+        estimated_finish_at=foretold.finish_at,
         metrics=MetricsOut(latest=job.latest_metrics, best=job.best_metrics),
         best_checkpoint=_best(repository.checkpoints(session, job.id, committed_only=True)),
         report=job.report,
@@ -36,6 +39,12 @@ def job_out(session: Session, job: Job) -> JobOut:
         metadata=job.job_metadata,
         spec=JobSpec.model_validate(job.spec),
     )
+
+
+def _request(job: Job) -> RequestOut | None:
+    if job.request is None or job.requested_at is None:
+        return None
+    return RequestOut(action=JobRequest(job.request), requested_at=job.requested_at)
 
 
 def checkpoint_out(checkpoint: Checkpoint) -> CheckpointOut:
@@ -54,8 +63,10 @@ def event_out(event: JobEvent) -> EventOut:
     )
 
 
-def _queue(session: Session, job: Job) -> QueueOut | None:
-    return QueueOut(position=repository.queue_position(session, job)) if job.status == JobStatus.QUEUED else None
+def _queue(session: Session, job: Job, foretold: Forecast) -> QueueOut | None:
+    if job.status != JobStatus.QUEUED:
+        return None
+    return QueueOut(position=repository.queue_position(session, job), estimated_start_at=foretold.start_at)
 
 
 def _best(saved: Sequence[Checkpoint]) -> CheckpointOut | None:

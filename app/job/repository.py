@@ -3,16 +3,18 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.engine import CursorResult
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, load_only
 
 from app.job.models import Attempt, Checkpoint, Job, JobEvent, MetricPoint, WorkerPresence
 from app.job.states import JobStatus
+
+LONGEST_QUEUE: Final = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,12 +60,33 @@ def _has_metadata(session: Session, key: str, value: str) -> ColumnElement[bool]
 
 
 def queue_position(session: Session, job: Job) -> int:
-    """1 for the job that is claimed next."""
-    ahead = and_(
+    """1 for the job that is claimed next; at most ``LONGEST_QUEUE`` are counted before it, which is quick in any queue."""
+    ahead = select(Job.id).where(_is_before(job)).limit(LONGEST_QUEUE).subquery()
+    return 1 + (session.scalar(select(func.count()).select_from(ahead)) or 0)
+
+
+def before_in_queue(session: Session, job: Job, *, limit: int) -> Sequence[Job]:
+    """The jobs that are claimed before it, in that order."""
+    query = select(Job).where(_is_before(job)).order_by(Job.priority.desc(), Job.id).limit(limit)
+    return session.scalars(query).all()
+
+
+def _is_before(job: Job) -> ColumnElement[bool]:
+    return and_(
         Job.status == JobStatus.QUEUED,
         or_(Job.priority > job.priority, and_(Job.priority == job.priority, Job.id < job.id)),
     )
-    return 1 + (session.scalar(select(func.count()).select_from(Job).where(ahead)) or 0)
+
+
+def running(session: Session, *, limit: int) -> Sequence[Job]:
+    return session.scalars(select(Job).where(Job.status == JobStatus.RUNNING).limit(limit)).all()
+
+
+def succeeded_last(session: Session, *, limit: int) -> Sequence[Job]:
+    """Those that were submitted last, without their reports."""
+    query = select(Job).where(Job.status == JobStatus.SUCCEEDED).order_by(Job.id.desc()).limit(limit)
+    query = query.options(load_only(Job.spec, Job.data_report, Job.started_at, Job.finished_at))
+    return session.scalars(query).all()
 
 
 def _eligible(now: datetime) -> Select[str]:
@@ -196,6 +219,16 @@ def clear_best(session: Session, job_id: str) -> None:
 
 def attempt(session: Session, claim: Claim) -> Attempt | None:
     return session.get(Attempt, (claim.job_id, claim.attempt))
+
+
+def attempts(session: Session, job_id: str) -> Sequence[Attempt]:
+    """In their order."""
+    return session.scalars(select(Attempt).where(Attempt.job_id == job_id).order_by(Attempt.number)).all()
+
+
+def live_slots(session: Session, *, seen_since: datetime) -> int:
+    """How many jobs the workers that were heard of can run at a time."""
+    return session.scalar(select(func.sum(WorkerPresence.slots)).where(WorkerPresence.seen_at >= seen_since)) or 0
 
 
 def worker_seen_since(session: Session, moment: datetime) -> bool:

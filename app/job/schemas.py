@@ -5,8 +5,15 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from app.job.states import JobPhase, JobStatus
+from app.job.states import JobPhase, JobRequest, JobStatus
 from app.spec.job import JobSpec
+
+
+class RequestOut(BaseModel):
+    """What was asked of the job and is not done yet, or what ended it."""
+
+    action: JobRequest
+    requested_at: datetime
 
 
 class ProgressOut(BaseModel):
@@ -22,7 +29,10 @@ class ProgressOut(BaseModel):
 
 
 class QueueOut(BaseModel):
-    position: int = Field(description="1 is the job that starts next")
+    position: int = Field(description="1 is the job that starts next; 1001: more than 1,000 start before it")
+    estimated_start_at: datetime | None = Field(
+        default=None, description="From how long jobs like those before it took; not in lists"
+    )
 
 
 class MetricsOut(BaseModel):
@@ -74,10 +84,14 @@ class JobOut(BaseModel):
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
-    cancel_requested_at: datetime | None
+    request: RequestOut | None
     attempt: int = Field(description="How many times the job was started")
+    retry_of: str | None = Field(description="The job whose spec this one was made from")
     progress: ProgressOut
     queue: QueueOut | None = Field(description="Only while queued")
+    estimated_finish_at: datetime | None = Field(
+        description="While queued or running, from how long jobs like it took; not in lists"
+    )
     metrics: MetricsOut
     best_checkpoint: CheckpointOut | None
     report: dict[str, Any] | None = Field(

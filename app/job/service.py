@@ -11,13 +11,14 @@ from sqlalchemy.orm import Session
 
 from app import ids
 from app.config import get_settings
-from app.db import now, reading, transaction
-from app.errors import Conflict, InvalidRequest, NotFound
-from app.job import events, repository
+from app.db import reading
+from app.errors import InvalidRequest, NotFound
+from app.job import repository
+from app.job.forecast import forecast
 from app.job.models import Job
 from app.job.presentation import checkpoint_out, event_out, job_out
 from app.job.schemas import CheckpointPage, EventPage, JobOut, JobPage, LogPage, MetricOut, MetricPage
-from app.job.states import TERMINAL, JobStatus, check_transition
+from app.job.states import TERMINAL, JobStatus
 from app.spec.run import TRAINER_LOG
 
 LOG_CHUNK_BYTES = 256 * 1024
@@ -26,10 +27,19 @@ _ROW_ID: Final = re.compile(r"\d{1,18}", re.ASCII)
 """18 digits fit into the 64 bits of a file offset and of a row's number."""
 
 
+def require(session: Session, job_id: str) -> Job:
+    """The job of that id. Raises NotFound."""
+    job = repository.get(session, job_id) if ids.is_id(job_id, ids.JOB) else None
+    if job is None:
+        raise NotFound(f"There is no job {job_id!r}.", param="job_id", code="job_not_found")
+    return job
+
+
 def get_job(job_id: str) -> JobOut:
     """Raises NotFound."""
     with reading() as session:
-        return job_out(session, _require(session, job_id))
+        job = require(session, job_id)
+        return job_out(session, job, foretold=forecast(session, job))
 
 
 def list_jobs(*, status: JobStatus | None, metadata: Mapping[str, str], after: str | None, limit: int) -> JobPage:
@@ -49,29 +59,10 @@ def list_jobs(*, status: JobStatus | None, metadata: Mapping[str, str], after: s
     )
 
 
-def cancel(job_id: str) -> JobOut:
-    """A waiting job is cancelled at once; a running one when its trainer is gone. Cancelling twice is no error.
-
-    Raises Conflict when the job has already succeeded or failed.
-    """
-    with transaction() as session:
-        _require(session, job_id)
-        job = repository.get_locked(session, job_id)  # so that it cannot be claimed, or end, between look and write
-        status = JobStatus(job.status)
-        if status in TERMINAL and status != JobStatus.CANCELLED:
-            raise Conflict(f"The job has already {status.value}; there is nothing to cancel.", code="job_is_over")
-        if status == JobStatus.RUNNING:
-            _request_cancel(session, job)
-        elif status != JobStatus.CANCELLED:
-            _cancel_waiting(session, job, status)
-        session.expire_all()
-        return job_out(session, _require(session, job_id))
-
-
 def metrics(job_id: str, *, after: str | None, limit: int) -> MetricPage:
     """In the order in which they were first stored."""
     with reading() as session:
-        _require(session, job_id)
+        require(session, job_id)
         rows = repository.metrics_after(session, job_id, after=_position(after), limit=limit)
     page = rows[:limit]
     return MetricPage(
@@ -85,7 +76,7 @@ def list_events(job_id: str, *, after: str | None, limit: int) -> EventPage:
     """Oldest first; ``after`` is an event id."""
     number = event_position(after)
     with reading() as session:
-        _require(session, job_id)
+        require(session, job_id)
         rows = repository.events_after(session, job_id, number=number, limit=limit + 1)
     data = [event_out(row) for row in rows[:limit]]
     return EventPage(
@@ -119,7 +110,7 @@ def event_position(after: str | None) -> int:
 def list_checkpoints(job_id: str) -> CheckpointPage:
     """Newest first, those already rotated away included."""
     with reading() as session:
-        _require(session, job_id)
+        require(session, job_id)
         rows = repository.checkpoints(session, job_id, committed_only=False)
     return CheckpointPage(data=[checkpoint_out(row) for row in rows])
 
@@ -127,7 +118,7 @@ def list_checkpoints(job_id: str) -> CheckpointPage:
 def logs(job_id: str, *, after: str | None) -> LogPage:
     """Whole lines of the trainers' output from a cursor on, attempt by attempt."""
     with reading() as session:
-        job = _require(session, job_id)
+        job = require(session, job_id)
     cursor = _LOG_CURSOR.fullmatch("1:0" if after is None else after)
     if cursor is None:
         raise InvalidRequest(f"{after!r} is not a log cursor.", param="after", code="invalid_cursor")
@@ -153,29 +144,6 @@ def _read_lines(path: Path, offset: int) -> bytes:
         return b""
     end = chunk.rfind(b"\n") + 1
     return chunk[:end] if end else (chunk if len(chunk) == LOG_CHUNK_BYTES else b"")
-
-
-def _request_cancel(session: Session, job: Job) -> None:
-    if job.cancel_requested_at is None:
-        job.cancel_requested_at = now(session)
-        session.flush()
-        events.append(session, job.id, "Cancelling was asked for.", kind="status", data={"cancel_requested": True})
-
-
-def _cancel_waiting(session: Session, job: Job, status: JobStatus) -> None:
-    check_transition(status, JobStatus.CANCELLED)
-    moment = now(session)
-    values = {"status": JobStatus.CANCELLED, "finished_at": moment, "cancel_requested_at": moment}
-    hit = repository.change_status(session, job.id, current=status, token=job.token, values=values)
-    assert hit == 1, "its row is locked"
-    events.append(session, job.id, "The job was cancelled.", kind="status", data={"status": JobStatus.CANCELLED})
-
-
-def _require(session: Session, job_id: str) -> Job:
-    job = repository.get(session, job_id) if ids.is_id(job_id, ids.JOB) else None
-    if job is None:
-        raise NotFound(f"There is no job {job_id!r}.", param="job_id", code="job_not_found")
-    return job
 
 
 def _cursor(row_id: int) -> str:

@@ -1,6 +1,6 @@
 """The states of a job and the table of allowed transitions. Nothing else changes a status.
 
-Cancel, pause and drain are requests (columns of the job), not states: the state changes when it is true.
+Cancel, pause, stop and drain are requests, not states: the state changes when it is true.
 """
 
 from enum import StrEnum
@@ -20,6 +20,15 @@ class JobStatus(StrEnum):
     """Ended without a model; ``error`` says why."""
     CANCELLED = "cancelled"
     """Ended on request; no process of it lives."""
+
+
+class JobRequest(StrEnum):
+    """What was asked of a job, until it is done; only a cancel takes the place of another."""
+
+    CANCEL = "cancel"
+    PAUSE = "pause"
+    STOP = "stop"
+    """Train no further and publish the best model so far."""
 
 
 class JobPhase(StrEnum):

@@ -10,10 +10,10 @@ from app.clock import utc_now
 from app.dataset import inference
 from app.dataset.profile import DatasetProfile
 from app.dataset.resolved import SPLITS, Split
-from app.db import now, transaction
+from app.db import now, reading, transaction
 from app.errors import InvalidRequest, NotFound
 from app.file import service as files
-from app.job import events
+from app.job import events, idempotency
 from app.job.models import Job
 from app.job.presentation import job_out
 from app.job.schemas import JobOut, ValidationOut, WarningOut
@@ -32,14 +32,41 @@ class _Checked:
     warnings: list[dict[str, str]]
 
 
-def submit(requested: JobSpec) -> JobOut:
-    """The stored job. It is committed before a worker is woken, and waking may fail: workers also look by themselves."""
+@dataclass(frozen=True, kw_only=True)
+class Submitted:
+    job: JobOut
+    is_new: bool
+    """False: the same request was accepted before, under the same key."""
+
+
+def submit(requested: JobSpec, *, retry_of: str | None = None, idempotency_key: str | None = None) -> Submitted:
+    """The stored job. It is committed before a worker is woken, and waking may fail: workers also look by themselves.
+
+    Raises what ``check`` raises, and InvalidRequest for an idempotency key that was sent with another request.
+    """
+    digest = idempotency.digest(requested, retry_of=retry_of)
+    if idempotency_key is not None and (known := _known(idempotency_key, digest)) is not None:
+        return Submitted(job=known, is_new=False)
     checked = check(requested)
-    with transaction() as session:
-        job = _insert(session, requested, checked)
-        answer = job_out(session, job)
+    try:
+        with transaction() as session:
+            job = _insert(session, requested, checked, retry_of=retry_of)
+            if idempotency_key is not None:
+                idempotency.take(session, idempotency_key, request_sha256=digest, job_id=job.id)
+            answer = job_out(session, job)
+    except idempotency.KeyTakenError:
+        known = _known(idempotency_key or "", digest)
+        assert known is not None, "keys are kept for days"
+        return Submitted(job=known, is_new=False)
     wake_workers()
-    return answer
+    return Submitted(job=answer, is_new=True)
+
+
+def _known(idempotency_key: str, digest: str) -> JobOut | None:
+    """The job that this very request made before."""
+    with reading() as session:
+        job_id = idempotency.find(session, idempotency_key, request_sha256=digest)
+        return None if job_id is None else job_out(session, session.get_one(Job, job_id))
 
 
 def validate(requested: JobSpec) -> ValidationOut:
@@ -104,7 +131,7 @@ def _num_train_examples(spec: JobSpec, profile: DatasetProfile) -> int:
     return profile.num_rows - round(profile.num_rows * fraction) if isinstance(fraction, float) else profile.num_rows
 
 
-def _insert(session: Session, requested: JobSpec, checked: _Checked) -> Job:
+def _insert(session: Session, requested: JobSpec, checked: _Checked, *, retry_of: str | None) -> Job:
     if requested.dataset.name is None:
         files.hold(session, [str(getattr(requested.dataset, split)) for split in _file_splits(requested)])
     moment = utc_now()
@@ -114,6 +141,8 @@ def _insert(session: Session, requested: JobSpec, checked: _Checked) -> Job:
         spec=checked.spec.model_dump(mode="json"),
         requested_spec=requested.model_dump(mode="json", exclude_unset=True),
         job_metadata=requested.metadata,
+        priority=requested.priority,
+        retry_of=retry_of,
         created_at=moment,
         not_before=now(session),
         progress={},

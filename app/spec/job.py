@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Any, Final
 
-from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic import Field, StrictInt, StringConstraints, field_validator, model_validator
 
 from app.spec.adapter import AdapterSpec
 from app.spec.base import TASK_OF, Auto, Contract, Fraction, ProblemType, PromptFormat, TaskName
@@ -124,6 +124,10 @@ class JobSpec(Contract):
     """Train few weights beside the model's own, such as ``{"type": "lora", "r": 8}``; unset: all of its weights."""
     metrics: Annotated[list[MetricName], Field(min_length=1, max_length=16)] | MetricName | Auto = "auto"
     """Metric names, or a named set such as ``glue/mrpc``."""
+    priority: Annotated[StrictInt, Field(ge=-100, le=100)] = 0
+    """Of the jobs that wait, those with the highest number run first; among equals the oldest."""
+    max_runtime_seconds: Annotated[float, Field(gt=0)] | None = None
+    """The job fails once its attempts have run for longer together; waiting does not count."""
     suffix: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")] | None = None
     """Part of the finished model's id."""
     metadata: dict[

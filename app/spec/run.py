@@ -1,7 +1,7 @@
 """What the worker tells a trainer (``run.json`` in the run directory) and what the trainer tells back (JSON lines).
 
-The control descriptor goes the other way: the worker writes ``drain`` (checkpoint at the next optimizer step, exit 75)
-or ``cancel`` (leave without a checkpoint) and a newline; its end of file means the worker is dead and the trainer exits.
+The control descriptor goes the other way: the worker writes ``finish`` (train no further, publish the best model),
+``drain`` (checkpoint at the next optimizer step, exit 75) or ``cancel`` (leave without a checkpoint) and a newline; its end of file means the worker is dead and the trainer exits.
 """
 
 from enum import IntEnum
@@ -88,6 +88,14 @@ class ProgressMessage(_Message):
     eta_seconds: float | None = None
 
 
+class AliveMessage(_Message):
+    """Sent when there is nothing else to say, so that a trainer that is at work is told from one that hangs."""
+
+    type: Literal["alive"] = "alive"
+    idle_seconds: float
+    """How long ago the main thread said anything, or that it goes on."""
+
+
 class Point(_Message):
     step: int
     epoch: float
@@ -167,6 +175,8 @@ class ResultMessage(_Message):
     model_path: str
     manifest_sha256: str
     weights_sha256: str
+    last_step: int
+    """The optimizer steps of the whole run."""
     best_step: int
     best_epoch: float
     metrics: dict[str, float]
@@ -182,6 +192,7 @@ Message = Annotated[
     | ResolvedMessage
     | StartedMessage
     | ProgressMessage
+    | AliveMessage
     | MetricsMessage
     | CheckpointMessage
     | CorruptMessage

@@ -10,7 +10,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from app import ids
 from app.api import events as streams
 from app.db import transaction
-from app.job import events, service
+from app.job import events, requests, service
 from tests.job.conftest import insert_job
 
 STREAM = {"accept": "text/event-stream"}
@@ -34,7 +34,7 @@ def story(job_id, *, num_events, begin):
         for number in range(num_events):
             with transaction() as session:
                 events.append(session, job_id, f"event {number}")
-        service.cancel(job_id)
+        requests.cancel(job_id)
 
     thread = threading.Thread(target=happen)
     thread.start()

@@ -119,8 +119,13 @@ def test_a_job_that_does_not_succeed_is_an_exit_code(tunery, registered, reviews
     )
     job = tunery.json("jobs", "create", "--model", registered, "--train", reviews, "--validation", "0.2", *long)
     assert "has not ended" in tunery.run("jobs", "wait", job["id"], "--timeout", 0.1, expect=1).stderr
+    assert tunery.json("jobs", "pause", job["id"])["request"]["action"] == "pause"
+    tunery.run("jobs", "resume", job["id"])
     tunery.run("jobs", "cancel", job["id"])
     assert tunery.json("jobs", "wait", job["id"], expect=1)["status"] == "cancelled"
+    assert "nothing to stop" in tunery.run("jobs", "stop", job["id"], expect=1).stderr
+    again = tunery.json("jobs", "retry", job["id"], "--set", "training.max_steps=1", "--follow")
+    assert (again["status"], again["retry_of"], again["spec"]["training"]["max_steps"]) == ("succeeded", job["id"], 1)
     assert "cancelled" in tunery.run("jobs", "logs", "-f", job["id"], expect=1).stdout
 
 

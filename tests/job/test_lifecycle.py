@@ -8,7 +8,7 @@ import pytest
 
 from app import host
 from app.db import now, reading, transaction
-from app.job import lifecycle, repository, service
+from app.job import lifecycle, repository, requests, service
 from app.job.lifecycle import ClaimLost
 from app.job.models import Attempt, Job, WorkerPresence
 from app.job.states import TERMINAL, TRANSITIONS, JobStatus, check_transition
@@ -170,23 +170,23 @@ def test_a_drain_costs_nothing_of_the_budgets(job):
 
 
 def test_cancelling_a_waiting_job_is_immediate_and_twice_is_no_error(job):
-    assert service.cancel(job).status == "cancelled"
-    assert service.cancel(job).status == "cancelled"
+    assert requests.cancel(job).status == "cancelled"
+    assert requests.cancel(job).status == "cancelled"
     assert claim() is None
 
 
 def test_cancelling_a_running_job_is_a_request_until_the_trainer_is_gone(job):
     current = claim().claim
-    assert service.cancel(job).status == "running"
+    assert requests.cancel(job).status == "running"
     with transaction() as session:
-        assert lifecycle.cancel_is_requested(session, current)
+        assert lifecycle.asked_for(session, current) == "cancel"
         lifecycle.cancelled(session, current)
     assert load(job).status == "cancelled"
 
 
 def test_a_cancelled_job_whose_worker_is_lost_is_cancelled(job, monkeypatch):
     claim()
-    service.cancel(job)
+    requests.cancel(job)
     expire(job)
     reaping_sweep(monkeypatch).once()
     assert load(job).status == "cancelled"
@@ -199,7 +199,7 @@ def test_a_job_that_has_succeeded_cannot_be_cancelled(job):
     with transaction() as session:
         lifecycle.succeed(session, current, model_id="ft:x")
     with pytest.raises(Conflict):
-        service.cancel(job)
+        requests.cancel(job)
 
 
 def test_events_are_numbered_without_a_gap(job):

@@ -8,7 +8,7 @@ import pytest
 from app import host
 from app.db import now, transaction
 from app.errors import Conflict
-from app.job import lifecycle, repository, service
+from app.job import lifecycle, repository, requests, service
 from app.job.models import WorkerPresence
 from app.sweep import Sweep, running
 from tests.job.test_lifecycle import claim, load
@@ -24,7 +24,7 @@ class Cancelling(threading.Thread):
 
     def run(self):
         try:
-            self.outcome = service.cancel(self.job_id).status
+            self.outcome = requests.cancel(self.job_id).status
         except Conflict as error:
             self.outcome = error
 
@@ -49,7 +49,7 @@ def test_a_job_that_succeeds_just_then_is_not_cancelled(job):
     current = claim().claim
     outcome = cancel_during(job, lambda session: lifecycle.succeed(session, current, model_id="ft:x"))
     assert isinstance(outcome, Conflict)
-    assert (load(job).status, load(job).cancel_requested_at) == ("succeeded", None)
+    assert (load(job).status, load(job).request) == ("succeeded", None)
     assert "has succeeded" in messages(job)[-1], "nothing happens to a job after its end"
 
 
@@ -65,13 +65,13 @@ def test_a_job_that_is_claimed_just_then_is_running_and_told_to_stop(job):
     outcome = cancel_during(job, lambda session: claimed.append(lifecycle.claim_next(session, worker_id="worker-a")))
     assert outcome == "running"
     with transaction() as session:
-        assert lifecycle.cancel_is_requested(session, claimed[0].claim)
+        assert lifecycle.asked_for(session, claimed[0].claim) == "cancel"
 
 
 @pytest.mark.parametrize("ending", ["drained", "crashed"])
 def test_a_job_to_be_cancelled_is_not_tried_again(job, ending):
     current = claim().claim
-    service.cancel(job)
+    requests.cancel(job)
     with transaction() as session:
         if ending == "drained":
             lifecycle.drained(session, current)

@@ -1,5 +1,8 @@
 """A whole running service, and a few words to speak to it."""
 
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +12,7 @@ import httpx2
 import pytest
 
 from tests.road.tiny import build_encoder, jsonl
-from tests.stack.processes import Up
+from tests.stack.processes import ROOT, Up
 
 JOB_SECONDS = 120
 
@@ -64,6 +67,18 @@ class Service:
             after = page["next"]
 
 
+def assert_all_is_well(home: Path) -> None:
+    """The checker G of the fault matrix finds nothing."""
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "app.cli", "verify", "--home", str(home)],
+        env=dict(os.environ) | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 @pytest.fixture(scope="session")
 def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_encoder(tmp_path_factory.mktemp("models") / "tiny-bert")
@@ -78,6 +93,7 @@ def service(tmp_path_factory: pytest.TempPathFactory, encoder: Path) -> Iterator
         running.register("tiny-bert", encoder)
         yield running
         assert up.stop() == 0, up.log()[-4000:]
+        assert_all_is_well(up.home)
     finally:
         up.clean_up()
 
@@ -90,5 +106,6 @@ def own_service(tmp_path: Path, encoder: Path) -> Iterator[Service]:
         running = Service(up, up.wait_ready())
         running.register("tiny-bert", encoder)
         yield running
+        assert_all_is_well(up.home)
     finally:
         up.clean_up()

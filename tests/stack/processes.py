@@ -15,14 +15,14 @@ READY = "Tunery is ready: "
 
 
 class Up:
-    """`tunery up` of one home, from the outside."""
+    """`tunery up` of one home, from the outside. ``settings`` are further variables of its environment."""
 
-    def __init__(self, home: Path, *, port: int = 0) -> None:
+    def __init__(self, home: Path, *, port: int = 0, **settings: str) -> None:
         self.home = home
         home.mkdir(parents=True, exist_ok=True)
         self.log_path = home.parent / f"{home.name}-{time.monotonic_ns()}.log"
         environment = {name: value for name, value in os.environ.items() if not name.startswith("TUNERY_")}
-        environment |= {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "TUNERY_STOP_SECONDS": "5"}
+        environment |= {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "TUNERY_STOP_SECONDS": "5"} | settings
         command = [sys.executable, "-P", "-m", "app.cli", "up", "--home", str(home), "--port", str(port)]
         with self.log_path.open("wb") as log:
             self.process = subprocess.Popen(

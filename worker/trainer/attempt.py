@@ -118,7 +118,7 @@ def run_attempt(run: RunSpec, *, run_dir: Path, report: Reporter, control: Contr
         train(parts, state)
     trained_at = time.monotonic()
     assert state.best is not None, "the last step is always evaluated"
-    result = publish(prepared, model, state.best, plan=parts.plan, run_dir=run_dir, report=report)
+    result = publish(prepared, model, state.best, plan=parts.plan, last_step=state.step, run_dir=run_dir, report=report)
     parts.checkpoints.remove_old()
     timings = {
         "import_seconds": ready_at - started_at,
@@ -262,7 +262,14 @@ def assemble(
 
 
 def publish(
-    prepared: Prepared, model: PreTrainedModel, best: Best, *, plan: Plan, run_dir: Path, report: Reporter
+    prepared: Prepared,
+    model: PreTrainedModel,
+    best: Best,
+    *,
+    plan: Plan,
+    last_step: int,
+    run_dir: Path,
+    report: Reporter,
 ) -> ResultMessage:
     """Build the finished model from the best checkpoint and measure it through the serving engine."""
     report.phase("evaluating")
@@ -301,6 +308,7 @@ def publish(
         model_path=str(folder),
         manifest_sha256=manifest.sha256,
         weights_sha256=manifest.weights_sha256(),
+        last_step=last_step,
         best_step=best.step,
         best_epoch=plan.epoch_at(best.step),
         metrics=found,

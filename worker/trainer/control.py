@@ -1,6 +1,6 @@
 """The way in: what the worker asks of a running trainer.
 
-``drain`` and ``cancel`` come as lines on the control descriptor; SIGTERM means ``drain``. The descriptor is also a death
+``finish``, ``drain`` and ``cancel`` come as lines on the control descriptor; SIGTERM means ``drain``. The descriptor is also a death
 pipe: its end of file means that the worker is gone, and the trainer with it, at once.
 """
 
@@ -42,6 +42,8 @@ class Control:
 
     def __init__(self) -> None:
         self.requested: ExitCode | None = None
+        self.must_finish = False
+        """The step that runs is to be the last."""
         self._deferred = False
 
     def start(self, descriptor: int | None) -> None:
@@ -77,6 +79,8 @@ class Control:
         with os.fdopen(descriptor, "rb") as lines:
             for line in lines:
                 match line.strip():
+                    case b"finish":
+                        self.must_finish = True
                     case b"drain":
                         self._request(ExitCode.DRAINED)
                     case b"cancel":

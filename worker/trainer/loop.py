@@ -150,10 +150,11 @@ def close_step(parts: Parts, state: TrainState) -> None:
     """Evaluate and save where the plan says so, or where a stop was asked for; then stop if it was."""
     plan, control = parts.plan, parts.control
     best: tuple[float, Evaluation] | None = None
-    state.finished = state.step >= plan.max_steps
-    if state.step % STEPS_BETWEEN_TIDYING == 0 or plan.evaluates_at(state.step):
+    state.finished = state.step >= plan.max_steps or control.must_finish
+    evaluates = plan.evaluates_at(state.step) or state.finished or state.evaluation_pending
+    if state.step % STEPS_BETWEEN_TIDYING == 0 or evaluates:
         give_back_free_memory()
-    if plan.evaluates_at(state.step):
+    if evaluates:
         best = evaluate(parts, state)
     if control.cancelled():
         control.raise_if_stopped()
@@ -163,7 +164,7 @@ def close_step(parts: Parts, state: TrainState) -> None:
         parts.checkpoints.save(state, epoch=plan.epoch_at(state.step), resumable=resumable, best=best)
     if resumable:
         control.raise_if_stopped()
-    if plan.evaluates_at(state.step) or resumable:
+    if evaluates or resumable:
         parts.report.phase("training")
         parts.speed.start()
 
@@ -178,7 +179,7 @@ def evaluate(parts: Parts, state: TrainState) -> tuple[float, Evaluation] | None
     state.evaluation_pending = True
     parts.weights.write_back(state.step)
     evaluation = parts.evaluator.evaluate(
-        parts.accelerator.unwrap_model(parts.model), interrupted=lambda: parts.control.requested is not None
+        parts.accelerator.unwrap_model(parts.model), interrupted=lambda: is_interrupted(parts)
     )
     if evaluation is None:
         return None
@@ -195,6 +196,11 @@ def evaluate(parts: Parts, state: TrainState) -> tuple[float, Evaluation] | None
         state.finished = True
         parts.report.log(f"early stop at step {state.step}: no improvement in {patience} evaluations", step=state.step)
     return (value, evaluation) if improved else None
+
+
+def is_interrupted(parts: Parts) -> bool:
+    parts.report.goes_on()
+    return parts.control.requested is not None
 
 
 def _not_finite(message: str) -> InvalidData:

@@ -10,11 +10,22 @@ import threading
 import time
 from typing import Final
 
-from app.spec.run import LogMessage, Message, MetricsMessage, PhaseMessage, Point, ProgressMessage, WarningMessage
+from app.spec.run import (
+    AliveMessage,
+    LogMessage,
+    Message,
+    MetricsMessage,
+    PhaseMessage,
+    Point,
+    ProgressMessage,
+    WarningMessage,
+)
 
 MAX_POINTS: Final = 200
 MAX_DELAY_SECONDS: Final = 1.0
 PROGRESS_INTERVAL_SECONDS: Final = 0.25
+ALIVE_SECONDS: Final = 5.0
+"""After so long without another message comes one that says no more than that."""
 
 
 class Reporter:
@@ -25,11 +36,17 @@ class Reporter:
         self._descriptor = sys.stdout.fileno() if descriptor is None else descriptor
         self._messages: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
         self._progress_at = 0.0
+        self._moved_at = time.monotonic()
         self._writer = threading.Thread(target=self._write, name="reporting", daemon=True)
         self._writer.start()
 
     def send(self, message: Message) -> None:
+        self.goes_on()
         self._messages.put(message)
+
+    def goes_on(self) -> None:
+        """Say that the main thread is at work; call it within what takes long and says nothing else."""
+        self._moved_at = time.monotonic()
 
     def phase(self, name: str) -> None:
         log(f"phase: {name}")
@@ -54,6 +71,7 @@ class Reporter:
 
     def progress(self, message: ProgressMessage) -> None:
         """Sent if the last one was not just now, or if it is the last of the run."""
+        self.goes_on()
         now = time.monotonic()
         if now - self._progress_at >= PROGRESS_INTERVAL_SECONDS or message.step == message.max_steps:
             self._progress_at = now
@@ -69,9 +87,11 @@ class Reporter:
         first_at = 0.0
         while True:
             try:
-                wait = max(0.0, first_at + MAX_DELAY_SECONDS - time.monotonic()) if points else None
+                wait = max(0.0, first_at + MAX_DELAY_SECONDS - time.monotonic()) if points else ALIVE_SECONDS
                 message = self._messages.get(timeout=wait)
             except queue.Empty:
+                if not points:
+                    self._write_line(AliveMessage(idle_seconds=time.monotonic() - self._moved_at))
                 points = self._write_points(points)
                 continue
             if isinstance(message, MetricsMessage):

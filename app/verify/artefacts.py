@@ -1,0 +1,86 @@
+"""Files, models and checkpoints: what rows point to is whole, and nothing half-made lies about."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import select
+
+from app.config import get_settings
+from app.db import reading
+from app.file.models import File
+from app.job.models import Checkpoint, Job
+from app.job.states import TERMINAL
+from app.manifest import TEMPORARY_PREFIX, CorruptArtefactError, read_manifest, sha256_of, verify
+from app.model.models import Model
+from app.verify.finding import Finding
+
+STALE_SECONDS: Final = 3600.0
+"""Something temporary that was not touched for so long is being made by nobody."""
+
+
+def check_all(*, thorough: bool) -> Iterator[Finding]:
+    yield from _check_files(thorough=thorough)
+    yield from _check_models(thorough=thorough)
+    yield from _check_checkpoints(thorough=thorough)
+    yield from _check_leftovers()
+
+
+def _check_files(*, thorough: bool) -> Iterator[Finding]:
+    with reading() as session:
+        files = session.scalars(select(File)).all()
+    for file in files:
+        path = get_settings().artefacts_dir / file.path
+        if not path.is_file():
+            yield Finding(subject=file.id, kind="file_missing", message="Its bytes are gone.")
+        elif path.stat().st_size != file.size_bytes or (thorough and sha256_of(path) != file.sha256):
+            yield Finding(subject=file.id, kind="file_changed", message="Its bytes are not those that were uploaded.")
+
+
+def _check_models(*, thorough: bool) -> Iterator[Finding]:
+    with reading() as session:
+        models = session.scalars(select(Model)).all()
+        jobs: dict[str | None, str | None] = {
+            row.id: row.model_id for row in session.execute(select(Job.id, Job.model_id))
+        }
+    for model in models:
+        folder = get_settings().artefacts_dir / model.path
+        yield from _check_folder(folder, model.manifest_sha256, subject=model.id, thorough=thorough)
+        if model.job_id in jobs and jobs[model.job_id] != model.id:
+            yield Finding(subject=model.id, kind="model_of_no_job", message=f"{model.job_id} does not know it.")
+
+
+def _check_checkpoints(*, thorough: bool) -> Iterator[Finding]:
+    """Of jobs that may still need them."""
+    with reading() as session:
+        query = select(Checkpoint).join(Job).where(Checkpoint.state == "committed", Job.status.not_in(TERMINAL))
+        saved = session.scalars(query).all()
+    for checkpoint in saved:
+        folder = get_settings().jobs_dir / checkpoint.path
+        yield from _check_folder(folder, checkpoint.manifest_sha256, subject=checkpoint.id, thorough=thorough)
+
+
+def _check_folder(folder: Path, manifest_sha256: str, *, subject: str, thorough: bool) -> Iterator[Finding]:
+    try:
+        if thorough:
+            verify(folder, expected_sha256=manifest_sha256)
+        elif read_manifest(folder).sha256 != manifest_sha256:
+            raise CorruptArtefactError("the manifest is not the one that was committed")
+    except CorruptArtefactError as error:
+        yield Finding(subject=subject, kind="artifact_corrupt", message=f"{error}.")
+
+
+def _check_leftovers() -> Iterator[Finding]:
+    settings = get_settings()
+    for root in (settings.artefacts_dir, settings.jobs_dir):
+        for path in root.rglob(f"{TEMPORARY_PREFIX}*"):
+            try:
+                age = time.time() - path.stat().st_mtime
+            except FileNotFoundError:
+                continue  # it was finished meanwhile
+            if age > STALE_SECONDS:
+                place = path.relative_to(settings.home_dir).as_posix()
+                yield Finding(
+                    subject=place, kind="leftover", message=f"Half-made, and untouched for {age / 3600:.1f} h."
+                )
