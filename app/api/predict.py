@@ -2,10 +2,11 @@
 
 import time
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 
 from app.api.errors import error_responses
+from app.api.presence import while_present
 from app.api.text_stream import EVENT_STREAM, text_stream
 from app.prediction import service
 from app.prediction.schemas import (
@@ -31,16 +32,16 @@ router = APIRouter(tags=["predict"])
         **error_responses(401, 404, 409, 413, 422, 429, 503),
     },
 )
-async def predict(request: PredictRequest, response: Response) -> PredictResponse | StreamingResponse:
+async def predict(request: PredictRequest, response: Response, http: Request) -> PredictResponse | StreamingResponse:
     """Classify one text, one pair, or up to 64 of them; the answer has a list of scores for each, of entities, or a text.
 
     Headers ``x-total-time``, ``x-tokenization-time``, ``x-queue-time`` and ``x-inference-time`` are milliseconds. With
     ``stream`` a text that is generated comes as server-sent events: ``piece``, and last ``prediction`` or ``error``.
     """
     if request.stream:
-        return await text_stream(service.predict_in_pieces(request), last=answer_of)
+        return await while_present(http, text_stream(service.predict_in_pieces(request), last=answer_of))
     started = time.monotonic()
-    served, answer = await service.predict(request)
+    served, answer = await while_present(http, service.predict(request))
     milliseconds = {
         "x-total-time": (time.monotonic() - started) * 1000,
         "x-tokenization-time": answer.tokenization_ms,

@@ -35,7 +35,11 @@ class _ClosingResponse(StreamingResponse):
 
 async def text_stream(answers: Answers, *, last: Callable[[ServedModel, Prediction], BaseModel]) -> StreamingResponse:
     """The response, once there is something to say: until then an error is an ordinary one, and is raised."""
-    first = await anext(answers)
+    try:
+        first = await anext(answers)
+    except BaseException:
+        await answers.aclose()
+        raise
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
     return _ClosingResponse(_events(first, answers, last=last), media_type=EVENT_STREAM, headers=headers)
 

@@ -186,10 +186,12 @@ class PredictorClient:
 
     def _send(self, question: Question) -> None:
         """Send without waiting, so that who is being cancelled can do it too. Raises Unavailable."""
-        sent = self._socket.send(encode(question), zmq.NOBLOCK)  # done when it returns, as nothing else is under way
-        if isinstance(sent.exception(), zmq.Again):
-            raise _gone()
-        sent.result()
+        # pyzmq's future is done when it returns: a message is sent at once or not at all.
+        sent: Any = self._socket.send(encode(question), zmq.NOBLOCK)
+        try:
+            sent.result()
+        except zmq.Again:
+            raise _gone() from None
 
     async def _read(self) -> None:
         while True:
