@@ -1,10 +1,14 @@
 """``POST /predict`` with ``"stream": true``: server-sent events from a real server, by readers that stay, go, or are slow."""
 
 import json
+import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -16,6 +20,7 @@ from tests.predictor.conftest import talk
 from tests.predictor.tiny_writers import make_writer
 
 LONG = 4000
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -138,6 +143,31 @@ def test_a_reader_that_does_not_read_gets_it_all_later(predictor, shared_predict
     assert kind == "prediction"
     text = "".join(piece["text"] for piece in [first, *(piece for _, piece in pieces)])
     assert text == last["predictions"][0][0]["generated_text"]
+
+
+def test_the_command_line_prints_it(predictor, url, writer):
+    command = [
+        sys.executable,
+        "-m",
+        "app.cli",
+        "predict",
+        "--model",
+        writer,
+        "--stream",
+        "one",
+        "--set",
+        "max_new_tokens=20",
+    ]
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("TUNERY_")}
+    options = {"env": clean | {"TUNERY_URL": url}, "cwd": ROOT, "capture_output": True, "text": True, "check": False}
+    whole = httpx2.post(f"{url}/predict", json=body(writer, "one", max_new_tokens=20) | {"stream": False}, timeout=60)
+    ((found,),) = whole.json()["predictions"]
+    assert subprocess.run(command, **options).stdout == found["generated_text"] + "\n"
+    told = json.loads(subprocess.run([*command, "--json"], **options).stdout)
+    assert told["predictions"] == [[found]]
+    refused = subprocess.run([*command, "--set", "threshold=0.5"], **options)
+    assert refused.returncode == 1
+    assert "labels" in refused.stderr
 
 
 def test_a_predictor_that_dies_ends_the_stream_with_an_error(own_predictor, url, writer):

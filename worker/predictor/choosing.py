@@ -1,7 +1,7 @@
 """Which token comes next: for each text by its own settings and its own random numbers, whatever else is in the batch."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,8 +36,10 @@ class Chooser:
 
     def __init__(self, sampling: Sampling, *, device: torch.device) -> None:
         self._do_sample = sampling.do_sample
+        self._looks_back = sampling.repetition_penalty != 1.0
+        self._settings = (id(self), sampling.do_sample, sampling.temperature, sampling.top_k, sampling.top_p)
         self._processors = LogitsProcessorList()
-        if sampling.repetition_penalty != 1.0:
+        if self._looks_back:
             self._processors.append(RepetitionPenaltyLogitsProcessor(sampling.repetition_penalty))
         if sampling.do_sample:
             if sampling.temperature != 1.0:
@@ -56,13 +58,22 @@ class Chooser:
         """The token with the largest logit is the one, and nothing else need be computed."""
         return not self._do_sample and not self._processors
 
-    def choose(self, logits: torch.Tensor, read: Sequence[int]) -> int:
-        """The next token behind the tokens ``read``, given float32 ``logits`` ``[1, vocabulary]``."""
-        before: Any = torch.tensor([read], device=logits.device)
-        scores: Any = logits.clone()
+    @property
+    def company(self) -> Hashable:
+        """Choosers of which this is the same may have their scores computed together."""
+        return self._settings if self._looks_back else self._settings[1:]
+
+    def scores(self, logits: torch.Tensor, read: Sequence[int]) -> torch.Tensor:
+        """``logits`` ``[rows, vocabulary]`` as the settings change them, behind the tokens ``read``; as probabilities to draw by."""
+        before: Any = torch.tensor([read], device=logits.device) if self._looks_back else None
+        scores: Any = logits
         scores = self._processors(before, scores)
+        return torch.softmax(scores, dim=-1) if self._do_sample else scores
+
+    def take(self, scores: torch.Tensor) -> int:
+        """The token, given its text's row of ``scores``, ``[1, vocabulary]``."""
         if self._do_sample:
-            return int(torch.multinomial(torch.softmax(scores, dim=-1), num_samples=1, generator=self._generator))
+            return int(torch.multinomial(scores, num_samples=1, generator=self._generator))
         return int(scores.argmax(dim=-1))
 
 
@@ -75,15 +86,20 @@ def choose(
     chosen: list[int | None] = [
         token if math.isfinite(value) else None for token, value in zip(tokens.tolist(), largest.tolist(), strict=True)
     ]
+    companies: dict[Hashable, list[int]] = {}
     for row, chooser in enumerate(choosers):
         if chosen[row] is not None and not chooser.takes_the_largest:
-            chosen[row] = chooser.choose(logits[row : row + 1], read[row])
+            companies.setdefault(chooser.company, []).append(row)
+    for rows in companies.values():
+        scores = choosers[rows[0]].scores(logits[rows], read[rows[0]])
+        for place, row in enumerate(rows):
+            chosen[row] = choosers[row].take(scores[place : place + 1])
     logprobs = [math.nan] * len(chosen)
     asked = [row for row, wanted in enumerate(wants_logprobs) if wanted and chosen[row] is not None]
     if asked:
-        rows = logits[asked]
-        taken = rows.gather(1, torch.tensor([[chosen[row]] for row in asked], device=rows.device))
-        for row, value in zip(asked, (taken[:, 0] - rows.logsumexp(dim=-1)).tolist(), strict=True):
+        scores = logits[asked]
+        taken = scores.gather(1, torch.tensor([[chosen[row]] for row in asked], device=scores.device))
+        for row, value in zip(asked, (taken[:, 0] - scores.logsumexp(dim=-1)).tolist(), strict=True):
             logprobs[row] = value
     return [
         NotFiniteError() if token is None else Choice(token=token, logprob=logprob)
