@@ -159,13 +159,16 @@ def test_the_command_line_prints_it(predictor, url, writer):
         "max_new_tokens=20",
     ]
     clean = {name: value for name, value in os.environ.items() if not name.startswith("TUNERY_")}
-    options = {"env": clean | {"TUNERY_URL": url}, "cwd": ROOT, "capture_output": True, "text": True, "check": False}
+
+    def run(*more):
+        environment = clean | {"TUNERY_URL": url}
+        return subprocess.run([*command, *more], env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
+
     whole = httpx2.post(f"{url}/predict", json=body(writer, "one", max_new_tokens=20) | {"stream": False}, timeout=60)
     ((found,),) = whole.json()["predictions"]
-    assert subprocess.run(command, **options).stdout == found["generated_text"] + "\n"
-    told = json.loads(subprocess.run([*command, "--json"], **options).stdout)
-    assert told["predictions"] == [[found]]
-    refused = subprocess.run([*command, "--set", "threshold=0.5"], **options)
+    assert run().stdout == found["generated_text"] + "\n"
+    assert json.loads(run("--json").stdout)["predictions"] == [[found]]
+    refused = run("--set", "threshold=0.5")
     assert refused.returncode == 1
     assert "labels" in refused.stderr
 

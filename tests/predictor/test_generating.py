@@ -222,3 +222,23 @@ def test_outputs_that_are_no_numbers_are_an_error_and_no_text():
     run(batch, turns=6)
     assert "not finite" in str(sick.error)
     assert fine.finish_reason == "length"
+
+
+def test_a_forward_that_fails_ends_what_was_begun_and_nothing_else():
+    generator = generator_of(ends=False)
+    batch = generator.new_batch()
+    begun = begin(generator, [1, 2], [3], max_new_tokens=9)
+    batch.add(begun)
+    run(batch, turns=3)
+
+    def fail(*_):
+        raise RuntimeError("out of memory")
+
+    failing = generator._forward.model.register_forward_pre_hook(fail)
+    run(batch, turns=1)
+    failing.remove()
+    assert [str(writing.error) for writing in begun] == ["out of memory"] * 2
+    (later,) = begin(generator, [1, 2], max_new_tokens=9)
+    batch.add([later])
+    run(batch, turns=10)
+    assert later.finish_reason == "length"

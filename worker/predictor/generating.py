@@ -12,10 +12,9 @@ from typing import Final
 
 import torch
 
-from worker.predictor.choosing import Choice, choose
 from worker.predictor.joint_forward import ERRORS, JointForward
 from worker.predictor.kv_cache import RowsCache, joined
-from worker.predictor.writing import Writing
+from worker.predictor.writing import Writing, give
 
 MOST_ROWS: Final = 64
 """Texts written at a time."""
@@ -58,7 +57,19 @@ class RunningBatch:
 
     @torch.inference_mode()
     def turn(self, *, max_bytes: int) -> None:
-        """One forward at most. New texts join in their order as long as all fit into ``max_bytes``; one always does."""
+        """One forward at most. New texts join in their order as long as all fit into ``max_bytes``; one always does.
+
+        Where it fails, such as for lack of memory, all texts that were begun have an error.
+        """
+        try:
+            self._turn(max_bytes=max_bytes)
+        except ERRORS as error:
+            for writing in [*self._living(), *self._reading]:
+                writing.error = error
+            self._rows, self._cache = [], RowsCache()
+            self._stop_reading()
+
+    def _turn(self, *, max_bytes: int) -> None:
         must_write = self._has_just_read and bool(self._living())
         if not self._reading and not must_write:
             self._admit(max_bytes=max_bytes)
@@ -112,7 +123,7 @@ class RunningBatch:
             return
         self._num_columns_read = end
         if end == width:
-            _give(group, logits)
+            give(group, logits)
             self._join()
         if not self._waiting:
             self._most_at_a_time = MOST_ROWS
@@ -146,25 +157,5 @@ class RunningBatch:
             return
         newest = torch.tensor([[writing.read[-1]] for writing in self._rows])
         lengths = [len(writing.read) for writing in self._rows]
-        try:
-            logits = self._forward(newest, cache=self._cache, lengths=lengths, width=self._cache.num_columns + 1)
-        except ERRORS as error:
-            for writing in self._rows:
-                writing.error = error
-            return
-        _give(self._rows, logits)
-
-
-def _give(writings: Sequence[Writing], logits: torch.Tensor) -> None:
-    """Every text its next token, by its own settings."""
-    chosen = choose(
-        logits,
-        [writing.chooser for writing in writings],
-        read=[writing.read for writing in writings],
-        wants_logprobs=[writing.streams for writing in writings],
-    )
-    for writing, choice in zip(writings, chosen, strict=True):
-        if isinstance(choice, Choice):
-            writing.take(choice)
-        else:
-            writing.error = choice
+        logits = self._forward(newest, cache=self._cache, lengths=lengths, width=self._cache.num_columns + 1)
+        give(self._rows, logits)

@@ -62,7 +62,7 @@ def try_out(forward: JointForward) -> int | None:
     name = type(forward.model).__name__
     try:
         difference, bytes_per_token = _compare(forward)
-    except Exception as error:  # models that want a cache of another kind: any class may come out of them
+    except (*ERRORS, AttributeError, LookupError, AssertionError) as error:  # a cache of another kind is wanted
         log.info("texts are written one by one", model=name, reason=repr(error))
         return None
     if not difference <= LARGEST_DIFFERENCE[forward.model.dtype]:

@@ -10,9 +10,8 @@ from typing import Final
 
 import torch
 
-from worker.predictor.choosing import Choice, choose
 from worker.predictor.joint_forward import ERRORS, JointForward
-from worker.predictor.writing import Writing
+from worker.predictor.writing import Writing, give
 
 MOST_TEXTS: Final = 16
 """Texts that are written in turn."""
@@ -48,11 +47,6 @@ class OneByOne:
         writing.begun_at = min(writing.begun_at, time.monotonic())
         try:
             logits = self._forward.alone(torch.tensor([writing.read]))
+            give([writing], logits)
         except ERRORS as error:
             writing.error = error
-            return
-        [choice] = choose(logits, [writing.chooser], read=[writing.read], wants_logprobs=[writing.streams])
-        if isinstance(choice, Choice):
-            writing.take(choice)
-        else:
-            writing.error = choice

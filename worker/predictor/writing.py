@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 
 from app.prediction.wire import Generated, Sampling, Token
-from worker.predictor.choosing import Choice, Chooser
+from worker.predictor.choosing import Choice, Chooser, choose
 from worker.predictor.text_stream import TextStream
 
 
@@ -108,3 +108,18 @@ class Writing:
         """What was written, once it has ended."""
         assert self.finish_reason is not None
         return Generated(text=self._text.text, num_tokens=self.num_tokens, finish_reason=self.finish_reason)
+
+
+def give(writings: Sequence[Writing], logits: torch.Tensor) -> None:
+    """Give every text its next token by its own settings, from its row of ``logits`` ``[rows, vocabulary]``."""
+    chosen = choose(
+        logits,
+        [writing.chooser for writing in writings],
+        read=[writing.read for writing in writings],
+        wants_logprobs=[writing.streams for writing in writings],
+    )
+    for writing, choice in zip(writings, chosen, strict=True):
+        if isinstance(choice, Choice):
+            writing.take(choice)
+        else:
+            writing.error = choice
