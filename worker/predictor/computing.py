@@ -11,12 +11,12 @@ from app.manifest import CorruptArtefactError
 from app.prediction.wire import Entity, Failure, FailureCode, LabelScore, Prediction
 from worker.predictor.decode import FUNCTIONS, label_scores, scores_of
 from worker.predictor.entities import served_entities
-from worker.predictor.generation_requests import GenerationRequests
 from worker.predictor.replies import OF_ONE_REQUEST, Reply, failure, refuse
 from worker.predictor.scheduler import ModelKey, Pending, Scheduler, Turn
 
 if TYPE_CHECKING:
     from worker.predictor.engine import LoadedModel
+    from worker.predictor.generation_requests import GenerationRequests
 
 log = structlog.get_logger(__name__)
 
@@ -66,9 +66,9 @@ def take_turns(scheduler: Scheduler, *, max_tokens: int, max_cache_bytes: int, r
             else:
                 wanted.append(pending)
         ready = _tokenize(wanted, turn.model, reply=reply)
-        if turn.model.generator is not None:
+        if turn.model.generates:
             if turn.key not in writers:
-                writers[turn.key] = GenerationRequests(turn.model.generator, max_tokens=max_tokens, reply=reply)
+                writers[turn.key] = _new_writer(turn.model, max_tokens=max_tokens, reply=reply)
             _write(turn, ready, writers, scheduler=scheduler, max_cache_bytes=max_cache_bytes)
             continue
         batch, rest = _cut(ready, max_tokens=max_tokens)
@@ -79,10 +79,17 @@ def take_turns(scheduler: Scheduler, *, max_tokens: int, max_cache_bytes: int, r
         writer.shut_down()
 
 
+def _new_writer(model: "LoadedModel", *, max_tokens: int, reply: Reply) -> "GenerationRequests":
+    from worker.predictor.generation_requests import GenerationRequests  # noqa: PLC0415  it imports torch
+
+    assert model.generator is not None
+    return GenerationRequests(model.generator, max_tokens=max_tokens, reply=reply)
+
+
 def _write(
     turn: Turn,
     requests: list[Pending],
-    writers: dict[ModelKey, GenerationRequests],
+    writers: "dict[ModelKey, GenerationRequests]",
     *,
     scheduler: Scheduler,
     max_cache_bytes: int,

@@ -17,7 +17,7 @@ from app.prediction.wire import Predict
 
 if TYPE_CHECKING:
     from worker.predictor.encoded import EncodedText
-from worker.predictor.engine import LoadedModel
+    from worker.predictor.engine import LoadedModel
 
 MAX_TEXTS_TAKEN: Final = 512
 """Texts tokenised at a time; many more would only wait, and be tokenised in vain if their caller leaves."""
