@@ -55,6 +55,9 @@ class Settings(BaseSettings):
     predict_queue_size: int = Field(default=2048, gt=0, description="Texts that may wait in the predictor")
     predict_batch_tokens: int = Field(default=16384, gt=0, description="Token budget of one forward of the predictor")
     predict_memory_bytes: int = Field(default=4 * 2**30, gt=0, description="Memory the loaded models may take")
+    predict_cache_bytes: int = Field(
+        default=2**30, gt=0, description="Memory the texts being generated may take, of all models together"
+    )
     hub_timeout_seconds: float = Field(default=3, gt=0, description="Longest wait for the hub while a job is submitted")
 
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged")

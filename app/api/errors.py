@@ -68,13 +68,14 @@ def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
-def problem_response(request: Request, error: ServiceError) -> Response:
-    body = {
+def problem_body(error: ServiceError, *, instance: str) -> dict[str, Any]:
+    """The one error body, of a request for ``instance``."""
+    return {
         "type": f"urn:tunery:error:{error.code}",
         "title": error.title,
         "status": error.status,
         "detail": error.message,
-        "instance": request.url.path,
+        "instance": instance,
         "hint": error.hint,
         "errors": [
             {"message": p.message, "param": p.param, "code": p.code, "row": p.row}
@@ -87,6 +88,10 @@ def problem_response(request: Request, error: ServiceError) -> Response:
             "code": error.code,
         },
     }
+
+
+def problem_response(request: Request, error: ServiceError) -> Response:
+    body = problem_body(error, instance=request.url.path)
     headers = {}
     if error.retry_after_seconds is not None:
         headers["retry-after"] = str(max(1, round(error.retry_after_seconds)))

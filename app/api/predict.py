@@ -2,9 +2,12 @@
 
 import time
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import StreamingResponse
 
 from app.api.errors import error_responses
+from app.api.presence import while_present
+from app.api.text_stream import EVENT_STREAM, text_stream
 from app.prediction import service
 from app.prediction.schemas import (
     EntityGroup,
@@ -20,14 +23,25 @@ from app.prediction.wire import Prediction
 router = APIRouter(tags=["predict"])
 
 
-@router.post("/predict", summary="Ask a finished model", responses=error_responses(401, 404, 409, 413, 422, 429, 503))
-async def predict(request: PredictRequest, response: Response) -> PredictResponse:
+@router.post(
+    "/predict",
+    summary="Ask a finished model",
+    response_model=PredictResponse,
+    responses={
+        200: {"content": {EVENT_STREAM: {"schema": {"type": "string"}}}},
+        **error_responses(401, 404, 409, 413, 422, 429, 503),
+    },
+)
+async def predict(request: PredictRequest, response: Response, http: Request) -> PredictResponse | StreamingResponse:
     """Classify one text, one pair, or up to 64 of them; the answer has a list of scores for each, of entities, or a text.
 
-    Headers ``x-total-time``, ``x-tokenization-time``, ``x-queue-time`` and ``x-inference-time`` are milliseconds.
+    Headers ``x-total-time``, ``x-tokenization-time``, ``x-queue-time`` and ``x-inference-time`` are milliseconds. With
+    ``stream`` a text that is generated comes as server-sent events: ``piece``, and last ``prediction`` or ``error``.
     """
+    if request.stream:
+        return await while_present(http, text_stream(service.predict_in_pieces(request), last=answer_of))
     started = time.monotonic()
-    served, answer = await service.predict(request)
+    served, answer = await while_present(http, service.predict(request))
     milliseconds = {
         "x-total-time": (time.monotonic() - started) * 1000,
         "x-tokenization-time": answer.tokenization_ms,
@@ -35,6 +49,10 @@ async def predict(request: PredictRequest, response: Response) -> PredictRespons
         "x-inference-time": answer.inference_ms,
     }
     response.headers.update({name: f"{value:.3f}" for name, value in milliseconds.items()})
+    return answer_of(served, answer)
+
+
+def answer_of(served: service.ServedModel, answer: Prediction) -> PredictResponse:
     return PredictResponse(
         model=served.id,
         predictions=_texts(answer) if answer.texts else _entities(answer) if answer.entities else _labels(answer),

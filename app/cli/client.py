@@ -43,10 +43,19 @@ class Client:
 
     @contextmanager
     def stream(
-        self, path: str, *, headers: dict[str, str] | None = None, timeout: float = TIMEOUT_SECONDS
+        self,
+        path: str,
+        *,
+        body: Any = None,
+        headers: dict[str, str] | None = None,
+        timeout: float = TIMEOUT_SECONDS,
     ) -> Iterator["httpx2.Response"]:
-        """A response whose body is read as it comes; ``timeout`` is the longest silence."""
-        with self._explaining(), self._http().stream("GET", path, headers=headers, timeout=timeout) as response:
+        """A response whose body is read as it comes; ``timeout`` is the longest silence. With a ``body`` it is posted."""
+        method, content = ("GET", {}) if body is None else ("POST", {"json": body})
+        with (
+            self._explaining(),
+            self._http().stream(method, path, headers=headers, timeout=timeout, **content) as response,
+        ):
             if response.status_code >= 400:
                 response.read()
                 raise _error_of(response)

@@ -10,6 +10,7 @@ from app.cli.client import Client
 from app.cli.errors import CliError
 from app.cli.job_spec import apply_setting
 from app.cli.output import JsonOption, print_json, print_table
+from app.cli.text_stream import stream_text, write
 
 BATCH: Final = 32
 
@@ -35,6 +36,9 @@ def predict(
         list[str] | None,
         typer.Option("--set", help="Any of the parameters, as NAME=VALUE; repeatable.", metavar="max_new_tokens=50"),
     ] = None,
+    as_stream: Annotated[
+        bool, typer.Option("--stream", help="Print a generated text as it comes; for TEXT and models that generate.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Ask a model for the label of a text or pair of texts, for the entities in it, or for what comes behind it."""
@@ -47,6 +51,13 @@ def predict(
     parameters: dict[str, Any] = {} if top_k is None else {"top_k": top_k}
     for setting in settings or []:
         apply_setting(parameters, setting)
+    if as_stream:
+        if len(inputs) > 1:
+            raise CliError("--stream takes one text.", hint="Leave it out to ask for several.")
+        body = {"model": model, "inputs": inputs[0], "parameters": parameters}
+        answer = stream_text(Client(), body, on_text=(lambda _: None) if as_json else write)
+        print_json(answer) if as_json else write("\n")
+        return
     answer = ask(Client(), model, inputs, parameters=parameters)
     if as_json:
         print_json(answer)

@@ -8,8 +8,8 @@ import asyncio
 import contextlib
 import itertools
 import time
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import AsyncGenerator, Sequence
+from typing import Any, Final, NotRequired, TypedDict, Unpack
 
 import msgspec
 import structlog
@@ -19,12 +19,14 @@ from zmq.utils.monitor import parse_monitor_message
 
 from app.config import get_settings
 from app.errors import Unavailable
+from app.prediction.answers import Answers
 from app.prediction.schemas import PredictParameters
 from app.prediction.wire import (
     MAX_MESSAGE_BYTES,
     Answer,
     Cancel,
     Failure,
+    Piece,
     Ping,
     Pong,
     Predict,
@@ -46,6 +48,17 @@ PING_SECONDS: Final = 1.0
 RETRY_AFTER_SECONDS: Final = 2.0
 
 
+class Asking(TypedDict):
+    """Whom to ask, and how."""
+
+    model_id: str
+    folder: str
+    manifest_sha256: str
+    timeout_seconds: float
+    words: NotRequired[list[list[tuple[int, int]] | None] | None]
+    parameters: NotRequired[PredictParameters]
+
+
 class PredictorClient:
     """Questions and answers over one connection. Must be made and used on one running event loop."""
 
@@ -53,7 +66,7 @@ class PredictorClient:
         self.address = address
         self.loop = asyncio.get_running_loop()
         self._ids = itertools.count(1)
-        self._pending: dict[int, asyncio.Future[Answer]] = {}
+        self._pending: dict[int, Answers] = {}
         self._connected = asyncio.Event()
         self._heard_at = time.monotonic()
         self._context = zmq.asyncio.Context()
@@ -68,47 +81,63 @@ class PredictorClient:
             asyncio.create_task(step()) for step in (self._read, self._watch_connection, self._watch_silence)
         ]
 
-    async def predict(
-        self,
-        inputs: Sequence[tuple[str, str | None]],
-        *,
-        words: list[list[tuple[int, int]] | None] | None = None,
-        model_id: str,
-        folder: str,
-        manifest_sha256: str,
-        timeout_seconds: float,
-        parameters: PredictParameters = PredictParameters(),  # noqa: B008 - frozen
-    ) -> Prediction | Failure:
+    async def predict(self, inputs: Sequence[tuple[str, str | None]], **asking: Unpack[Asking]) -> Prediction | Failure:
         """Ask the predictor. Raises Unavailable if it is not there, goes away, or takes too long."""
+        answers = self._predict(inputs, asking, in_pieces=False)
+        async with contextlib.aclosing(answers):
+            answer = await anext(answers)
+        if isinstance(answer, Piece):
+            raise TypeError("a piece answered a question that wanted none")
+        return answer
+
+    def stream(
+        self, inputs: Sequence[tuple[str, str | None]], **asking: Unpack[Asking]
+    ) -> AsyncGenerator[Piece | Prediction | Failure]:
+        """Ask for one text as it comes: pieces of it, and last a prediction or a failure.
+
+        Pieces that are not taken in time come merged. Raises as ``predict`` does, between any two of them. Closing the
+        generator, or cancelling who waits for it, tells the predictor to stop.
+        """
+        return self._predict(inputs, asking, in_pieces=True)
+
+    async def _predict(
+        self, inputs: Sequence[tuple[str, str | None]], asking: Asking, *, in_pieces: bool
+    ) -> AsyncGenerator[Piece | Prediction | Failure]:
+        timeout_seconds, parameters = asking["timeout_seconds"], asking.get("parameters") or PredictParameters()
         question = Predict(
             request_id=next(self._ids),
-            model_id=model_id,
-            folder=folder,
-            manifest_sha256=manifest_sha256,
+            model_id=asking["model_id"],
+            folder=asking["folder"],
+            manifest_sha256=asking["manifest_sha256"],
             inputs=list(inputs),
-            words=words,
+            words=asking.get("words"),
             timeout_ms=timeout_seconds * 1000,
             function_to_apply=parameters.function_to_apply,
             top_k=parameters.top_k,
             threshold=parameters.threshold,
             sampling=_sampling(parameters),
+            stream=in_pieces,
         )
+        answers = self._ask(question, timeout_seconds=timeout_seconds)
         try:
-            answer = await self._ask(question, timeout_seconds=timeout_seconds)
+            async with contextlib.aclosing(answers):
+                async for answer in answers:
+                    if isinstance(answer, Pong):
+                        raise TypeError("a pong answered a prediction")
+                    yield answer
         except TimeoutError as error:
             raise Unavailable(
                 f"The model did not answer within {timeout_seconds:g} seconds.",
                 code="prediction_timeout",
                 retry_after_seconds=RETRY_AFTER_SECONDS,
             ) from error
-        if isinstance(answer, Pong):
-            raise TypeError("a pong answered a prediction")
-        return answer
 
     async def ping(self) -> Pong | None:
         """What the predictor says of itself; None if it does not answer within a second."""
         with contextlib.suppress(TimeoutError, Unavailable):
-            answer = await self._ask(Ping(request_id=next(self._ids)), timeout_seconds=CONNECT_SECONDS)
+            answers = self._ask(Ping(request_id=next(self._ids)), timeout_seconds=CONNECT_SECONDS)
+            async with contextlib.aclosing(answers):
+                answer = await anext(answers)
             return answer if isinstance(answer, Pong) else None
         return None
 
@@ -128,30 +157,39 @@ class PredictorClient:
         with contextlib.suppress(RuntimeError, zmq.ZMQError):
             self._context.destroy(linger=0)
 
-    async def _ask(self, question: Question, *, timeout_seconds: float) -> Answer:
-        """Raise TimeoutError when no answer comes in time; the predictor is then told that none is wanted."""
+    async def _ask(self, question: Question, *, timeout_seconds: float) -> AsyncGenerator[Answer]:
+        """Yield what comes, the last answer last. Raise TimeoutError when that does not come in time.
+
+        The predictor is told when nobody waits for the rest.
+        """
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 await self._connected.wait()
         except TimeoutError:
             raise _gone() from None
-        future: asyncio.Future[Answer] = self.loop.create_future()
+        answers = Answers()
         if not self._pending:
             self._heard_at = time.monotonic()
-        self._pending[question.request_id] = future
+        self._pending[question.request_id] = answers
+        deadline = self.loop.time() + timeout_seconds
         try:
-            await self._send(question)
-            async with asyncio.timeout(timeout_seconds):
-                return await future
+            self._send(question)
+            while not answers.is_at_end:
+                async with asyncio.timeout_at(deadline):
+                    answer = await answers.next()
+                yield answer
         finally:
             del self._pending[question.request_id]
-            if future.cancelled():
-                with contextlib.suppress(Unavailable, asyncio.CancelledError):
-                    await self._send(Cancel(request_id=question.request_id))
+            if not answers.is_complete:
+                with contextlib.suppress(Unavailable):
+                    self._send(Cancel(request_id=question.request_id))
 
-    async def _send(self, question: Question) -> None:
+    def _send(self, question: Question) -> None:
+        """Send without waiting, so that who is being cancelled can do it too. Raises Unavailable."""
+        # pyzmq's future is done when it returns: a message is sent at once or not at all.
+        sent: Any = self._socket.send(encode(question), zmq.NOBLOCK)
         try:
-            await self._socket.send(encode(question), zmq.NOBLOCK)
+            sent.result()
         except zmq.Again:
             raise _gone() from None
 
@@ -164,9 +202,8 @@ class PredictorClient:
             except msgspec.MsgspecError as error:
                 log.warning("message of the predictor dropped", reason=str(error))
                 continue
-            future = self._pending.get(answer.request_id)
-            if future is not None and not future.done():
-                future.set_result(answer)
+            if (answers := self._pending.get(answer.request_id)) is not None:
+                answers.take(answer)
 
     async def _watch_connection(self) -> None:
         while True:
@@ -189,12 +226,11 @@ class PredictorClient:
                 self._fail_all()
             elif silent_seconds > PING_SECONDS / 2:
                 with contextlib.suppress(Unavailable):
-                    await self._send(Ping(request_id=next(self._ids)))
+                    self._send(Ping(request_id=next(self._ids)))
 
     def _fail_all(self) -> None:
-        for future in self._pending.values():
-            if not future.done():
-                future.set_exception(_gone())
+        for answers in self._pending.values():
+            answers.fail(_gone())
 
 
 def _gone() -> Unavailable:

@@ -141,6 +141,8 @@ class PredictRequest(BaseModel):
     """Id of a succeeded job (``ftjob-…``), of a finished model (``ft:…``) or of its checkpoint (``ft:…:ckpt-step-80``)."""
     inputs: Inputs
     parameters: PredictParameters = PredictParameters()
+    stream: StrictBool = False
+    """Answer with the text of the one input as it comes, as server-sent events; for models that generate."""
 
 
 class LabelScore(BaseModel):
@@ -169,6 +171,22 @@ class GeneratedText(BaseModel):
     num_tokens: int
     finish_reason: Literal["stop", "length"]
     """``stop``: the model ended it, or one of ``stop`` came up; ``length``: there was no room for more."""
+
+
+class TokenOut(BaseModel):
+    id: int
+    text: str
+    """What it adds to the text; empty for a special token, and for a part of a character that a later token completes."""
+    logprob: float
+    """Logarithm of its probability by the model itself, whatever the settings."""
+    special: bool
+
+
+class TextPiece(BaseModel):
+    """Data of an event of a stream: what came since the event before."""
+
+    text: str
+    tokens: list[TokenOut]
 
 
 class Usage(BaseModel):

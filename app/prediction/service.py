@@ -1,7 +1,9 @@
 """Ask a finished model."""
 
 import asyncio
+import contextlib
 import re
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -24,9 +26,9 @@ from app.job.models import Job
 from app.job.states import TERMINAL, JobStatus
 from app.model.models import Model
 from app.prediction import repository
-from app.prediction.client import RETRY_AFTER_SECONDS, get_client
+from app.prediction.client import RETRY_AFTER_SECONDS, Asking, get_client
 from app.prediction.schemas import MAX_INPUTS, Chat, Inputs, PredictRequest, TextPair, TokenizedText
-from app.prediction.wire import Failure, Prediction
+from app.prediction.wire import Failure, Piece, Prediction
 from app.spec.job import check_reference
 from app.spec.serving import SERVING_FILE
 from app.spec.words import join_words
@@ -50,10 +52,39 @@ async def predict(request: PredictRequest) -> tuple[ServedModel, Prediction]:
     Raises NotFound, Conflict (its job has no model yet, or never will), InvalidModel, InvalidRequest, TooLarge,
     TooManyRequests (the queue is full) and Unavailable.
     """
+    inputs, asking, served = await _asking(request)
+    answer = await get_client().predict(inputs, **asking)
+    if isinstance(answer, Failure):
+        raise _as_error(answer, served)
+    return served, answer
+
+
+async def predict_in_pieces(request: PredictRequest) -> AsyncGenerator[Piece | tuple[ServedModel, Prediction]]:
+    """The text behind the one input as it comes, and last the whole prediction, with the model that made it.
+
+    Raises as ``predict`` does, before the first piece or between any two. Closing it stops the model.
+    """
+    inputs, asking, served = await _asking(request)
+    if len(inputs) > 1:
+        raise InvalidRequest(
+            f"A stream answers one input, and there are {len(inputs)}.",
+            param="inputs",
+            code="too_many_inputs",
+            hint="Send one, or leave out stream.",
+        )
+    answers = get_client().stream(inputs, **asking)
+    async with contextlib.aclosing(answers):
+        async for answer in answers:
+            if isinstance(answer, Failure):
+                raise _as_error(answer, served)
+            yield answer if isinstance(answer, Piece) else (served, answer)
+
+
+async def _asking(request: PredictRequest) -> tuple[list[tuple[str, str | None]], Asking, ServedModel]:
+    """The texts, what the predictor must know besides, and the model."""
     inputs, words = texts_of(request.inputs)
     served = await asyncio.to_thread(resolve, request.model)
-    answer = await get_client().predict(
-        inputs,
+    asking = Asking(
         words=words,
         model_id=served.id,
         folder=str(served.folder),
@@ -61,9 +92,7 @@ async def predict(request: PredictRequest) -> tuple[ServedModel, Prediction]:
         timeout_seconds=get_settings().predict_timeout_seconds,
         parameters=request.parameters,
     )
-    if isinstance(answer, Failure):
-        raise _as_error(answer, served)
-    return served, answer
+    return inputs, asking, served
 
 
 def texts_of(inputs: Inputs) -> tuple[list[tuple[str, str | None]], list[list[tuple[int, int]] | None] | None]:

@@ -52,6 +52,17 @@ class Generated(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     finish_reason: Literal["stop", "length"]
 
 
+class Token(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """A token that was generated."""
+
+    id: int
+    text: str
+    """What it adds to the text: nothing if it is special, or a part of a character that a later one completes."""
+    logprob: float
+    """Logarithm of its probability by the model itself, whatever the settings."""
+    special: bool
+
+
 class _Message(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag=True):
     request_id: int
 
@@ -80,6 +91,8 @@ class Predict(_Message, frozen=True, kw_only=True):
     """Scores below it are left out."""
     sampling: Sampling | None = None
     """For a model that generates; None: what ``Sampling`` has. Another model refuses it."""
+    stream: bool = False
+    """Send the text of the one input in Pieces as it comes, and then the Prediction."""
 
 
 class Cancel(_Message, frozen=True, kw_only=True):
@@ -94,6 +107,8 @@ class Pong(_Message, frozen=True, kw_only=True):
     """Models loaded since the process began."""
     num_waiting: int
     """Texts in the queue."""
+    num_generating: int
+    """Texts that are being generated."""
     num_base_loads: int = 0
     """Base models loaded, each for any number of adapters."""
 
@@ -113,6 +128,12 @@ class Prediction(_Message, frozen=True, kw_only=True):
     inference_ms: float
 
 
+class Piece(_Message, frozen=True, kw_only=True):
+    """Some tokens more of a text that was asked for as a stream; those of all pieces together say the text."""
+
+    tokens: list[Token]
+
+
 class Failure(_Message, frozen=True, kw_only=True):
     code: FailureCode
     message: str
@@ -120,7 +141,7 @@ class Failure(_Message, frozen=True, kw_only=True):
 
 
 Question = Ping | Predict | Cancel
-Answer = Pong | Prediction | Failure
+Answer = Pong | Piece | Prediction | Failure
 
 encode: Final = msgspec.msgpack.Encoder().encode
 decode_question: Final = msgspec.msgpack.Decoder(Question).decode

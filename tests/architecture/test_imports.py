@@ -103,6 +103,12 @@ def test_importing_the_server_loads_no_heavy_module():
     assert loaded.strip() == "[]"
 
 
+def test_the_predictor_listens_before_it_has_imported_torch():
+    code = f"import worker.predictor.server, sys; print(sorted({HEAVY!r} & set(sys.modules)))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    assert loaded.strip() == "[]"
+
+
 def test_importing_the_worker_loads_no_heavy_module():
     code = f"import worker.main, sys; print(sorted({HEAVY!r} & set(sys.modules)))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout

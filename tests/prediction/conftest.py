@@ -60,9 +60,9 @@ def narrow_predictor(sqlite_home):
 def publish(sqlite_home):
     """Stores a succeeded job and the model it made; gives both ids and the model's folder."""
 
-    def make(name="tiny", *, kind="fine-tuned", best_step=80, **options):
+    def make(name="tiny", *, kind="fine-tuned", best_step=80, build=make_model, **options):
         path = f"models/{name}"
-        tiny = make_model(get_settings().artefacts_dir / path, **options)
+        tiny = build(get_settings().artefacts_dir / path, **options)
         job_id = insert_job(status=JobStatus.SUCCEEDED, best_metrics={"step": best_step, "eval/accuracy": 1.0})
         fine_tuned = kind == "fine-tuned"
         with transaction() as session:

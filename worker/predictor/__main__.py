@@ -18,6 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--bind", help="ZeroMQ address: ipc:///path or tcp://127.0.0.1:port")
     parser.add_argument("--memory-bytes", type=int, help="memory that the loaded models may take")
     parser.add_argument("--batch-tokens", type=int, help="token budget of one forward")
+    parser.add_argument("--cache-bytes", type=int, help="memory that the texts being generated may take")
     parser.add_argument("--queue-size", type=int, help="texts that may wait")
     parser.add_argument("--idle-seconds", type=float, default=1800.0, help="a model not asked for so long is unloaded")
     given = parser.parse_args(arguments)
@@ -28,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         artefacts_dir=settings.artefacts_dir,
         memory_bytes=given.memory_bytes or settings.predict_memory_bytes,
         batch_tokens=given.batch_tokens or settings.predict_batch_tokens,
+        cache_bytes=given.cache_bytes or settings.predict_cache_bytes,
         queue_size=given.queue_size or settings.predict_queue_size,
         idle_seconds=given.idle_seconds,
     )

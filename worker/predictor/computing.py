@@ -1,38 +1,25 @@
-"""The two threads that do the work: one loads models, one tokenises and runs batches. Both answer through ``reply``."""
+"""The two threads that do the work: one loads models, one tokenises and computes, turn by turn. Both answer through ``reply``."""
 
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 import structlog
 from numpy.typing import NDArray
 
 from app.manifest import CorruptArtefactError
-from app.prediction.wire import Answer, Entity, Failure, FailureCode, LabelScore, Prediction, Sampling
+from app.prediction.wire import Entity, Failure, FailureCode, LabelScore, Prediction
 from worker.predictor.decode import FUNCTIONS, label_scores, scores_of
 from worker.predictor.entities import served_entities
-from worker.predictor.errors import ModelLoadError, PromptTooLongError
-from worker.predictor.scheduler import ModelKey, Pending, Scheduler
+from worker.predictor.errors import ModelLoadError
+from worker.predictor.replies import OF_ONE_REQUEST, Reply, failure, refuse
+from worker.predictor.scheduler import ModelKey, Pending, Scheduler, Turn
 
 if TYPE_CHECKING:
     from worker.predictor.engine import LoadedModel
+    from worker.predictor.generation_requests import GenerationRequests
 
 log = structlog.get_logger(__name__)
-
-_OF_ONE_REQUEST: Final = (RuntimeError, MemoryError, ValueError, TypeError, IndexError, OverflowError)
-"""What tokenising or a forward may raise for one request's sake (or for lack of memory); the others are tried alone."""
-
-Reply = Callable[[Pending, Answer], None]
-
-
-def failure(pending: Pending, code: FailureCode, message: str, *, param: str | None = None) -> Failure:
-    return Failure(request_id=pending.request.request_id, code=code, message=message, param=param)
-
-
-def _refuse(pending: Pending, error: Exception, *, reply: Reply) -> None:
-    log.error("prediction failed", model=pending.request.model_id, exc_info=error)
-    reply(pending, failure(pending, "prediction_failed", f"{type(error).__name__}: {error}"))
 
 
 def load_models(scheduler: Scheduler, *, reply: Reply) -> None:
@@ -46,6 +33,8 @@ def load_models(scheduler: Scheduler, *, reply: Reply) -> None:
         try:
             started = time.monotonic()
             model = LoadedModel.load(key.folder, expected_manifest_sha256=key.manifest_sha256, bases=bases)
+            if model.generator is not None:
+                model.generator.try_out()
         except CorruptArtefactError as error:
             code, problem = "artifact_corrupt", error
         except (ModelLoadError, MemoryError, RuntimeError, OSError) as error:
@@ -66,32 +55,66 @@ def _announce(scheduler: Scheduler, key: ModelKey, model: "LoadedModel", *, seco
     log.info("model loaded", model=name, seconds=round(seconds, 3), bytes=model.memory_bytes, unloaded=unloaded)
 
 
-def run_batches(scheduler: Scheduler, *, max_tokens: int, reply: Reply) -> None:
-    """Answer requests, batch after batch, until the scheduler stops."""
-    while (work := scheduler.next_requests()) is not None:
-        model, requests = work
+def take_turns(scheduler: Scheduler, *, max_tokens: int, max_cache_bytes: int, reply: Reply) -> None:
+    """Answer requests until the scheduler stops: a batch of a classifier's at each turn, a token of each text of a generator's.
+
+    ``max_cache_bytes`` bounds what is remembered of all texts that are being written.
+    """
+    writers: dict[ModelKey, GenerationRequests] = {}
+    while (turn := scheduler.next_turn()) is not None:
         wanted = []
-        for pending in requests:
+        for pending in turn.requests:
             if pending.is_late():
                 reply(pending, failure(pending, "deadline_exceeded", "nobody waits for it any more"))
-            elif problem := _unfit(pending, model):
+            elif problem := _unfit(pending, turn.model):
                 reply(pending, problem)
             else:
                 wanted.append(pending)
-        batch, rest = _cut(_tokenize(wanted, model, reply=reply), max_tokens=max_tokens)
+        ready = _tokenize(wanted, turn.model, reply=reply)
+        if turn.model.generates:
+            if turn.key not in writers:
+                writers[turn.key] = _new_writer(turn.model, max_tokens=max_tokens, reply=reply)
+            _write(turn, ready, writers, scheduler=scheduler, max_cache_bytes=max_cache_bytes)
+            continue
+        batch, rest = _cut(ready, max_tokens=max_tokens)
         scheduler.put_back(rest)
-        if batch and model.generates:
-            for pending in batch:
-                _generate(pending, model, reply=reply)
-        elif batch:
-            _answer(batch, model, max_tokens=max_tokens, reply=reply)
+        if batch:
+            _answer(batch, turn.model, max_tokens=max_tokens, reply=reply)
+    for writer in writers.values():
+        writer.shut_down()
+
+
+def _new_writer(model: "LoadedModel", *, max_tokens: int, reply: Reply) -> "GenerationRequests":
+    from worker.predictor.generation_requests import GenerationRequests  # noqa: PLC0415  it imports torch
+
+    assert model.generator is not None
+    return GenerationRequests(model.generator, max_tokens=max_tokens, reply=reply)
+
+
+def _write(
+    turn: Turn,
+    requests: list[Pending],
+    writers: "dict[ModelKey, GenerationRequests]",
+    *,
+    scheduler: Scheduler,
+    max_cache_bytes: int,
+) -> None:
+    """Take the requests in, and give each text of the model its next token."""
+    writer = writers[turn.key]
+    for pending in requests:
+        writer.add(pending)
+    others = sum(other.reserved_bytes for key, other in writers.items() if key != turn.key)
+    writer.turn(max_bytes=max_cache_bytes - others)
+    if not writer.pending:
+        del writers[turn.key]
+    scheduler.turn_ended(turn.key, generating=writer.pending, num_wanted=writer.num_wanted)
 
 
 def _unfit(pending: Pending, model: "LoadedModel") -> Failure | None:
     request = pending.request
-    if not model.generates and request.sampling is not None:
+    if not model.generates and (request.sampling is not None or request.stream):
         message = "the model generates no text, and takes no settings for it"
-        return failure(pending, "invalid_input", message, param="parameters")
+        return failure(pending, "invalid_input", message, param="stream" if request.stream else "parameters")
     if model.generates:
         return _unfit_to_generate(pending)
     if not model.tags_words and request.words is not None:
@@ -134,10 +157,10 @@ def _tokenize(requests: list[Pending], model: "LoadedModel", *, reply: Reply) ->
             [text for pending in fresh for text in pending.request.inputs],
             words=[words for pending in fresh for words in pending.request.words or [None] * pending.num_texts],
         )
-    except _OF_ONE_REQUEST as error:
+    except OF_ONE_REQUEST as error:
         if len(requests) > 1:
             return [done for pending in requests for done in _tokenize([pending], model, reply=reply)]
-        _refuse(requests[0], error, reply=reply)
+        refuse(requests[0], error, reply=reply)
         return []
     seconds = time.monotonic() - started
     position = 0
@@ -162,12 +185,12 @@ def _answer(batch: list[Pending], model: "LoadedModel", *, max_tokens: int, repl
     started = time.monotonic()
     try:
         logits = model.forward([item for pending in batch for item in pending.encoded or ()], max_tokens=max_tokens)
-    except _OF_ONE_REQUEST as error:
+    except OF_ONE_REQUEST as error:
         if len(batch) > 1:
             for pending in batch:
                 _answer([pending], model, max_tokens=max_tokens, reply=reply)
             return
-        _refuse(batch[0], error, reply=reply)
+        refuse(batch[0], error, reply=reply)
         return
     inference_ms = (time.monotonic() - started) * 1000
     position = 0
@@ -194,37 +217,6 @@ def _answer(batch: list[Pending], model: "LoadedModel", *, max_tokens: int, repl
                 inference_ms=inference_ms,
             ),
         )
-
-
-def _generate(pending: Pending, model: "LoadedModel", *, reply: Reply) -> None:
-    started = time.monotonic()
-    encoded = pending.encoded or []
-    try:
-        texts = model.generate(encoded, pending.request.sampling or Sampling(), stopped=pending.is_late)
-    except PromptTooLongError as error:
-        reply(pending, failure(pending, "invalid_input", str(error), param=f"inputs[{error.index}]"))
-        return
-    except _OF_ONE_REQUEST as error:
-        _refuse(pending, error, reply=reply)
-        return
-    if pending.is_late():
-        reply(pending, failure(pending, "deadline_exceeded", "it was not done in time: ask for fewer tokens"))
-        return
-    waited_seconds = started - pending.received_at - pending.tokenization_seconds
-    reply(
-        pending,
-        Prediction(
-            request_id=pending.request.request_id,
-            predictions=[],
-            entities=[],
-            texts=texts,
-            num_tokens=sum(item.num_tokens for item in encoded) + sum(found.num_tokens for found in texts),
-            truncated=[False for _ in encoded],
-            tokenization_ms=pending.tokenization_seconds * 1000,
-            queue_ms=max(0.0, waited_seconds * 1000),
-            inference_ms=(time.monotonic() - started) * 1000,
-        ),
-    )
 
 
 def _seen(pending: Pending) -> NDArray[np.bool_]:

@@ -36,7 +36,7 @@ from worker.predictor.batching import padded_length, token_budget_batches
 from worker.predictor.encoded import EncodedText
 from worker.predictor.errors import ModelLoadError
 from worker.predictor.footprint import Footprint
-from worker.predictor.generation import generate
+from worker.predictor.generation import TextGenerator
 from worker.predictor.prompts import write_prompt
 
 AUTO_MODELS: Final[dict[TaskName, Any]] = {
@@ -82,6 +82,8 @@ class LoadedModel:
         self.tags_words = spec.task == "token-classification"
         """Each word of an input has an answer of its own."""
         self.generates = spec.task == "text-generation"
+        self.generator = TextGenerator(model, tokenizer, device=device) if self.generates else None
+        """Writes texts, if the model is made for it."""
         self._prompt_format = spec.prompt_format
         self.num_outputs = len(MEASURES) if self.generates else len(spec.labels)
         """Columns of what ``forward`` gives."""
@@ -202,11 +204,12 @@ class LoadedModel:
     def generate(
         self, encoded: Sequence[EncodedText], sampling: Sampling, *, stopped: Callable[[], bool]
     ) -> list[Generated]:
-        """What comes behind each prompt. Ends early, with what there is, once ``stopped`` is true.
+        """What comes behind each prompt. Once ``stopped`` is true, texts that have not ended are left out.
 
         Raises PromptTooLongError for a prompt that leaves no room.
         """
-        return generate(self._model, self._tokenizer, encoded, sampling, device=self.device, stopped=stopped)
+        assert self.generator is not None
+        return self.generator.write(self.generator.begin(encoded, sampling), stopped=stopped)
 
     def _tokenize_words(self, texts: list[str], words: Sequence[list[Span] | None]) -> list[EncodedText]:
         return [

@@ -1,12 +1,14 @@
-"""Which model is loaded next and which requests make the next batch: the state that the predictor's threads share.
+"""Which model is loaded next and whose turn it is: the state that the predictor's threads share.
 
-There is no waiting window: whatever came while the last batch ran is the next batch of its model, whoever asked.
+There is no waiting window: whatever came while the last batch ran is the next batch of its model, whoever asked. A model that writes
+texts takes a turn for every token, and between two of its turns come all who have waited longer than it: it waits since the end
+of its last turn. So a long text delays others by a token's time, and a flood of others does not keep it from going on.
 """
 
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 MAX_TEXTS_TAKEN: Final = 512
 """Texts tokenised at a time; many more would only wait, and be tokenised in vain if their caller leaves."""
+MAX_PROMPTS_TAKEN: Final = 64
+"""Texts that a model which has none to write is given at once."""
 RESIDENCE_SECONDS: Final = 2.0
 """A model with waiting requests is not unloaded sooner, so that two models that do not fit together both get on."""
 
@@ -47,6 +51,8 @@ class Pending:
     received_at: float
     encoded: "list[EncodedText] | None" = None
     tokenization_seconds: float = 0.0
+    is_cancelled: bool = False
+    """Nobody wants the answer; set while its texts are generated, from another thread."""
 
     @property
     def num_texts(self) -> int:
@@ -64,6 +70,26 @@ class _Resident:
     used_at: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class Turn:
+    """What to do next: with one model, for the requests that were taken from its queue."""
+
+    key: ModelKey
+    model: "LoadedModel"
+    requests: list[Pending]
+    """None, perhaps, of a model that has texts to go on with."""
+
+
+@dataclass(eq=False, kw_only=True)
+class _Generating:
+    """What a model is busy with between two of its turns."""
+
+    requests: list[Pending]
+    num_wanted: int
+    """Texts that it may be given in its next turn."""
+    since: float
+
+
 class Scheduler:
     """All methods may be called from any thread; ``next_…`` block, and return None once stopped."""
 
@@ -77,6 +103,9 @@ class Scheduler:
         self._num_waiting = 0
         self._residents: OrderedDict[ModelKey, _Resident] = OrderedDict()  # least recently used first
         self._footprints: dict[ModelKey, Footprint] = {}
+        self._generating: dict[ModelKey, _Generating] = {}
+        self._leaving: set[ModelKey] = set()
+        """Models that end what they are writing and begin nothing, because another needs their room."""
         self._stopped = False
         self._changed = threading.Condition()
 
@@ -84,6 +113,12 @@ class Scheduler:
     def num_waiting(self) -> int:
         """Texts in the queue."""
         return self._num_waiting
+
+    @property
+    def num_generating(self) -> int:
+        """Texts of requests that are being generated."""
+        with self._changed:
+            return sum(pending.num_texts for busy in self._generating.values() for pending in busy.requests)
 
     def model_names(self) -> list[str]:
         """Names of the loaded models, least recently used first."""
@@ -107,25 +142,59 @@ class Scheduler:
             self._changed.notify_all()
             return late
 
-    def cancel(self, identity: bytes, *, request_id: int) -> None:
-        """Forget a waiting request; nothing happens if it has been taken already."""
-        with self._changed:
-            self._remove(lambda other: other.identity == identity and other.request.request_id == request_id)
+    def cancel(self, identity: bytes, *, request_id: int | None = None) -> None:
+        """Forget a request, or all of a connection: one that waits at once, one whose text is generated at its next turn."""
 
-    def next_requests(self) -> "tuple[LoadedModel, list[Pending]] | None":
-        """Wait for and take requests of one loaded model: those of the one whose first has waited longest."""
+        def is_meant(other: Pending) -> bool:
+            return other.identity == identity and request_id in {None, other.request.request_id}
+
+        with self._changed:
+            self._remove(is_meant)
+            for busy in self._generating.values():
+                for other in filter(is_meant, busy.requests):
+                    other.is_cancelled = True
+
+    def next_turn(self) -> Turn | None:
+        """Wait for the turn of the loaded model that has waited longest, and take requests for it."""
         with self._changed:
             while True:
                 if self._stopped:
                     return None
-                ready = [key for key in self._waiting if key in self._residents]
-                if ready:
+                if ready := {key: since for key in self._residents if (since := self._waits_since(key)) is not None}:
                     break
                 self._changed.wait()
-            key = min(ready, key=lambda candidate: self._waiting[candidate][0].received_at)
+            key = min(ready, key=ready.__getitem__)
             self._residents.move_to_end(key)
             self._residents[key].used_at = time.monotonic()
-            return self._residents[key].model, self._take(key)
+            model = self._residents[key].model
+            return Turn(key=key, model=model, requests=self._take_for(key, generates=model.generates))
+
+    def turn_ended(self, key: ModelKey, *, generating: Sequence[Pending], num_wanted: int) -> None:
+        """A model that generates had its turn: it goes on with the requests ``generating``, and wants some texts more."""
+        with self._changed:
+            self._residents[key].used_at = now = time.monotonic()
+            if generating:
+                self._generating[key] = _Generating(requests=[*generating], num_wanted=num_wanted, since=now)
+            else:
+                del self._generating[key]
+            self._changed.notify_all()
+
+    def _waits_since(self, key: ModelKey) -> float | None:
+        """The instant from which a model waits for its turn; None: it has nothing to do."""
+        if busy := self._generating.get(key):
+            return busy.since
+        return self._waiting[key][0].received_at if key in self._waiting and key not in self._leaving else None
+
+    def _take_for(self, key: ModelKey, *, generates: bool) -> list[Pending]:
+        if not generates:
+            return self._take(key, at_most=MAX_TEXTS_TAKEN)
+        busy = self._generating.setdefault(
+            key, _Generating(requests=[], num_wanted=MAX_PROMPTS_TAKEN, since=time.monotonic())
+        )
+        may_begin = key in self._waiting and key not in self._leaving and busy.num_wanted > 0
+        taken = self._take(key, at_most=busy.num_wanted) if may_begin else []
+        busy.requests.extend(taken)
+        return taken
 
     def put_back(self, requests: Sequence[Pending]) -> None:
         """Return requests of one model, which did not fit into the batch, to the head of its queue."""
@@ -141,10 +210,13 @@ class Scheduler:
             while not self._stopped:
                 self._unload_idle()
                 missing = [key for key in self._waiting if key not in self._residents]
+                asked_to_leave, self._leaving = self._leaving, set()
                 if missing:
                     longest_asked = min(missing, key=lambda key: self._waiting[key][0].received_at)
                     if self._make_room(longest_asked):
                         return longest_asked
+                if asked_to_leave - self._leaving:
+                    self._changed.notify_all()  # those may begin texts again
                 self._changed.wait(RESIDENCE_SECONDS / 4 if missing else self._idle_seconds)
             return None
 
@@ -157,7 +229,9 @@ class Scheduler:
             self.num_loads += 1
             unloaded = []
             while len(self._residents) > 1 and self._used_bytes() > self._memory_bytes:
-                oldest = next(other for other in self._residents if other != key)
+                oldest = next((o for o in self._residents if o != key and o not in self._generating), None)
+                if oldest is None:
+                    break
                 unloaded.append(self._residents.pop(oldest).name)
             self._changed.notify_all()
             return unloaded
@@ -174,11 +248,12 @@ class Scheduler:
             self._changed.notify_all()
             return self._remove(lambda _: True)
 
-    def _take(self, key: ModelKey) -> list[Pending]:
+    def _take(self, key: ModelKey, *, at_most: int) -> list[Pending]:
+        """As many whole requests as have so many texts together, one at least."""
         queue = self._waiting[key]
         taken = [queue.popleft()]
         num_texts = taken[0].num_texts
-        while queue and num_texts + queue[0].num_texts <= MAX_TEXTS_TAKEN:
+        while queue and num_texts + queue[0].num_texts <= at_most:
             taken.append(queue.popleft())
             num_texts += taken[-1].num_texts
         self._num_waiting -= num_texts
@@ -202,22 +277,29 @@ class Scheduler:
         return total_bytes(self._footprints[key] for key in self._residents)
 
     def _make_room(self, key: ModelKey) -> bool:
-        """Unload others until ``key`` fits. False: only models that are asked for and were just loaded could go."""
+        """Unload others until ``key`` fits. False: only models could go that are asked for and were just loaded, or are busy."""
         needed = self._footprints.get(key) or stored_footprint(key.folder)
         now = time.monotonic()
+        staying = list(self._residents)
         for other, resident in list(self._residents.items()):
-            if self._fits(needed):
+            if self._fits(needed, beside=staying):
                 break
-            if other not in self._waiting or now - resident.loaded_at > RESIDENCE_SECONDS:
+            is_asked_for = other in self._waiting or other in self._generating
+            if is_asked_for and now - resident.loaded_at <= RESIDENCE_SECONDS:
+                continue
+            staying.remove(other)
+            if other in self._generating:
+                self._leaving.add(other)
+            else:
                 del self._residents[other]
-        return not self._residents or self._fits(needed)
+        return not self._residents or self._fits(needed, beside=self._residents)
 
-    def _fits(self, needed: Footprint) -> bool:
-        """Whether it has room beside what is loaded, whose bases it may share."""
-        return total_bytes([needed, *(self._footprints[key] for key in self._residents)]) <= self._memory_bytes
+    def _fits(self, needed: Footprint, *, beside: Iterable[ModelKey]) -> bool:
+        """Whether it has room beside models that are loaded, whose bases it may share."""
+        return total_bytes([needed, *(self._footprints[key] for key in beside)]) <= self._memory_bytes
 
     def _unload_idle(self) -> None:
         now = time.monotonic()
         for key, resident in list(self._residents.items()):
-            if key not in self._waiting and now - resident.used_at > self._idle_seconds:
+            if key not in self._waiting and key not in self._generating and now - resident.used_at > self._idle_seconds:
                 del self._residents[key]

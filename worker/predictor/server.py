@@ -9,7 +9,6 @@ import signal
 import socket
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +19,10 @@ import msgspec
 import structlog
 import zmq
 
-from app.prediction.wire import MAX_MESSAGE_BYTES, Answer, Cancel, Failure, Ping, Pong, Predict, decode_question, encode
-from worker.predictor.computing import failure, load_models, run_batches
+from app.prediction.wire import MAX_MESSAGE_BYTES, Answer, Cancel, Failure, Ping, Pong, Predict, decode_question
+from worker.predictor.computing import load_models, take_turns
+from worker.predictor.outbox import Outbox
+from worker.predictor.replies import failure
 from worker.predictor.scheduler import ModelKey, OverloadedError, Pending, Scheduler
 
 log = structlog.get_logger(__name__)
@@ -30,6 +31,8 @@ STOP_SECONDS: Final = 30.0
 """How long the batch in flight is waited for at the end."""
 LINGER_MS: Final = 500
 MESSAGES_PER_TURN: Final = 256
+RETRY_MS: Final = 50
+"""How soon a reader that took no more is tried again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +45,8 @@ class Options:
     """Models are served from below this folder only."""
     memory_bytes: int
     batch_tokens: int
+    cache_bytes: int
+    """Memory that the texts being generated may take."""
     queue_size: int
     idle_seconds: float
 
@@ -54,26 +59,32 @@ class Server:
         self._scheduler = Scheduler(
             max_texts=options.queue_size, memory_bytes=options.memory_bytes, idle_seconds=options.idle_seconds
         )
-        self._outbox: deque[tuple[bytes, bytes]] = deque()
+        self._outbox = Outbox()
         self._waker, self._wakes = socket.socketpair()
         self._waker.setblocking(False)
         self._wakes.setblocking(False)
         self._exit_code: int | None = None
 
     def run(self) -> int:
-        """Serve until SIGTERM or SIGINT, then finish the batch in flight. Returns the exit code."""
+        """Serve until SIGTERM or SIGINT, then finish the turn in flight. Returns the exit code."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         context = zmq.Context()
         router = context.socket(zmq.ROUTER)
         router.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
         router.setsockopt(zmq.LINGER, LINGER_MS)
+        router.setsockopt(zmq.ROUTER_MANDATORY, 1)  # else what a reader cannot take is dropped in silence
         _bind(router, self._options.bind)
         log.info("predictor listens", address=self._options.bind)
         self._start_thread("loading", lambda: load_models(self._scheduler, reply=self._reply))
         computing = self._start_thread(
             "computing",
-            lambda: run_batches(self._scheduler, max_tokens=self._options.batch_tokens, reply=self._reply),
+            lambda: take_turns(
+                self._scheduler,
+                max_tokens=self._options.batch_tokens,
+                max_cache_bytes=self._options.cache_bytes,
+                reply=self._reply,
+            ),
         )
         self._serve(router)
         for pending in self._scheduler.stop():
@@ -89,14 +100,15 @@ class Server:
         poller = zmq.Poller()
         poller.register(router, zmq.POLLIN)
         poller.register(self._wakes, zmq.POLLIN)
+        has_left = False
         while self._exit_code is None:
-            ready = dict(poller.poll())
+            ready = dict(poller.poll(RETRY_MS if has_left else None))
             if self._wakes.fileno() in ready:
                 with contextlib.suppress(BlockingIOError):
                     self._wakes.recv(4096)
-                self._send_answers(router)
             if router in ready:
                 self._receive(router)
+            has_left = self._send_answers(router)
 
     def _receive(self, router: zmq.Socket[bytes]) -> None:
         """Take what lies there, up to a bound, so that answers are not kept waiting by a flood of questions."""
@@ -105,7 +117,7 @@ class Server:
                 frames = router.recv_multipart(zmq.NOBLOCK)
                 answer = self._take(frames)
                 if answer is not None:
-                    router.send_multipart([frames[0], encode(answer)])
+                    self._outbox.put(frames[0], answer)
 
     def _take(self, frames: list[bytes]) -> Answer | None:
         if len(frames) != 2:
@@ -124,6 +136,7 @@ class Server:
                 num_loads=self._scheduler.num_loads,
                 num_base_loads=self._scheduler.num_base_loads,
                 num_waiting=self._scheduler.num_waiting,
+                num_generating=self._scheduler.num_generating,
             )
         if isinstance(question, Cancel):
             self._scheduler.cancel(frames[0], request_id=question.request_id)
@@ -147,16 +160,19 @@ class Server:
 
     def _reply(self, pending: Pending, answer: Answer) -> None:
         """Hand an answer to the main thread, which alone may use the socket. For any thread."""
-        self._outbox.append((pending.identity, encode(answer)))
+        self._outbox.put(pending.identity, answer)
         self._wake()
 
     def _wake(self) -> None:
         with contextlib.suppress(BlockingIOError):  # then it is awake
             self._waker.send(b"\0")
 
-    def _send_answers(self, router: zmq.Socket[bytes]) -> None:
-        while self._outbox:
-            router.send_multipart(self._outbox.popleft())
+    def _send_answers(self, router: zmq.Socket[bytes]) -> bool:
+        """Whether some reader did not take all of it. What was asked over a connection that is gone is forgotten."""
+        has_left, gone = self._outbox.send(router)
+        for identity in gone:
+            self._scheduler.cancel(identity)
+        return has_left
 
     def _start_thread(self, name: str, target: Callable[[], None]) -> threading.Thread:
         def guarded() -> None:
