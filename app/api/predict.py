@@ -7,6 +7,7 @@ from fastapi import APIRouter, Response
 from app.api.errors import error_responses
 from app.prediction import service
 from app.prediction.schemas import (
+    ContextAnswer,
     EntityGroup,
     GeneratedText,
     LabelScore,
@@ -22,7 +23,7 @@ router = APIRouter(tags=["predict"])
 
 @router.post("/predict", summary="Ask a finished model", responses=error_responses(401, 404, 409, 413, 422, 429, 503))
 async def predict(request: PredictRequest, response: Response) -> PredictResponse:
-    """Classify one text, one pair, or up to 64 of them; the answer has a list of scores for each, of entities, or a text.
+    """Ask about one text, one pair, or up to 64 of them; each gets a list of labels, of entities or of answers, or a text.
 
     Headers ``x-total-time``, ``x-tokenization-time``, ``x-queue-time`` and ``x-inference-time`` are milliseconds.
     """
@@ -37,10 +38,18 @@ async def predict(request: PredictRequest, response: Response) -> PredictRespons
     response.headers.update({name: f"{value:.3f}" for name, value in milliseconds.items()})
     return PredictResponse(
         model=served.id,
-        predictions=_texts(answer) if answer.texts else _entities(answer) if answer.entities else _labels(answer),
+        predictions=_predictions(answer),
         usage=Usage(tokens=answer.num_tokens, truncated=answer.truncated),
         timings=Timings(queue_ms=round(answer.queue_ms, 3), inference_ms=round(answer.inference_ms, 3)),
     )
+
+
+def _predictions(
+    answer: Prediction,
+) -> list[list[LabelScore]] | list[list[EntityGroup]] | list[list[GeneratedText]] | list[list[ContextAnswer]]:
+    if answer.answers:
+        return _answers(answer)
+    return _texts(answer) if answer.texts else _entities(answer) if answer.entities else _labels(answer)
 
 
 def _labels(answer: Prediction) -> list[list[LabelScore]]:
@@ -61,4 +70,11 @@ def _texts(answer: Prediction) -> list[list[GeneratedText]]:
     return [
         [GeneratedText(generated_text=found.text, num_tokens=found.num_tokens, finish_reason=found.finish_reason)]
         for found in answer.texts
+    ]
+
+
+def _answers(answer: Prediction) -> list[list[ContextAnswer]]:
+    return [
+        [ContextAnswer(answer=found.text, score=found.score, start=found.start, end=found.end) for found in row]
+        for row in answer.answers
     ]

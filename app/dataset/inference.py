@@ -5,6 +5,7 @@ It works on profiles alone, so the same rules hold when a job is submitted (for 
 
 from collections.abc import Mapping
 
+from app.dataset.answers import resolve_answers
 from app.dataset.columns import find_columns, missing_column
 from app.dataset.generation import resolve_texts
 from app.dataset.labels import find_classes, is_hidden
@@ -31,6 +32,8 @@ def resolve(spec: JobSpec, profiles: Mapping[Split, DatasetProfile]) -> Resolved
     match find_task(splits["train"], spec=spec):
         case "token-classification":
             return resolve_tags(spec, splits)
+        case "question-answering":
+            return resolve_answers(spec, splits)
         case "text-generation":
             return resolve_texts(spec, splits)
         case "text-classification":

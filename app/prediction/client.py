@@ -92,6 +92,8 @@ class PredictorClient:
             top_k=parameters.top_k,
             threshold=parameters.threshold,
             sampling=_sampling(parameters),
+            max_answer_len=parameters.max_answer_len,
+            handle_impossible_answer=parameters.handle_impossible_answer,
         )
         try:
             answer = await self._ask(question, timeout_seconds=timeout_seconds)

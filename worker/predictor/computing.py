@@ -12,7 +12,8 @@ from app.manifest import CorruptArtefactError
 from app.prediction.wire import Answer, Entity, Failure, FailureCode, LabelScore, Prediction, Sampling
 from worker.predictor.decode import FUNCTIONS, label_scores, scores_of
 from worker.predictor.entities import served_entities
-from worker.predictor.errors import PromptTooLongError
+from worker.predictor.errors import PromptTooLongError, UnfitInputError
+from worker.predictor.questions import found_answers, too_long, unfit_for_answers, unfit_for_others
 from worker.predictor.scheduler import ModelKey, Pending, Scheduler
 
 if TYPE_CHECKING:
@@ -85,6 +86,9 @@ def run_batches(scheduler: Scheduler, *, max_tokens: int, reply: Reply) -> None:
 
 def _unfit(pending: Pending, model: "LoadedModel") -> Failure | None:
     request = pending.request
+    unfit = unfit_for_answers(request) if model.finds_answers else unfit_for_others(request)
+    if unfit is not None:
+        return failure(pending, "invalid_input", unfit.message, param=unfit.param)
     if not model.generates and request.sampling is not None:
         message = "the model generates no text, and takes no settings for it"
         return failure(pending, "invalid_input", message, param="parameters")
@@ -130,9 +134,12 @@ def _tokenize(requests: list[Pending], model: "LoadedModel", *, reply: Reply) ->
             [text for pending in fresh for text in pending.request.inputs],
             words=[words for pending in fresh for words in pending.request.words or [None] * pending.num_texts],
         )
-    except _OF_ONE_REQUEST as error:
+    except (*_OF_ONE_REQUEST, UnfitInputError) as error:
         if len(requests) > 1:
             return [done for pending in requests for done in _tokenize([pending], model, reply=reply)]
+        if isinstance(error, UnfitInputError):
+            reply(requests[0], failure(requests[0], "invalid_input", str(error), param=f"inputs[{error.index}]"))
+            return []
         _refuse(requests[0], error, reply=reply)
         return []
     seconds = time.monotonic() - started
@@ -141,7 +148,9 @@ def _tokenize(requests: list[Pending], model: "LoadedModel", *, reply: Reply) ->
         pending.encoded = encoded[position : position + pending.num_texts]
         pending.tokenization_seconds = seconds
         position += pending.num_texts
-    return requests
+        if problem := too_long(pending.encoded):
+            reply(pending, failure(pending, "invalid_input", problem, param="inputs"))
+    return [pending for pending in requests if not too_long(pending.encoded or ())]
 
 
 def _cut(requests: list[Pending], *, max_tokens: int) -> tuple[list[Pending], list[Pending]]:
@@ -180,9 +189,10 @@ def _answer(batch: list[Pending], model: "LoadedModel", *, max_tokens: int, repl
             pending,
             Prediction(
                 request_id=request.request_id,
-                predictions=[] if model.tags_words else _labels(pending, rows, model),
+                predictions=[] if model.tags_words or model.finds_answers else _labels(pending, rows, model),
                 entities=_entities(pending, rows, model) if model.tags_words else [],
                 texts=[],
+                answers=found_answers(request, encoded, rows, spec=model.spec) if model.finds_answers else [],
                 num_tokens=sum(item.num_tokens for item in encoded),
                 truncated=[item.truncated for item in encoded],
                 tokenization_ms=pending.tokenization_seconds * 1000,
@@ -226,7 +236,7 @@ def _generate(pending: Pending, model: "LoadedModel", *, reply: Reply) -> None:
 def _seen(pending: Pending) -> NDArray[np.bool_]:
     """Which of its rows the model answers; those of words that it does not see are NaN."""
     return np.concatenate([
-        [True] if item.first_tokens is None else np.array(item.first_tokens, dtype=np.int64) >= 0
+        [True] * item.num_rows if item.first_tokens is None else np.array(item.first_tokens, dtype=np.int64) >= 0
         for item in pending.encoded or ()
     ]).astype(bool)  # fmt: skip
 

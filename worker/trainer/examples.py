@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from app.spec.words import Span
+from worker.trainer.tokens import Windows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +21,10 @@ class Examples:
     """Where the words are that have labels, by example."""
     offsets: np.ndarray | None = None
     """``[n + 1]``: the labels of example ``i`` are ``[offsets[i], offsets[i + 1])``; None: each has one."""
+    answers: np.ndarray | None = None
+    """``[n]``: the labels as they were read, where those that are learned came with the tokens."""
+    windows: Windows | None = None
+    """Where contexts are read in windows: ``labels`` and ``offsets`` are then those of the windows."""
 
     def __len__(self) -> int:
         return len(self.texts)
