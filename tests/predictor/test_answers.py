@@ -8,7 +8,8 @@ from transformers import AutoTokenizer
 
 from worker.predictor.answers import find_answers
 from worker.predictor.engine import LoadedModel
-from worker.predictor.windows import QuestionTooLongError, cut_windows, encode_questions
+from worker.predictor.errors import UnfitInputError
+from worker.predictor.windows import cut_windows, encode_questions
 
 OUTSIDE = (0, 0)
 
@@ -132,9 +133,9 @@ def test_a_question_that_leaves_no_room_is_named(reader):
     tokenizer = AutoTokenizer.from_pretrained(reader.folder)
     options = {"max_length": 16, "doc_stride": 4}
     pairs = [("red", "blue"), ("the cat sat on the mat", "a dog ran and ran and ran and ran")]
-    with pytest.raises(
-        QuestionTooLongError, match="has 6 tokens: of the 16 that the model reads it leaves 7"
-    ) as refused:
+    with pytest.raises(UnfitInputError, match="has 6 tokens: of the 16 that the model reads it leaves 7") as refused:
         encode_questions(tokenizer, pairs, **options)
     assert refused.value.index == 1
     encode_questions(tokenizer, [(pairs[1][0], "a dog")], **options)
+    with pytest.raises(UnfitInputError, match="read in 1,250 windows, more than 1,024"):
+        encode_questions(tokenizer, [("red", "cat " * 10_004)], **options)

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from app.prediction.wire import FoundAnswer
 
+__all__ = ["MAX_ANSWER_LEN", "NUM_BEST", "FoundAnswer", "Spans", "find_answers"]
+
 NUM_BEST: Final = 20
 """Spans that are looked at in each window, as in BERT's evaluation on SQuAD."""
 MAX_ANSWER_LEN: Final = 30

@@ -11,9 +11,8 @@ from app.prediction.wire import FoundAnswer, Predict
 from app.spec.serving import ServingSpec
 from worker.predictor.answers import MAX_ANSWER_LEN, find_answers
 from worker.predictor.encoded import EncodedText
+from worker.predictor.windows import MOST_WINDOWS
 
-MOST_WINDOWS: Final = 1_024
-"""Of one request: some 400,000 tokens of an encoder that reads 512 at a time."""
 _OURS: Final = ("max_answer_len", "handle_impossible_answer")
 
 

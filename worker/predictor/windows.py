@@ -14,6 +14,8 @@ from worker.predictor.errors import UnfitInputError
 
 LEAST_ROOM: Final = 8
 """Tokens that a question must leave for the context."""
+MOST_WINDOWS: Final = 1_024
+"""Of a context, and of all contexts of a request: some 400,000 tokens of an encoder that reads 512 at a time."""
 NO_CHARACTERS: Final[Span] = (0, 0)
 """Where a token is that is none of the context."""
 
@@ -22,14 +24,10 @@ _CHUNK: Final = 1_000
 """Questions tokenised at once."""
 
 
-class QuestionTooLongError(UnfitInputError):
-    """The question leaves too little room for its context."""
-
-
 def encode_questions(
     tokenizer: Any, pairs: Sequence[tuple[str, str]], *, max_length: int, doc_stride: int
 ) -> list[EncodedText]:
-    """The windows of each question and context. Raises QuestionTooLongError, with the number of the question."""
+    """The windows of each question and context. Raises UnfitInputError for one that is too long."""
     has_types = "token_type_ids" in tokenizer.model_input_names
     found = []
     for begin in range(0, len(pairs), _CHUNK):
@@ -38,13 +36,13 @@ def encode_questions(
         for index, encoding in enumerate(batch.encodings, start=begin):
             try:
                 windows = _windows(encoding, max_length=max_length, doc_stride=doc_stride, has_types=has_types)
-            except _NoRoomError as error:
-                raise QuestionTooLongError(str(error), index=index) from error
+            except _TooLongError as error:
+                raise UnfitInputError(str(error), index=index) from error
             found.append(EncodedText(input_ids=[], token_type_ids=None, truncated=False, windows=windows))
     return found
 
 
-class _NoRoomError(Exception):
+class _TooLongError(Exception):
     pass
 
 
@@ -54,14 +52,19 @@ def _windows(encoding: Any, *, max_length: int, doc_stride: int, has_types: bool
     first, behind = (at[0], at[-1] + 1) if at else (len(parts), len(parts))
     room = max_length - len(parts) + (behind - first)
     if behind - first > room and room < LEAST_ROOM:
-        raise _NoRoomError(
+        raise _TooLongError(
             f"the question has {parts.count(_QUESTION):,} tokens: of the {max_length} that the model reads it leaves "
             f"{max(0, room)} to the context, and {LEAST_ROOM} are the least"
         )
     ids, types, spans = encoding.ids, encoding.type_ids, np.array(encoding.offsets, dtype=np.int32).reshape(-1, 2)
     spans[[part != _CONTEXT for part in parts]] = NO_CHARACTERS
+    cuts = cut_windows(behind - first, room=room, overlap=doc_stride)
+    if len(cuts) > MOST_WINDOWS:
+        raise _TooLongError(
+            f"the context is read in {len(cuts):,} windows, more than {MOST_WINDOWS:,}: send it in parts"
+        )
     windows = []
-    for start, end in cut_windows(behind - first, room=room, overlap=doc_stride):
+    for start, end in cuts:
         places = [*range(first), *range(first + start, first + end), *range(behind, len(parts))]
         windows.append(
             EncodedText(

@@ -6,7 +6,8 @@ from typing import Any, Final
 import numpy as np
 
 from worker.predictor.encoded import EncodedText
-from worker.predictor.windows import QuestionTooLongError, encode_questions
+from worker.predictor.errors import UnfitInputError
+from worker.predictor.windows import encode_questions
 from worker.trainer.examples import Examples
 from worker.trainer.tokens import Tokens, Windows, Words
 
@@ -22,7 +23,7 @@ def tokenize_questions(tokenizer: Any, examples: Examples, *, max_length: int, d
     """The windows of all contexts. ``labels`` are ``[tokens, 3]`` uint8, 0 or 1: ``FIRST``, ``START`` and ``END``.
 
     A window in which the answer does not stand whole points to its first token. Of several answers the first is learned.
-    Raises QuestionTooLongError with the number of the example.
+    Raises UnfitInputError with the number of the example.
     """
     pairs = [(question, context or "") for question, context in examples.as_pairs()]
     has_types = "token_type_ids" in tokenizer.model_input_names
@@ -38,8 +39,8 @@ def tokenize_questions(tokenizer: Any, examples: Examples, *, max_length: int, d
                 max_length=max_length,
                 doc_stride=doc_stride,
             )
-        except QuestionTooLongError as error:
-            raise QuestionTooLongError(str(error), index=start + error.index) from error
+        except UnfitInputError as error:
+            raise UnfitInputError(str(error), index=start + error.index) from error
         for answers, item in zip(examples.labels[start : start + _CHUNK], encoded, strict=True):
             num_windows.append(len(item.parts))
             labels += _labels(item.parts, answers)

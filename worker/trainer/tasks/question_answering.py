@@ -14,12 +14,11 @@ from transformers import AutoModelForQuestionAnswering
 from app.dataset.answers import STARTS, TEXT
 from app.dataset.resolved import ResolvedData
 from app.errors import InvalidData
-from app.prediction.wire import FoundAnswer
 from app.spec.base import ProblemType
 from app.spec.job import JobSpec
 from app.spec.training import DOC_STRIDE, TrainingSpec
-from worker.predictor.answers import find_answers
-from worker.predictor.windows import QuestionTooLongError
+from worker.predictor.answers import FoundAnswer, find_answers
+from worker.predictor.errors import UnfitInputError
 from worker.trainer.answer_report import answer_report
 from worker.trainer.examples import Examples
 from worker.trainer.question_tokens import END, FIRST, START, Answer, tokenize_questions
@@ -93,9 +92,9 @@ class QuestionAnswering(Task):
     def tokenize(self, tokenizer: Any, examples: Examples, *, max_length: int, cache_dir: Path) -> Tokens:  # noqa: ARG002
         try:
             return tokenize_questions(tokenizer, examples, max_length=max_length, doc_stride=self._doc_stride)
-        except QuestionTooLongError as error:
+        except UnfitInputError as error:
             raise InvalidData(
-                f"{error}: {_shown(examples.texts[error.index])}", param="training.max_length", code="question_too_long"
+                f"{error}: {_shown(examples.texts[error.index])}", param="training.max_length", code="input_too_long"
             ) from error
 
     def needed_length(self, splits: Sequence[Tokens], *, limit: int) -> int:  # noqa: ARG002
