@@ -1,6 +1,7 @@
 """Question answering: from questions with contexts to a model that is served as it was measured."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,15 +10,19 @@ from transformers import AutoModelForQuestionAnswering, AutoTokenizer
 
 from app.dataset.resolved import ResolvedData
 from app.errors import InvalidData, InvalidRequest
+from app.spec.metrics import METRICS
 from app.spec.run import ExitCode, ResolvedMessage, StartedMessage, WarningMessage
 from app.spec.training import TrainingSpec
 from tests.trainer.conftest import GOOD, NEUTRAL, write_jsonl
 from tests.trainer.questions import asked
 from worker.predictor.engine import LoadedModel
 from worker.trainer.batching import TrainBatches
+from worker.trainer.evaluation import measure
 from worker.trainer.examples import Examples
 from worker.trainer.forward import PackedForward, PaddedForward, choose_forward
+from worker.trainer.metrics import Metrics
 from worker.trainer.padding import Padding
+from worker.trainer.publishing import ServingMismatch, refuse_mismatch
 from worker.trainer.question_tokens import END, FIRST, START, tokenize_questions
 from worker.trainer.tasks import task_of
 
@@ -308,3 +313,46 @@ def test_settings_of_other_tasks_are_refused(questions, lab):
     lab.files = {"train": write_jsonl(lab.home / "classes.jsonl", rows)}
     with pytest.raises(InvalidRequest, match="doc_stride is for question answering"):
         lab.run(doc_stride=64)
+
+
+@pytest.fixture
+def measured(small, task, tmp_path):
+    """A split, and how it is compared; logits that point to the answers but for noise."""
+    tokenizer = AutoTokenizer.from_pretrained(small.model)
+    tokens = tokenize_questions(tokenizer, as_examples(SMALL, task), max_length=24, doc_stride=6)
+    rows = as_examples(SMALL, task)
+    examples = replace(
+        rows, labels=tokens.labels, offsets=tokens.words.offsets, answers=rows.labels, windows=tokens.windows
+    )
+    problem = "extractive_question_answering"
+    metrics = Metrics(METRICS[problem], problem_type=problem, num_labels=2, cache_dir=tmp_path / "metrics")
+    noise = np.random.default_rng(0).normal(size=(len(tokens.labels), 2))
+    logits = (10 * tokens.labels[:, [START, END]] + noise).astype(np.float32)
+    return examples, logits, {"task": task, "metrics": metrics, "precision": "float32"}
+
+
+def test_right_logits_score_a_hundred_and_others_are_not_published(measured):
+    examples, logits, options = measured
+    scores = measure(logits, examples, task=options["task"], metrics=options["metrics"])
+    assert scores["squad_exact_match"] == scores["squad_f1"] == 100
+    refuse_mismatch(logits + 0.1, logits, examples, **options)
+    served = logits.copy()
+    last = slice(*examples.offsets[np.searchsorted(examples.windows.examples, [11, 12])])
+    served[last] = np.roll(served[last], 1, axis=0)
+    with pytest.raises(ServingMismatch, match=r"1 of 12 validation answers .* example 12"):
+        refuse_mismatch(served, logits, examples, **options)
+
+
+def test_two_answers_that_score_alike_may_be_served_either_way(measured):
+    examples, logits, options = measured
+    rows = slice(*examples.offsets[np.searchsorted(examples.windows.examples, [0, 1])])
+    best = rows.start + logits[rows, 0].argmax()
+    trained, served = logits.copy(), logits.copy()
+    for array, first, second in ((trained, 30, 30 - 1e-6), (served, 30 - 1e-6, 30)):
+        array[best], array[best - 1] = [first, first], [second, second]
+    of_split = options["task"].of_split(examples)
+    refuse_mismatch(served, trained, examples, **options)
+    assert len(of_split.compare(served, trained, precision="float32").differing) == 0
+    served[best], served[best - 1] = [20, 20], [30, 30]
+    trained[best], trained[best - 1] = [30, 30], [20, 20]
+    assert of_split.compare(served, trained, precision="float32").differing.tolist() == [rows.start]

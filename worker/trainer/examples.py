@@ -39,6 +39,11 @@ class Examples:
         """``offsets``, written out."""
         return np.arange(len(self) + 1) if self.offsets is None else self.offsets
 
+    def example_of(self, row: int) -> int:
+        """Number, from 0, of the example that a row of the labels belongs to."""
+        number = int(np.searchsorted(self.label_offsets, row, side="right")) - 1
+        return number if self.windows is None else int(self.windows.examples[number])
+
     def take(self, indices: np.ndarray) -> "Examples":
         labels, offsets = self.labels, None
         if self.offsets is None:

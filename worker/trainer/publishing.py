@@ -76,10 +76,10 @@ def refuse_mismatch(
     comparison = task.of_split(examples).compare(served, trained, precision=precision)
     differing = comparison.differing
     if len(differing):
-        example = int(np.searchsorted(examples.label_offsets, differing[0], side="right"))
+        answers = len(examples if examples.windows is not None else examples.labels)
         raise ServingMismatch(
-            f"{len(differing)} of {len(examples.labels)} validation answers are others when the model is served "
-            f"(first: in example {example})"
+            f"{len(differing)} of {answers} validation answers are others when the model is served "
+            f"(first: in example {examples.example_of(differing[0]) + 1})"
         )
     expected, found = (
         measure(logits, examples, task=task, metrics=metrics) for logits in (trained, comparison.explained)
