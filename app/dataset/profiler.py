@@ -158,7 +158,7 @@ class _Column:
         return self._items.num_distinct() - known
 
     def add_fields(self, item: Mapping[Any, Any], *, row: int, with_lists: bool = False) -> None:
-        """Look into an object, not into objects in it, nor into lists unless ``with_lists``."""
+        """Look into an object, not into objects in it; into lists ``with_lists``."""
         num_before = self._kinds["object"][0] - 1
         for name, value in item.items():
             if name not in self._fields and len(self._fields) < MAX_FIELDS:
@@ -166,8 +166,8 @@ class _Column:
                 if num_before:
                     self._fields[name]._kinds["null"] = [num_before, 1]  # noqa: SLF001 - of its own class
             if name in self._fields:
-                hidden = dict if with_lists else (list, tuple, dict)
-                self._fields[name].add(() if isinstance(value, hidden) else value, row=row)
+                is_hidden = isinstance(value, list | tuple | dict) and not with_lists
+                self._fields[name].add(() if is_hidden else value, row=row)
         for name, column in self._fields.items():
             if name not in item:
                 column.miss(row=row)

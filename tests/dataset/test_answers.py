@@ -108,6 +108,7 @@ def bad(**changes):
         (bad(answers="Rome"), "Row 3 .* has a value of type string in 'answers'", "invalid_answer"),
         (bad(answers={"text": ["Rome"]}), "Row 3 .* has nothing as 'answer_start'", "invalid_answer"),
         (bad(answers={"text": "Rome", "answer_start": 13}), "Row 3 .* type string as 'text', where a list is needed", "invalid_answer"),
+        (bad(answers={"text": {"a": 1}, "answer_start": [13]}), "Row 3 .* a value of type object as 'text'", "invalid_answer"),
         (bad(answers={"text": ["Rome"], "answer_start": ["13"]}), "Row 3 .* a value of type string as its 'answer_start'", "invalid_answer"),
         (bad(answers={"text": [None], "answer_start": [13]}), "Row 3 .* an answer with nothing as its 'text'", "invalid_answer"),
         (bad(context=None), "Row 3 of the train split has no text in 'context'", "null_text"),

@@ -60,7 +60,10 @@ class QuestionAnswering(Task):
                 raise UnfitRowError(f"has {len(texts)} answers but {len(starts)} places", code="invalid_answer")
             answers = list(zip(texts, starts, strict=True))
         else:
-            answers = [(answer.get(TEXT), _start_of(answer)) for answer in value]
+            answers = [
+                (answer.get(TEXT), _start_of(answer)) if isinstance(answer, dict) else (answer, None)
+                for answer in value
+            ]
         for text, start in answers:
             if not isinstance(text, str) or not isinstance(start, int) or isinstance(start, bool):
                 raise UnfitRowError("has an answer that is not a text with a place", code="invalid_answer")
