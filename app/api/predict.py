@@ -10,6 +10,7 @@ from app.api.presence import while_present
 from app.api.text_stream import EVENT_STREAM, text_stream
 from app.prediction import service
 from app.prediction.schemas import (
+    ContextAnswer,
     EntityGroup,
     GeneratedText,
     LabelScore,
@@ -33,7 +34,7 @@ router = APIRouter(tags=["predict"])
     },
 )
 async def predict(request: PredictRequest, response: Response, http: Request) -> PredictResponse | StreamingResponse:
-    """Classify one text, one pair, or up to 64 of them; the answer has a list of scores for each, of entities, or a text.
+    """Ask about one text, one pair, or up to 64 of them; each gets a list of labels, of entities or of answers, or a text.
 
     Headers ``x-total-time``, ``x-tokenization-time``, ``x-queue-time`` and ``x-inference-time`` are milliseconds. With
     ``stream`` a text that is generated comes as server-sent events: ``piece``, and last ``prediction`` or ``error``.
@@ -55,10 +56,18 @@ async def predict(request: PredictRequest, response: Response, http: Request) ->
 def answer_of(served: service.ServedModel, answer: Prediction) -> PredictResponse:
     return PredictResponse(
         model=served.id,
-        predictions=_texts(answer) if answer.texts else _entities(answer) if answer.entities else _labels(answer),
+        predictions=_predictions(answer),
         usage=Usage(tokens=answer.num_tokens, truncated=answer.truncated),
         timings=Timings(queue_ms=round(answer.queue_ms, 3), inference_ms=round(answer.inference_ms, 3)),
     )
+
+
+def _predictions(
+    answer: Prediction,
+) -> list[list[LabelScore]] | list[list[EntityGroup]] | list[list[GeneratedText]] | list[list[ContextAnswer]]:
+    if answer.answers:
+        return _answers(answer)
+    return _texts(answer) if answer.texts else _entities(answer) if answer.entities else _labels(answer)
 
 
 def _labels(answer: Prediction) -> list[list[LabelScore]]:
@@ -79,4 +88,11 @@ def _texts(answer: Prediction) -> list[list[GeneratedText]]:
     return [
         [GeneratedText(generated_text=found.text, num_tokens=found.num_tokens, finish_reason=found.finish_reason)]
         for found in answer.texts
+    ]
+
+
+def _answers(answer: Prediction) -> list[list[ContextAnswer]]:
+    return [
+        [ContextAnswer(answer=found.text, score=found.score, start=found.start, end=found.end) for found in row]
+        for row in answer.answers
     ]

@@ -21,17 +21,19 @@ def register(app: typer.Typer) -> None:
 
 def predict(
     text: Annotated[str | None, typer.Argument(help="The text.", metavar="TEXT")] = None,
-    text_pair: Annotated[str | None, typer.Argument(help="The second text of a pair.", metavar="TEXT_PAIR")] = None,
+    text_pair: Annotated[
+        str | None, typer.Argument(help="The second text of a pair; of a question the context.", metavar="TEXT_PAIR")
+    ] = None,
     *,
     model: Annotated[str, typer.Option(help="A job's id (ftjob-…) or a model's (ft:…).")],
     file: Annotated[
         Path | None,
         typer.Option(
-            help="JSON Lines instead of TEXT: strings, [text, text_pair], {text, text_pair}, {tokens} or {messages}; "
+            help="JSON Lines instead of TEXT: strings, [text, text_pair], {text, text_pair}, {question, context}, {tokens} or {messages}; "
             "- is standard input."
         ),
     ] = None,
-    top_k: Annotated[int | None, typer.Option(min=1, help="Only the best K labels.")] = None,
+    top_k: Annotated[int | None, typer.Option(min=1, help="Only the best K labels or answers.")] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", help="Any of the parameters, as NAME=VALUE; repeatable.", metavar="max_new_tokens=50"),
@@ -41,7 +43,7 @@ def predict(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Ask a model for the label of a text or pair of texts, for the entities in it, or for what comes behind it."""
+    """Ask a model for the label of a text or pair of texts, the entities in it, what comes behind it, or an answer in a context."""
     inputs: list[Any]
     if (text is None) == (file is None):
         raise CliError("Give either TEXT or --file.", hint='For example: tunery predict --model ftjob-… "some text"')
@@ -117,7 +119,9 @@ def _read(path: Path) -> list[Any]:
 
 
 def _answered(entry: dict[str, Any]) -> str:
-    """A label, an entity with its text, or a text."""
+    """A label, an entity with its text, an answer, or a text."""
+    if "answer" in entry:
+        return f"{entry['answer'] or '(no answer)'} {entry['score']:.4f}"
     if "generated_text" in entry:
         return str(entry["generated_text"])
     if "entity_group" in entry:

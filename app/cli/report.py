@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from app.cli.output import console
 
-_GUESSED: Final = ("accuracy", "f1_micro", "mse", "mae")
+_GUESSED: Final = ("accuracy", "f1_micro", "mse", "mae", "squad_f1", "squad_exact_match")
 """What a baseline is scored by, whichever of them its kind has."""
 
 
@@ -38,6 +38,8 @@ def summary_lines(job: dict[str, Any]) -> list[str]:
     for name, words in (
         ("majority_baseline", "always answering {label}, the most frequent"),
         ("mean_baseline", "always answering {value:.4f}, the mean"),
+        ("no_answer_baseline", "never answering"),
+        ("first_sentence_baseline", "always answering with the first sentence"),
     ):
         baseline = dict(report.get(name) or {})
         scores = ", ".join(f"{metric} {baseline[metric]:.4f}" for metric in _GUESSED if metric in baseline)

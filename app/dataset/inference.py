@@ -5,6 +5,7 @@ It works on profiles alone, so the same rules hold when a job is submitted (for 
 
 from collections.abc import Mapping
 
+from app.dataset.answers import resolve_answers
 from app.dataset.class_weights import check_class_weights
 from app.dataset.columns import find_columns, missing_column
 from app.dataset.generation import resolve_texts
@@ -38,6 +39,8 @@ def _resolve_columns(spec: JobSpec, splits: dict[Split, DatasetProfile]) -> Reso
     match find_task(splits["train"], spec=spec):
         case "token-classification":
             return resolve_tags(spec, splits)
+        case "question-answering":
+            return resolve_answers(spec, splits)
         case "text-generation":
             return resolve_texts(spec, splits)
         case "text-classification":

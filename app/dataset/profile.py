@@ -52,7 +52,7 @@ class ColumnProfile(_Profile):
     were too many different values; None if no list has an item."""
     num_empty_lists: int = 0
     fields: "list[ColumnProfile]" = Field(default_factory=list)
-    """Of the items of lists: what objects among them hold, as a column for each name."""
+    """What its objects hold, as a column for each name."""
 
     def has(self, kind: Kind) -> bool:
         return kind in self.kinds

@@ -81,8 +81,9 @@ def length_bucket(num_chars: int) -> int:
 class _Column:
     """One column while rows come in."""
 
-    def __init__(self, name: str, *, first_row: int) -> None:
+    def __init__(self, name: str, *, first_row: int, looks_into_objects: bool = True) -> None:
         self.name = name
+        self._looks_into_objects = looks_into_objects
         self._kinds: dict[Kind, list[int]] = {}
         self._values: dict[Any, list[int]] | None = {}
         """Count and first row by value; what is not a string by (type, value), since ``True == 1 == 1.0``."""
@@ -129,7 +130,16 @@ class _Column:
             self._widen(float(value))
         if kind in {"integer", "number", "boolean"}:
             return self._remember((type(value), value), num_chars=0, row=row)
+        if kind == "object":
+            return self._add_members(value, row=row) if isinstance(value, dict) else 0
         return self._add_items(value, row=row) if kind == "list" else 0
+
+    def _add_members(self, members: Mapping[Any, Any], *, row: int) -> int:
+        """Look into an object, and into lists in it as into a column of lists."""
+        known = self.num_distinct()
+        if self._looks_into_objects:
+            self.add_fields(members, row=row, with_lists=True)
+        return self.num_distinct() - known
 
     def _add_items(self, items: Sequence[Any], *, row: int) -> int:
         """Look into a list, not into lists in it, and only while its column may still be one of labels."""
@@ -137,7 +147,7 @@ class _Column:
             self._num_empty_lists += 1
             return 0
         if self._items is None:
-            self._items = _Column(self.name, first_row=1)
+            self._items = _Column(self.name, first_row=1, looks_into_objects=False)
         known = self._items.num_distinct()
         for item in items:
             if self._items._values is None:  # noqa: SLF001 - of its own class
@@ -147,16 +157,17 @@ class _Column:
                 self._items.add_fields(item, row=row)
         return self._items.num_distinct() - known
 
-    def add_fields(self, item: Mapping[Any, Any], *, row: int) -> None:
-        """Look into an object of a list, not into lists and objects in it."""
+    def add_fields(self, item: Mapping[Any, Any], *, row: int, with_lists: bool = False) -> None:
+        """Look into an object, not into objects in it; into lists ``with_lists``."""
         num_before = self._kinds["object"][0] - 1
         for name, value in item.items():
             if name not in self._fields and len(self._fields) < MAX_FIELDS:
-                self._fields[name] = _Column(str(name), first_row=1)
+                self._fields[name] = _Column(str(name), first_row=1, looks_into_objects=False)
                 if num_before:
                     self._fields[name]._kinds["null"] = [num_before, 1]  # noqa: SLF001 - of its own class
             if name in self._fields:
-                self._fields[name].add(() if isinstance(value, list | tuple | dict) else value, row=row)
+                is_hidden = isinstance(value, list | tuple | dict) and not with_lists
+                self._fields[name].add(() if is_hidden else value, row=row)
         for name, column in self._fields.items():
             if name not in item:
                 column.miss(row=row)

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from app.dataset.answers import num_without_answer
 from app.dataset.problem import label_column
 from app.dataset.profile import DatasetProfile
 from app.dataset.resolved import SPLITS, ResolvedData, Split
@@ -12,7 +13,8 @@ from app.dataset.resolved import SPLITS, ResolvedData, Split
 def data_report(profiles: Mapping[Split, DatasetProfile], resolved: ResolvedData) -> dict[str, Any]:
     """By split: rows, labels, text lengths in characters, duplicates and empty texts.
 
-    Labels are counted by name; with several a row, so are the rows without any; of a regression there is the range.
+    Labels are counted by name; with several a row, so are the rows without any; of a regression there is the range; of questions
+    those without an answer.
     A length histogram counts texts in [0,16), [16,32), [32,64), …; the last bucket is open.
     """
     return {
@@ -44,6 +46,8 @@ def _split_report(profile: DatasetProfile, resolved: ResolvedData) -> dict[str, 
 
 
 def _labels_report(profile: DatasetProfile, resolved: ResolvedData) -> dict[str, Any]:
+    if resolved.problem_type == "extractive_question_answering":
+        return {"num_without_answer": num_without_answer(profile, str(resolved.label))}
     if resolved.problem_type == "language_modeling" or resolved.label is None:
         return {}
     column = label_column(profile, label=resolved.label, problem_type=resolved.problem_type)

@@ -28,6 +28,8 @@ class ResolvedData:
     """By class id: the label as it stands in the data. Empty for regression."""
     spans: bool = False
     """Whether the labels are spans of the text's characters, not tags of its words."""
+    may_have_no_answer: bool = False
+    """Whether some questions of the training split have no answer in their context."""
     has_test: bool
     """Whether there is a test split with labels; one whose labels are hidden (all -1) is left out."""
     warnings: list[dict[str, str]] = field(default_factory=list)

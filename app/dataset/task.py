@@ -1,5 +1,6 @@
 """What a model is to do, told by the columns of its training data."""
 
+from app.dataset.answers import holds_answers
 from app.dataset.generation import holds_texts_to_learn
 from app.dataset.profile import DatasetProfile
 from app.dataset.tagging import holds_tags
@@ -15,4 +16,6 @@ def find_task(train: DatasetProfile, *, spec: JobSpec) -> TaskName:
         return TASK_OF[spec.problem_type]
     if holds_tags(train, columns=spec.columns):
         return "token-classification"
+    if holds_answers(train, columns=spec.columns):
+        return "question-answering"
     return "text-generation" if holds_texts_to_learn(train, columns=spec.columns) else "text-classification"

@@ -117,6 +117,8 @@ class PredictorClient:
             threshold=parameters.threshold,
             sampling=_sampling(parameters),
             stream=in_pieces,
+            max_answer_len=parameters.max_answer_len,
+            handle_impossible_answer=parameters.handle_impossible_answer,
         )
         answers = self._ask(question, timeout_seconds=timeout_seconds)
         try:

@@ -41,6 +41,15 @@ class TextPair(BaseModel):
     text_pair: Text | None = None
 
 
+class QuestionInContext(BaseModel):
+    """A question, and the text that its answer stands in: ``text`` and ``text_pair`` by the names of question answering."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    question: Text
+    context: Text
+
+
 class ChatMessage(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -70,6 +79,10 @@ def _shape_of_one(value: Any) -> str:
         return "dict-tokens"
     if isinstance(value, Chat) or (isinstance(value, dict) and "messages" in value):
         return "dict-messages"
+    if isinstance(value, QuestionInContext) or (
+        isinstance(value, dict) and not {"question", "context"}.isdisjoint(value)
+    ):
+        return "dict-question"
     return "dict" if isinstance(value, dict | TextPair) else "str"
 
 
@@ -81,6 +94,7 @@ def _shape(value: Any) -> str:
 Input = Annotated[
     Annotated[Text, Tag("str")]
     | Annotated[TextPair, Tag("dict")]
+    | Annotated[QuestionInContext, Tag("dict-question")]
     | Annotated[TokenizedText, Tag("dict-tokens")]
     | Annotated[Chat, Tag("dict-messages")],
     Discriminator(_shape_of_one),
@@ -88,6 +102,7 @@ Input = Annotated[
 Inputs = Annotated[
     Annotated[Text, Tag("str")]
     | Annotated[TextPair, Tag("dict")]
+    | Annotated[QuestionInContext, Tag("dict-question")]
     | Annotated[TokenizedText, Tag("dict-tokens")]
     | Annotated[Chat, Tag("dict-messages")]
     # The upper bound is checked by the service, which has a code for it.
@@ -100,7 +115,8 @@ class PredictParameters(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     top_k: Annotated[StrictInt, Field(ge=1, le=1_000_000)] | None = None
-    """Only the best so many labels; unset: all. Of a model that generates, the tokens to choose from; unset: 50."""
+    """Only the best so many labels; unset: all. Of a model that generates, the tokens to choose from; unset: 50. Of answers
+    in a context, so many; unset: 1."""
     function_to_apply: FunctionToApply | None = None
     """What makes scores of the model's logits; none: the logits themselves. Unset: softmax for one class a text, sigmoid
     for several labels, none for regression."""
@@ -121,6 +137,11 @@ class PredictParameters(BaseModel):
     threshold: FiniteFloat | None = None
     """Leave out labels, or entities, whose score is below. Where a text may have several labels, 0.5 leaves those that it
     has."""
+    max_answer_len: Annotated[StrictInt, Field(ge=1, le=1_000)] | None = None
+    """Tokens of the longest answer that is looked for in a context; unset: 30, as in evaluation."""
+    handle_impossible_answer: StrictBool | None = None
+    """Whether a context may be said to hold no answer: the answer "" from 0 to 0. Unset: true for a model that was shown
+    questions without an answer."""
 
 
 class PredictRequest(BaseModel):
@@ -173,6 +194,19 @@ class GeneratedText(BaseModel):
     """``stop``: the model ended it, or one of ``stop`` came up; ``length``: there was no room for more."""
 
 
+class ContextAnswer(BaseModel):
+    """An answer that stands in the context, with the names of transformers' question-answering pipeline."""
+
+    answer: str
+    """Its text; empty: there is none in the context."""
+    score: float
+    """The probability of its start times that of its end."""
+    start: int
+    """Its first character in the context."""
+    end: int
+    """The character behind its last."""
+
+
 class TokenOut(BaseModel):
     id: int
     text: str
@@ -193,7 +227,7 @@ class Usage(BaseModel):
     tokens: int
     """Tokens that the model read, special ones counted, padding not."""
     truncated: list[bool]
-    """By input: whether it was cut to the model's ``max_length``."""
+    """By input: whether it was cut to the model's ``max_length``; never a context, which is read in windows."""
 
 
 class Timings(BaseModel):
@@ -206,7 +240,10 @@ class Timings(BaseModel):
 class PredictResponse(BaseModel):
     model: str
     """Id of the model that answered."""
-    predictions: list[list[LabelScore]] | list[list[EntityGroup]] | list[list[GeneratedText]]
-    """By input: the scores of labels, best first, the entities in the order of the text, or a text that was generated."""
+    predictions: (
+        list[list[LabelScore]] | list[list[EntityGroup]] | list[list[GeneratedText]] | list[list[ContextAnswer]]
+    )
+    """By input: the scores of labels, best first, the entities in the order of the text, a text that was generated, or the
+    answers in a context, best first."""
     usage: Usage
     timings: Timings

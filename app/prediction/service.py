@@ -27,7 +27,7 @@ from app.job.states import TERMINAL, JobStatus
 from app.model.models import Model
 from app.prediction import repository
 from app.prediction.client import RETRY_AFTER_SECONDS, Asking, get_client
-from app.prediction.schemas import MAX_INPUTS, Chat, Inputs, PredictRequest, TextPair, TokenizedText
+from app.prediction.schemas import MAX_INPUTS, Chat, Inputs, PredictRequest, QuestionInContext, TextPair, TokenizedText
 from app.prediction.wire import Failure, Piece, Prediction
 from app.spec.job import check_reference
 from app.spec.serving import SERVING_FILE
@@ -117,6 +117,8 @@ def texts_of(inputs: Inputs) -> tuple[list[tuple[str, str | None]], list[list[tu
                 texts.append((text, None))
             case Chat():
                 texts.append((item.model_dump_json(), None))
+            case QuestionInContext():
+                texts.append((item.question, item.context))
             case TextPair():
                 texts.append((item.text, item.text_pair))
             case _:

@@ -33,6 +33,15 @@ class Entity(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     end: int
 
 
+class FoundAnswer(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """Characters ``[start, end)`` of the context; "" from 0 to 0: there is none in it."""
+
+    text: str
+    score: float
+    start: int
+    end: int
+
+
 class Sampling(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """How a text is generated, with the names of transformers' ``GenerationConfig``."""
 
@@ -93,6 +102,10 @@ class Predict(_Message, frozen=True, kw_only=True):
     """For a model that generates; None: what ``Sampling`` has. Another model refuses it."""
     stream: bool = False
     """Send the text of the one input in Pieces as it comes, and then the Prediction."""
+    max_answer_len: int | None = None
+    """For a model that finds answers: tokens of the longest; None: as it was evaluated. Another model refuses it."""
+    handle_impossible_answer: bool | None = None
+    """For a model that finds answers: whether it may say that there is none; None: as it was evaluated."""
 
 
 class Cancel(_Message, frozen=True, kw_only=True):
@@ -114,12 +127,13 @@ class Pong(_Message, frozen=True, kw_only=True):
 
 
 class Prediction(_Message, frozen=True, kw_only=True):
-    """By input: scores of labels, best first, the entities in it, or the text that was generated."""
+    """By input: scores of labels, best first, the entities in it, the text that was generated, or answers, best first."""
 
     predictions: list[list[LabelScore]]
     entities: list[list[Entity]]
     texts: list[Generated]
-    """Two of the three lists are empty."""
+    answers: list[list[FoundAnswer]] = []
+    """All of the four lists but one are empty."""
     num_tokens: int
     truncated: list[bool]
     tokenization_ms: float

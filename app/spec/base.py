@@ -13,11 +13,13 @@ ProblemType = Literal[
     "regression",
     "token_classification",
     "language_modeling",
+    "extractive_question_answering",
 ]
 """What the labels are. Of text classification, by transformers' name: one class of K a row, any number of K labels a row, or a
-number. Of token classification: a tag for each word. Of text generation: the text itself."""
+number. Of token classification: a tag for each word. Of text generation: the text itself.
+Of question answering: where in a context the answer stands."""
 
-TaskName = Literal["text-classification", "token-classification", "text-generation"]
+TaskName = Literal["text-classification", "token-classification", "text-generation", "question-answering"]
 """What a model does, by the Hub's name."""
 
 TASK_OF: Final[dict[ProblemType, TaskName]] = {
@@ -26,6 +28,7 @@ TASK_OF: Final[dict[ProblemType, TaskName]] = {
     "regression": "text-classification",
     "token_classification": "token-classification",
     "language_modeling": "text-generation",
+    "extractive_question_answering": "question-answering",
 }
 
 PromptFormat = Literal["plain", "instruction", "chat"]

@@ -91,11 +91,13 @@ class ColumnsSpec(Contract):
 
     text: Name | Auto = "auto"
     """The text; for token classification the list of its words, or the text that the spans are of; for text generation the
-    text to be learned, the prompt, or a list of chat messages ``{role, content}``."""
+    text to be learned, the prompt, or a list of chat messages ``{role, content}``; for question answering the question."""
     text_pair: Name | Auto | None = "auto"
-    """``null``: there is no second text, whatever the data holds. For text generation what the prompt is about."""
+    """``null``: there is no second text, whatever the data holds. For text generation what the prompt is about;
+    for question answering the context that the answer stands in."""
     label: Name | Auto | None = "auto"
-    """The label; for text generation the answer to the prompt, or ``null`` where the text itself is learned; for token classification the list of tags, one for each word, or of spans ``{start, end, label}``."""
+    """The label; for text generation the answer to the prompt, or ``null`` where the text itself is learned; for token classification the list of tags, one for each word, or of spans ``{start, end, label}``;
+    for question answering ``{"text": [...], "answer_start": [...]}``, or a list of ``{text, answer_start}``."""
 
 
 class JobSpec(Contract):
@@ -105,8 +107,9 @@ class JobSpec(Contract):
     """Hub id, registered name, or ``ft:…`` id of a finished model."""
     model_revision: Annotated[str, StringConstraints(pattern=r"^[\w][\w./-]{0,127}$")] | None = None
     task: TaskName | Auto = "auto"
-    """auto: lists of words with lists of tags, or texts with lists of spans, are token classification; chat messages, prompts with
-    answers, and texts alone text generation; all else is text classification."""
+    """auto: lists of words with lists of tags, or texts with lists of spans, are token classification; questions with contexts and
+    answers that stand in them question answering; chat messages, prompts with answers, and texts alone text generation; all else is
+    text classification."""
     problem_type: ProblemType | Auto = "auto"
     """auto: lists of labels are several labels a row, numbers with a fraction regression, all else one class a row."""
     dataset: DatasetSpec

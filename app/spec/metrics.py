@@ -21,12 +21,14 @@ METRICS: Final[dict[ProblemType, tuple[str, ...]]] = {
     "regression": ("pearson", "spearmanr", "mse", "rmse", "mae"),
     "token_classification": ("f1", "precision", "recall", "f1_macro", "accuracy"),
     "language_modeling": ("perplexity", "accuracy"),
+    "extractive_question_answering": ("squad_f1", "squad_exact_match"),
 }
 """What each kind of problem can be measured by.
 
 With two classes plain f1, precision and recall are those of class 1; else they are means over the classes or labels, as
 with ``_macro``. With several labels a row, accuracy is the share of rows whose labels are all right. With tags, F1, precision
 and recall are those of whole entities, of all kinds together (``f1_macro``: the mean over the kinds), and accuracy that of words. Of text, accuracy is that of the next token.
+Of answers to questions, both are in per cent, as the SQuAD evaluation gives them.
 """
 
 CONTINUOUS: Final = frozenset({"roc_auc", "perplexity", *METRICS["regression"]})

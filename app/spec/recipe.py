@@ -12,7 +12,7 @@ from app.errors import InvalidRequest
 from app.spec.base import TASK_OF, ProblemType
 from app.spec.job import JobSpec
 from app.spec.metrics import LOSS, canonical, check_fit, is_greater_better, metric_names
-from app.spec.training import TrainingSpec
+from app.spec.training import DOC_STRIDE, TrainingSpec
 
 NUM_TRAIN_EPOCHS: Final = 3.0
 """What the BERT paper and the Hugging Face course train for."""
@@ -107,6 +107,8 @@ def default_metrics(problem_type: ProblemType, *, num_labels: int) -> tuple[str,
         return ("f1", "precision", "recall", "accuracy")
     if problem_type == "language_modeling":
         return ("perplexity", "accuracy")
+    if problem_type == "extractive_question_answering":
+        return ("squad_f1", "squad_exact_match")
     return ("accuracy", "f1", "precision", "recall") if num_labels == 2 else ("accuracy", "f1")
 
 
@@ -114,7 +116,8 @@ def default_best(problem_type: ProblemType, *, num_labels: int) -> str:
     """F1 where there are two classes (it does not reward ignoring the rarer one), accuracy for more.
 
     Several labels a row: F1 over all decisions. Tags: F1 of entities, since most words belong to none and any model is
-    accurate on them. Text: perplexity. Regression: Pearson's correlation, the first that GLUE reports.
+    accurate on them. Text: perplexity. Answers: F1 of their words, which moves where exact match does not yet. Regression:
+    Pearson's correlation, the first that GLUE reports.
     """
     if problem_type == "regression":
         return "pearson"
@@ -124,6 +127,8 @@ def default_best(problem_type: ProblemType, *, num_labels: int) -> str:
         return "f1"
     if problem_type == "language_modeling":
         return "perplexity"
+    if problem_type == "extractive_question_answering":
+        return "squad_f1"
     return "f1" if num_labels == 2 else "accuracy"
 
 
@@ -164,6 +169,13 @@ def hidden_size(model_config: Mapping[str, Any]) -> int:
 
 
 def _refuse_meaningless(training: TrainingSpec, *, problem_type: ProblemType) -> None:
+    if training.doc_stride != DOC_STRIDE and problem_type != "extractive_question_answering":
+        raise InvalidRequest(
+            f"doc_stride is for question answering, and means nothing for {problem_type}",
+            param="training.doc_stride",
+            code="setting_does_not_fit",
+            hint="Leave it out.",
+        )
     if problem_type in {"single_label_classification", "token_classification"}:
         return
     for name in ("label_smoothing_factor", "class_weights"):

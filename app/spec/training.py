@@ -1,10 +1,10 @@
 """The hyperparameters: names and meanings of ``transformers.TrainingArguments`` (5.23), and a few of our own.
 
-Ours are ``max_length``, ``freeze_layers``, ``layerwise_lr_decay``, ``class_weights``, ``early_stopping_patience`` and
-``early_stopping_threshold``.
+Ours are ``max_length``, ``doc_stride``, ``freeze_layers``, ``layerwise_lr_decay``, ``class_weights``,
+``early_stopping_patience`` and ``early_stopping_threshold``.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, StrictBool, field_validator, model_validator
 
@@ -15,6 +15,9 @@ Tracker = Literal["tensorboard", "wandb", "mlflow", "trackio"]
 SchedulerName = Literal[
     "linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup", "inverse_sqrt"
 ]
+
+DOC_STRIDE: Final = 128
+"""What the examples of transformers have for SQuAD."""
 
 PositiveInt = Annotated[int, Field(ge=1, strict=True)]
 StepCount = Annotated[int, Field(ge=1, le=MAX_STEPS, strict=True)]
@@ -67,7 +70,10 @@ class TrainingSpec(Contract):
     """Mixed precision in bfloat16; auto: where the hardware has matrix units for it."""
 
     max_length: Annotated[int, Field(ge=2, le=1_000_000, strict=True)] | Auto = "auto"
-    """Tokens after which an input is cut; auto: what the data needs, up to what the model can."""
+    """Tokens after which an input is cut; auto: what the data needs, up to what the model can.
+    For question answering the size of the windows that long contexts are read in; auto: what the model can."""
+    doc_stride: Annotated[int, Field(ge=0, le=1_000_000, strict=True)] = DOC_STRIDE
+    """For question answering: tokens of the context that two windows next to each other share, half a window's at most."""
 
     report_to: Annotated[list[Tracker], Field(max_length=4)] = Field(default_factory=list)
     """Experiment trackers that are told of the job, where the worker has them installed and configured."""

@@ -30,6 +30,18 @@ ROW = {"label": "joy", "support": 7, "precision": 0.5, "recall": 0.25, "f1": 0.3
             {"metrics": {"pearson": 0.9}, "mean_baseline": {"value": 2.5, "mse": 2.0, "mae": 1.25}},
             ["validation: pearson 0.9000", "always answering 2.5000, the mean: mse 2.0000, mae 1.2500"],
         ),
+        (
+            {
+                "metrics": {"squad_f1": 61.5, "squad_exact_match": 50.0},
+                "no_answer_baseline": {"squad_exact_match": 25.0, "squad_f1": 25.0},
+                "first_sentence_baseline": {"squad_exact_match": 0.0, "squad_f1": 12.5},
+            },
+            [
+                "validation: squad_f1 61.5000, squad_exact_match 50.0000",
+                "never answering: squad_f1 25.0000, squad_exact_match 25.0000",
+                "always answering with the first sentence: squad_f1 12.5000, squad_exact_match 0.0000",
+            ],
+        ),
         (None, []),
     ],
 )

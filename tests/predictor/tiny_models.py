@@ -11,7 +11,12 @@ from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
+from transformers import (
+    BertConfig,
+    BertForQuestionAnswering,
+    BertForSequenceClassification,
+    PreTrainedTokenizerFast,
+)
 
 from app import manifest
 from app.spec.serving import SERVING_FILE, ServingSpec
@@ -64,7 +69,11 @@ def make_model(
     hidden_size=32,
     seed=0,
     without=(),
+    **serving,
 ) -> TinyModel:
+    """A classifier; with ``problem_type="extractive_question_answering"`` a model that finds answers. ``serving``: more of its spec."""
+    finds_answers = problem_type == "extractive_question_answering"
+    labels = ("start", "end") if finds_answers else labels
     folder.mkdir(parents=True)
     vocabulary = {word: index for index, word in enumerate([*SPECIAL, *WORDS])}
     core = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
@@ -85,18 +94,20 @@ def make_model(
         initializer_range=0.5,
         id2label=dict(enumerate(labels)),
         label2id={label: index for index, label in enumerate(labels)},
-        problem_type=problem_type,
+        problem_type=None if finds_answers else problem_type,
     )
-    BertForSequenceClassification(config).save_pretrained(folder)
+    made = BertForQuestionAnswering if finds_answers else BertForSequenceClassification
+    made(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     spec = ServingSpec(
-        task="text-classification",
+        task="question-answering" if finds_answers else "text-classification",
         problem_type=problem_type,
         base_model="tiny",
         labels=list(labels),
         text_fields=list(text_fields),
         max_length=max_length,
         precision=precision,
+        **serving,
     )
     (folder / SERVING_FILE).write_text(spec.model_dump_json(exclude=set(without)))
     sealed = manifest.seal(folder, about={})

@@ -137,3 +137,45 @@ def test_text_is_generated(service, tmp_path):
     for parameters in ({"threshold": 0.5}, {"function_to_apply": "softmax"}, {"temperature": 0}):
         refused = service.http.post("/predict", json=body | {"parameters": parameters})
         assert refused.status_code == 422, parameters
+
+
+def test_an_answer_is_found_in_its_context(service):
+    """Answers are recognised by their places; a context longer than the model reads is asked over HTTP as it was evaluated."""
+    choose = random.Random(5)
+
+    def asked(count):
+        rows = []
+        for _ in range(count):
+            before, behind = (
+                choose.choices(["film", "book", "was", "very", "to", "me"], k=choose.randint(2, 30)) for _ in "ab"
+            )
+            answer = choose.choice(sorted(PRAISE))
+            context = " ".join([*before, answer, *behind])
+            place = len(" ".join(before)) + 1
+            answers = {"text": [answer], "answer_start": [place]}
+            rows.append({"question": "was it good", "context": context, "answers": answers})
+        return rows
+
+    rows = asked(30)
+    job_id = service.submit(
+        model="tiny-bert",
+        dataset={"train": service.upload(asked(100)), "validation": service.upload(rows)},
+        training=TRAINING | {"max_length": 32, "doc_stride": 8, "num_train_epochs": 10},
+    )
+    job = service.wait(job_id)
+    assert job["status"] == "succeeded", (job["error"], service.logs(job_id))
+    assert (job["spec"]["task"], job["spec"]["columns"]["label"]) == ("question-answering", "answers")
+    best = job["metrics"]["best"]["eval/squad_exact_match"]
+    assert best > 90
+    assert job["report"]["num_windows"] > job["report"]["num_examples"] == 30
+    inputs = [{"question": row["question"], "context": row["context"]} for row in rows]
+    answer = service.http.post("/predict", json={"model": job["id"], "inputs": inputs}).raise_for_status().json()
+    found = [(item["answer"], item["start"]) for (item,) in answer["predictions"]]
+    right = [
+        item == (row["answers"]["text"][0], row["answers"]["answer_start"][0])
+        for item, row in zip(found, rows, strict=True)
+    ]
+    assert 100 * np.mean(right) == pytest.approx(best)
+    assert not any(answer["usage"]["truncated"])
+    refused = service.http.post("/predict", json={"model": job["id"], "inputs": "was it good"})
+    assert refused.status_code == 422

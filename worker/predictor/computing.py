@@ -11,7 +11,8 @@ from app.manifest import CorruptArtefactError
 from app.prediction.wire import Entity, Failure, FailureCode, LabelScore, Prediction
 from worker.predictor.decode import FUNCTIONS, label_scores, scores_of
 from worker.predictor.entities import served_entities
-from worker.predictor.errors import ModelLoadError
+from worker.predictor.errors import ModelLoadError, UnfitInputError
+from worker.predictor.questions import found_answers, too_long, unfit_for_answers, unfit_for_others
 from worker.predictor.replies import OF_ONE_REQUEST, Reply, failure, refuse
 from worker.predictor.scheduler import ModelKey, Pending, Scheduler, Turn
 
@@ -112,6 +113,9 @@ def _write(
 
 def _unfit(pending: Pending, model: "LoadedModel") -> Failure | None:
     request = pending.request
+    unfit = unfit_for_answers(request) if model.finds_answers else unfit_for_others(request)
+    if unfit is not None:
+        return failure(pending, "invalid_input", unfit.message, param=unfit.param)
     if not model.generates and (request.sampling is not None or request.stream):
         message = "the model generates no text, and takes no settings for it"
         return failure(pending, "invalid_input", message, param="stream" if request.stream else "parameters")
@@ -157,9 +161,12 @@ def _tokenize(requests: list[Pending], model: "LoadedModel", *, reply: Reply) ->
             [text for pending in fresh for text in pending.request.inputs],
             words=[words for pending in fresh for words in pending.request.words or [None] * pending.num_texts],
         )
-    except OF_ONE_REQUEST as error:
+    except (*OF_ONE_REQUEST, UnfitInputError) as error:
         if len(requests) > 1:
             return [done for pending in requests for done in _tokenize([pending], model, reply=reply)]
+        if isinstance(error, UnfitInputError):
+            reply(requests[0], failure(requests[0], "invalid_input", str(error), param=f"inputs[{error.index}]"))
+            return []
         refuse(requests[0], error, reply=reply)
         return []
     seconds = time.monotonic() - started
@@ -168,7 +175,9 @@ def _tokenize(requests: list[Pending], model: "LoadedModel", *, reply: Reply) ->
         pending.encoded = encoded[position : position + pending.num_texts]
         pending.tokenization_seconds = seconds
         position += pending.num_texts
-    return requests
+        if problem := too_long(pending.encoded):
+            reply(pending, failure(pending, "invalid_input", problem, param="inputs"))
+    return [pending for pending in requests if not too_long(pending.encoded or ())]
 
 
 def _cut(requests: list[Pending], *, max_tokens: int) -> tuple[list[Pending], list[Pending]]:
@@ -207,9 +216,10 @@ def _answer(batch: list[Pending], model: "LoadedModel", *, max_tokens: int, repl
             pending,
             Prediction(
                 request_id=request.request_id,
-                predictions=[] if model.tags_words else _labels(pending, rows, model),
+                predictions=[] if model.tags_words or model.finds_answers else _labels(pending, rows, model),
                 entities=_entities(pending, rows, model) if model.tags_words else [],
                 texts=[],
+                answers=found_answers(request, encoded, rows, spec=model.spec) if model.finds_answers else [],
                 num_tokens=sum(item.num_tokens for item in encoded),
                 truncated=[item.truncated for item in encoded],
                 tokenization_ms=pending.tokenization_seconds * 1000,
@@ -222,7 +232,7 @@ def _answer(batch: list[Pending], model: "LoadedModel", *, max_tokens: int, repl
 def _seen(pending: Pending) -> NDArray[np.bool_]:
     """Which of its rows the model answers; those of words that it does not see are NaN."""
     return np.concatenate([
-        [True] if item.first_tokens is None else np.array(item.first_tokens, dtype=np.int64) >= 0
+        [True] * item.num_rows if item.first_tokens is None else np.array(item.first_tokens, dtype=np.int64) >= 0
         for item in pending.encoded or ()
     ]).astype(bool)  # fmt: skip
 

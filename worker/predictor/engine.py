@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 from transformers import (
     AutoModelForCausalLM,
+    AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
     AutoTokenizer,
@@ -37,12 +38,15 @@ from worker.predictor.encoded import EncodedText
 from worker.predictor.errors import ModelLoadError
 from worker.predictor.footprint import Footprint
 from worker.predictor.generation import TextGenerator
+from worker.predictor.outputs import logits_of
 from worker.predictor.prompts import write_prompt
+from worker.predictor.windows import encode_questions
 
 AUTO_MODELS: Final[dict[TaskName, Any]] = {
     "text-classification": AutoModelForSequenceClassification,
     "token-classification": AutoModelForTokenClassification,
     "text-generation": AutoModelForCausalLM,
+    "question-answering": AutoModelForQuestionAnswering,
 }
 """The transformers class of a task's models."""
 DTYPES: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -84,6 +88,8 @@ class LoadedModel:
         self.generates = spec.task == "text-generation"
         self.generator = TextGenerator(model, tokenizer, device=device) if self.generates else None
         """Writes texts, if the model is made for it."""
+        self.finds_answers = spec.task == "question-answering"
+        """Each input is a question and the context that its answer stands in."""
         self._prompt_format = spec.prompt_format
         self.num_outputs = len(MEASURES) if self.generates else len(spec.labels)
         """Columns of what ``forward`` gives."""
@@ -166,6 +172,8 @@ class LoadedModel:
         """
         if self.generates:
             return [self._encode_prompt(text, pair) for text, pair in pairs]
+        if self.finds_answers:
+            return self._encode_questions(pairs)
         if self.tags_words:
             given = words or [None] * len(pairs)
             return self._tokenize_words([text for text, _ in pairs], given)
@@ -193,6 +201,14 @@ class LoadedModel:
             EncodedText(input_ids=row, token_type_ids=row_types, truncated=cut)
             for row, row_types, cut in zip(ids, types, truncated, strict=True)
         ]
+
+    def _encode_questions(self, pairs: Sequence[TextPair]) -> list[EncodedText]:
+        return encode_questions(
+            self._tokenizer,
+            [(question, context or "") for question, context in pairs],
+            max_length=self.spec.max_length,
+            doc_stride=self.spec.doc_stride or 0,
+        )
 
     def _encode_prompt(self, text: str, context: str | None) -> EncodedText:
         """A prompt as those of training were written, whole. Raises ValueError for a chat that its template does not take."""
@@ -232,10 +248,11 @@ class LoadedModel:
         """Logits ``[rows, K]``, the rows of one input behind those of the other, in the order given.
 
         A text has one row; where words are tagged, each word has, of NaN if the model does not see it; of a model that generates
-        they are ``MEASURES`` of each target. ``max_tokens`` bounds one forward, padding counted.
+        they are ``MEASURES`` of each target; of one that finds answers each token of each window has one. ``max_tokens`` bounds one forward, padding counted.
         """
         if self.device.type == "cpu":
             max_tokens = min(max_tokens, max(LEAST_CPU_TOKENS, CPU_TOKENS_PER_THREAD * torch.get_num_threads()))
+        encoded = [part for item in encoded for part in item.parts]
         places = row_places(encoded)
         logits = np.empty((places[-1], self.num_outputs), dtype=np.float32)
         for indices in token_budget_batches([item.num_tokens for item in encoded], max_tokens=max_tokens):
@@ -275,7 +292,7 @@ class LoadedModel:
             inputs["token_type_ids"] = types
         on_device = {name: torch.from_numpy(array).to(self.device) for name, array in inputs.items()}
         options = {"use_cache": False} if self.generates else {}
-        output: NDArray[np.float32] = self._model(**on_device, **options).logits.float().cpu().numpy()
+        output: NDArray[np.float32] = logits_of(self._model(**on_device, **options)).float().cpu().numpy()
         return output
 
 

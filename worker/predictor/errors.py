@@ -11,3 +11,11 @@ class PromptTooLongError(Exception):
     def __init__(self, *, index: int, num_tokens: int, limit: int) -> None:
         super().__init__(f"the prompt has {num_tokens:,} tokens, and the model reads and writes {limit:,} together")
         self.index = index
+
+
+class UnfitInputError(Exception):
+    """The model does not take one of the inputs; ``index`` is its number in what was to be encoded."""
+
+    def __init__(self, problem: str, *, index: int) -> None:
+        super().__init__(problem)
+        self.index = index

@@ -20,7 +20,7 @@ from app.spec.recipe import fill
 from app.spec.run import DataReportMessage, KeptBase, ResolvedMessage, ResultMessage, RunSpec, StartedMessage
 from app.spec.serving import BASES_FOLDER, ServingSpec
 from worker.predictor.engine import LoadedModel
-from worker.trainer import attached, base_model, publishing, tokens
+from worker.trainer import attached, base_model, publishing
 from worker.trainer.adapters import adapter_report, add_adapter
 from worker.trainer.base_model import BaseModel
 from worker.trainer.batching import TrainBatches
@@ -75,6 +75,7 @@ class Prepared:
             precision="float32",
             prompt_format=None if self.spec.prompt_format == "auto" else self.spec.prompt_format,
             base=attached.identity(self.kept, self.spec) if self.kept else None,
+            **self.data.task.serving(training),
         )
 
     @property
@@ -156,7 +157,7 @@ def prepare(run: RunSpec, *, run_dir: Path, report: Reporter) -> Prepared:
     }
     data = data.with_labels(tokenized)
     if spec.training.max_length == "auto":
-        limit = tokens.needed_length(list(tokenized.values()), limit=limit)
+        limit = data.task.needed_length(list(tokenized.values()), limit=limit)
     warn_of_truncation(tokenized, max_length=limit, report=report)
     spec = complete(spec, max_length=limit, report=report)
     report.send(ResolvedMessage(spec=spec))

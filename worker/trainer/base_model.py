@@ -120,7 +120,7 @@ def load_model(
     name, last = _last_layer(model, num_outputs=task.num_outputs)
     own = {f"{name}.{parameter}" for parameter, _ in last.named_parameters()}
     is_new = own <= new
-    is_redrawn = not own <= missing and not _means_the_same(base.config, config)
+    is_redrawn = not own <= missing and not (task.has_fixed_outputs or _means_the_same(base.config, config))
     if is_redrawn:
         seed_torch(seed, stream=Stream.HEAD)
         _begin_anew(model, last)

@@ -21,7 +21,8 @@ class StepBatch:
     micro_batches: list[np.ndarray]
     """Their numbers in the training split, as many to a forward as the job says."""
     num_targets: int
-    """What the step's loss is a mean over: its examples, or where words have labels, those words. At least 1."""
+    """What the step's loss is a mean over: its examples, or where words have labels, those words. At least 1. Of windows, whose
+    tokens have logits but one loss together, the windows."""
 
     @property
     def num_examples(self) -> int:
@@ -70,7 +71,10 @@ class TrainBatches:
             micro_batches = [*(full[number] for number in random.permutation(len(full))), last]
         for start in range(start_at * self._accumulation, len(micro_batches), self._accumulation):
             group = micro_batches[start : start + self._accumulation]
-            yield StepBatch(micro_batches=group, num_targets=max(1, sum(len(self._targets(part)) for part in group)))
+            yield StepBatch(micro_batches=group, num_targets=max(1, sum(map(self._num_targets, group))))
+
+    def _num_targets(self, indices: np.ndarray) -> int:
+        return len(indices if self._tokens.windows is not None else self._targets(indices))
 
     def _targets(self, indices: np.ndarray) -> np.ndarray:
         """Numbers in ``labels`` of what the loss of these examples is about."""

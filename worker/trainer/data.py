@@ -21,7 +21,6 @@ from worker.trainer.reporting import Reporter
 from worker.trainer.tasks import Task, UnfitRowError, task_of
 from worker.trainer.tokens import Tokens
 
-_SPANS: Final = "Spans are counted in characters from 0, the end not counted; each word is in one span at most."
 VALIDATION_FRACTION: Final = 0.1
 """Set aside where the data has no validation split of its own."""
 
@@ -42,7 +41,13 @@ class Data:
         splits = dict(self.splits)
         for name, found in tokens.items():
             if found.labels is not None and found.words is not None:
-                splits[name] = replace(splits[name], labels=found.labels, offsets=found.words.offsets)
+                splits[name] = replace(
+                    splits[name],
+                    labels=found.labels,
+                    offsets=found.words.offsets,
+                    answers=splits[name].labels,
+                    windows=found.windows,
+                )
         return replace(self, splits=splits)
 
 
@@ -115,16 +120,18 @@ def _read_examples(rows: Iterable[Row], resolved: ResolvedData, *, split: Split,
     words: list[list[Span]] | None = [] if task.tags_words else None
     labels: list[Any] = []
     for number, row in enumerate(rows, start=1):
+        pair = "" if resolved.text_pair is None else row[resolved.text_pair] or ""
         try:
             text, spans, label = task.read(row[resolved.text], None if resolved.label is None else row[resolved.label])
+            task.check(label, pair=pair)
         except UnfitRowError as error:
             raise refuse_split_row(
-                split, number, str(error), code=error.code, param="columns.label", hint=_SPANS
+                split, number, str(error), code=error.code, param="columns.label", hint=task.hint
             ) from error
         texts.append(text)
         labels.append(label)
-        if pairs is not None and resolved.text_pair is not None:
-            pairs.append(row[resolved.text_pair] or "")
+        if pairs is not None:
+            pairs.append(pair)
         if words is not None:
             words.append(spans)
     offsets = None if words is None else np.cumsum([0, *map(len, words)])

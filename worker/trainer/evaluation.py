@@ -33,11 +33,11 @@ class Evaluation:
 
 def measure(logits: np.ndarray, examples: Examples, *, task: Task, metrics: Metrics) -> dict[str, float]:
     """``loss`` and the metrics, each one number over the whole split."""
-    offsets = examples.label_offsets
+    task, offsets = task.of_split(examples), examples.label_offsets
     return {LOSS: task.mean_loss(logits, examples.labels)} | metrics.compute(
         predictions=task.for_metrics(task.predict(logits), offsets=offsets),
         scores=task.scores(logits),
-        references=task.for_metrics(examples.labels, offsets=offsets),
+        references=task.references(examples),
     )
 
 

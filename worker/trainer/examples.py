@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from app.spec.words import Span
+from worker.trainer.tokens import Windows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +21,10 @@ class Examples:
     """Where the words are that have labels, by example."""
     offsets: np.ndarray | None = None
     """``[n + 1]``: the labels of example ``i`` are ``[offsets[i], offsets[i + 1])``; None: each has one."""
+    answers: np.ndarray | None = None
+    """``[n]``: the labels as they were read, where those that are learned came with the tokens."""
+    windows: Windows | None = None
+    """Where contexts are read in windows: ``labels`` and ``offsets`` are then those of the windows."""
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -33,6 +38,11 @@ class Examples:
     def label_offsets(self) -> np.ndarray:
         """``offsets``, written out."""
         return np.arange(len(self) + 1) if self.offsets is None else self.offsets
+
+    def example_of(self, row: int) -> int:
+        """Number, from 0, of the example that a row of the labels belongs to."""
+        number = int(np.searchsorted(self.label_offsets, row, side="right")) - 1
+        return number if self.windows is None else int(self.windows.examples[number])
 
     def take(self, indices: np.ndarray) -> "Examples":
         labels, offsets = self.labels, None

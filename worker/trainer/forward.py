@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
+from worker.predictor.outputs import logits_of
 from worker.trainer.packed import kernels
 from worker.trainer.packed.encoder import CannotPackError, HeadInput, PackedEncoder
 from worker.trainer.packed.layout import Layout, cut, lay_out
@@ -65,7 +66,7 @@ class PaddedForward:
         return PaddedInputs(parts=parts, back=torch.from_numpy(back))
 
     def __call__(self, model: nn.Module, inputs: PaddedInputs, *, device: torch.device) -> torch.Tensor:
-        logits = [model(**_on(part, device), **_without_cache(model)).logits for part in inputs.parts]
+        logits = [logits_of(model(**_on(part, device), **_without_cache(model))) for part in inputs.parts]
         return torch.cat([part.flatten(0, -2) for part in logits])[inputs.back.to(device)]
 
 
@@ -107,7 +108,7 @@ class PackedForward:
 
     def __call__(self, model: nn.Module, inputs: PackedInputs, *, device: torch.device) -> torch.Tensor:
         self._encoder.set_layout(inputs.layout.to(device), positions=inputs.positions.to(device))
-        logits: torch.Tensor = model(**_on(inputs.tensors, device), **_without_cache(model)).logits
+        logits = logits_of(model(**_on(inputs.tensors, device), **_without_cache(model)))
         return logits if inputs.targets is None else logits[0].index_select(0, inputs.targets.to(device))
 
 

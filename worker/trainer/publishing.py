@@ -77,13 +77,13 @@ def refuse_mismatch(
 
     Answers may differ on near ties only, and so every metric may differ by no more than those explain.
     """
-    comparison = task.compare(served, trained, precision=precision)
+    comparison = task.of_split(examples).compare(served, trained, precision=precision)
     differing = comparison.differing
     if len(differing):
-        example = int(np.searchsorted(examples.label_offsets, differing[0], side="right"))
+        answers = len(examples if examples.windows is not None else examples.labels)
         raise ServingMismatch(
-            f"{len(differing)} of {len(examples.labels)} validation answers are others when the model is served "
-            f"(first: in example {example})"
+            f"{len(differing)} of {answers} validation answers are others when the model is served "
+            f"(first: in example {examples.example_of(differing[0]) + 1})"
         )
     expected, found = (
         measure(logits, examples, task=task, metrics=metrics) for logits in (trained, comparison.explained)
@@ -96,7 +96,7 @@ def refuse_mismatch(
 
 def split_report(logits: np.ndarray, examples: Examples, *, task: Task, guess: Any, metrics: Metrics) -> dict[str, Any]:
     """The task's report of a split with its ``metrics``; ``guess`` is ``Task.guess`` of the training split."""
-    report = task.report(logits, examples.labels, offsets=examples.label_offsets, guess=guess)
+    report = task.of_split(examples).report(logits, examples.labels, offsets=examples.label_offsets, guess=guess)
     return report | {"metrics": measure(logits, examples, task=task, metrics=metrics)}
 
 
@@ -106,13 +106,14 @@ def model_card(serving: ServingSpec, *, spec: JobSpec, metrics: dict[str, float]
     training = spec.training
     attached = serving.base is not None
     front = [f"library_name: {'peft' if attached else 'transformers'}", f"pipeline_tag: {serving.task}"]
+    how = "cut to" if serving.doc_stride is None else "read in windows of"
     if "/" in serving.base_model:
         front.append(f"base_model: {serving.base_model}")
     return "\n".join([
         "---", *front, "---", "",
         f"# {serving.base_model}, fine-tuned for {serving.task.replace('-', ' ')}", "",
         f"{'Output' if serving.problem_type == 'regression' else 'Labels'}: {', '.join(serving.labels[:50])}.  ",
-        f"Input: {' and '.join(serving.text_fields)}, cut to {serving.max_length} tokens.", "",
+        f"Input: {' and '.join(serving.text_fields)}, {how} {serving.max_length} tokens.", "",
         "| validation | |", "|---|---|", scores, "",
         (f"Trained for up to {training.num_train_epochs} epochs with AdamW at {training.learning_rate}, "
         f"batches of {training.per_device_train_batch_size} × {training.gradient_accumulation_steps}, seed {training.seed}."), "",

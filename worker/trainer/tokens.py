@@ -37,7 +37,9 @@ class Tokens:
     words: "Words | None" = None
     """Where each word of an example has a label of its own, or each token."""
     labels: np.ndarray | None = None
-    """``[words]``, int64: where the labels are tokens, those that stand behind the ``words``'."""
+    """``[words, …]``: where the labels come with the tokens, such as those that stand behind the ``words``'."""
+    windows: "Windows | None" = None
+    """Where these are not examples but windows of their contexts."""
 
     @property
     def lengths(self) -> np.ndarray:
@@ -75,6 +77,16 @@ class Words:
             examples=np.repeat(np.arange(len(indices)), counts)[is_seen],
             tokens=self.first_tokens[numbers[is_seen]].astype(np.int64),
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Windows:
+    """What the contexts of a split are read in: those of one example stand one behind the other."""
+
+    examples: np.ndarray
+    """``[windows]``, int64: the number of the example that each is of."""
+    spans: np.ndarray
+    """``[tokens, 2]``, int32: where each token is in the context, first character and behind the last; equal: not in it."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,12 @@ _OF_ENTITIES: Final = {
     "accuracy": "overall_accuracy",
     "f1_macro": "macro_f1",
 }
-"""What the module for tagged words calls them; it gives all at once."""
+_OF_ANSWERS: Final = {"squad_f1": "f1", "squad_exact_match": "exact_match"}
+_TOGETHER: Final[dict[str, tuple[str, dict[str, str]]]] = {
+    "token_classification": ("seqeval", _OF_ENTITIES),
+    "extractive_question_answering": ("squad", _OF_ANSWERS),
+}
+"""By problem: a module that gives all of its metrics at once, and what it calls them."""
 _RANKING = "roc_auc"
 """Looks at scores; all others look at predictions."""
 
@@ -34,9 +39,9 @@ class Metrics:
         self.names = tuple(names)
         self._plain_average = "binary" if num_labels == 2 and problem_type == "single_label_classification" else "macro"
         self._num_labels = num_labels
-        self._tags_words = problem_type == "token_classification"
+        self._together = _TOGETHER.get(problem_type)
         self._measures_tokens = problem_type == "language_modeling"
-        asked = ["seqeval"] if self._tags_words else self.names
+        asked = self.names if self._together is None else (self._together[0],)
         calls = {name: self._call_of(name) for name in asked}
         self._options = {name: options for name, (_, options) in calls.items()}
         self._modules: dict[str, Any] = {
@@ -54,13 +59,15 @@ class Metrics:
         """One number for each name.
 
         ``predictions`` and ``references`` are class ids ``[n]``, 0 and 1 for each label ``[n, K]``, numbers ``[n]``, or the
-        tags of the words of each example, as lists, or the measures of tokens; ``scores`` are those of the classes or labels, ``[n, K]``.
+        tags of the words of each example, as lists, the measures of tokens, or texts and lists of right ones; ``scores`` are
+        those of the classes or labels, ``[n, K]``.
         """
         if self._measures_tokens:
             return self._of_tokens(predictions)
-        if self._tags_words:
-            answer = self._modules["seqeval"].compute(predictions=predictions, references=references)
-            return {name: float(answer[_OF_ENTITIES[name]]) for name in self.names}
+        if self._together is not None:
+            together, called = self._together
+            answer = self._modules[together].compute(predictions=predictions, references=references)
+            return {name: float(answer[called[name]]) for name in self.names}
         found: dict[str, float] = {}
         for name, module in self._modules.items():
             if name == _RANKING:

@@ -21,7 +21,7 @@ from worker.predictor.encoded import EncodedText
 from worker.predictor.engine import LoadedModel
 from worker.trainer.examples import Examples
 from worker.trainer.splitting import random_split
-from worker.trainer.tokens import Tokens, tokenize
+from worker.trainer.tokens import Tokens, needed_length, tokenize
 
 NEAR_TIE: Final = {"float32": 1e-5, "bfloat16": 1e-3}
 """Scores closer than this to each other, or to the threshold, may fall either way between two ways to compute a model."""
@@ -60,6 +60,10 @@ class Task(ABC):
     """The targets are words."""
     has_head: ClassVar[bool] = True
     """A layer of the model is this task's own, with an output for each label."""
+    has_fixed_outputs: ClassVar[bool] = False
+    """The outputs of every model with this task's head mean the same."""
+    hint: ClassVar[str | None] = None
+    """What to say to somebody whose rows do not fit."""
     auto_model: ClassVar[Any] = AutoModelForSequenceClassification
     """The transformers class that puts this task's head on a base model."""
 
@@ -90,6 +94,9 @@ class Task(ABC):
         """
         return text, [], self.read_label(label)
 
+    def check(self, label: Any, *, pair: str) -> None:  # noqa: B027 - most labels fit any second text
+        """Raise UnfitRowError if a label, as ``read`` gave it, does not fit the second text of its row ("": it has none)."""
+
     def settle(self, spec: JobSpec, *, tokenizer: Any) -> JobSpec:  # noqa: ARG002
         """Choose what depends on the tokenizer, before anything is tokenised; ``spec`` with it. Raises InvalidRequest."""
         return spec
@@ -99,6 +106,18 @@ class Task(ABC):
         return tokenize(
             tokenizer, examples.texts, examples.pairs, words=examples.words, max_length=max_length, cache_dir=cache_dir
         )
+
+    def needed_length(self, splits: Sequence[Tokens], *, limit: int) -> int:
+        """``max_length`` for "auto", within the limit."""
+        return needed_length(splits, limit=limit)
+
+    def serving(self, args: TrainingSpec) -> dict[str, Any]:  # noqa: ARG002
+        """What the served model must know beside what all do, by the names of ``ServingSpec``."""
+        return {}
+
+    def of_split(self, examples: Examples) -> "Task":  # noqa: ARG002
+        """The task for measuring this split, where its answers cannot be told from logits and labels alone."""
+        return self
 
     def encode(self, engine: LoadedModel, examples: Examples, tokens: Tokens) -> list[EncodedText]:  # noqa: ARG002
         """The inputs of a split for the serving engine."""
@@ -146,6 +165,10 @@ class Task(ABC):
     def for_metrics(self, answers: np.ndarray, *, offsets: np.ndarray) -> Any:  # noqa: ARG002
         """``answers`` (predictions or labels of a split) as the metrics take them; see ``Examples.label_offsets``."""
         return answers
+
+    def references(self, examples: Examples) -> Any:
+        """What is right, as the metrics take it."""
+        return self.for_metrics(examples.labels, offsets=examples.label_offsets)
 
     @abstractmethod
     def compare(self, served: np.ndarray, trained: np.ndarray, *, precision: str) -> Comparison: ...

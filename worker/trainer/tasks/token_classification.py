@@ -36,6 +36,9 @@ class TokenClassification(SingleLabel):
     problem_type: ClassVar[ProblemType] = "token_classification"
     tags_words: ClassVar[bool] = True
     auto_model: ClassVar[Any] = AutoModelForTokenClassification
+    hint: ClassVar[str | None] = (
+        "Spans are counted in characters from 0, the end not counted; each word is in one span at most."
+    )
 
     def __init__(self, data: ResolvedData) -> None:
         super().__init__(data)
