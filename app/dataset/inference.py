@@ -5,6 +5,7 @@ It works on profiles alone, so the same rules hold when a job is submitted (for 
 
 from collections.abc import Mapping
 
+from app.dataset.answers import resolve_answers
 from app.dataset.columns import find_columns, missing_column
 from app.dataset.generation import resolve_texts
 from app.dataset.labels import find_classes, is_hidden
@@ -21,18 +22,24 @@ from app.spec.job import ColumnsSpec, JobSpec
 __all__ = ["ResolvedData", "Split", "data_report", "resolve", "write_back"]
 
 
-def resolve(spec: JobSpec, profiles: Mapping[Split, DatasetProfile]) -> ResolvedData:
+def resolve(
+    spec: JobSpec, profiles: Mapping[Split, DatasetProfile], *, is_encoder_decoder: bool | None = None
+) -> ResolvedData:
     """Columns, classes and warnings. ``profiles`` holds ``train`` and those other splits that are files or Hub splits.
+
+    ``is_encoder_decoder``: whether the model is; None where that is not known.
 
     Raises InvalidData with a code of its own for all that cannot be trained on; ``param`` names the field or split.
     """
     splits = {split: profiles[split] for split in SPLITS if split in profiles}
     _check_rows(splits)
-    match find_task(splits["train"], spec=spec):
+    match find_task(splits["train"], spec=spec, is_encoder_decoder=bool(is_encoder_decoder)):
         case "token-classification":
             return resolve_tags(spec, splits)
         case "text-generation":
             return resolve_texts(spec, splits)
+        case "text2text-generation":
+            return resolve_answers(spec, splits)
         case "text-classification":
             return _resolve_classes(spec, splits)
 

@@ -13,11 +13,12 @@ ProblemType = Literal[
     "regression",
     "token_classification",
     "language_modeling",
+    "sequence_to_sequence",
 ]
 """What the labels are. Of text classification, by transformers' name: one class of K a row, any number of K labels a row, or a
-number. Of token classification: a tag for each word. Of text generation: the text itself."""
+number. Of token classification: a tag for each word. Of text generation: the text itself. Of text2text generation: the answer."""
 
-TaskName = Literal["text-classification", "token-classification", "text-generation"]
+TaskName = Literal["text-classification", "token-classification", "text-generation", "text2text-generation"]
 """What a model does, by the Hub's name."""
 
 TASK_OF: Final[dict[ProblemType, TaskName]] = {
@@ -26,6 +27,7 @@ TASK_OF: Final[dict[ProblemType, TaskName]] = {
     "regression": "text-classification",
     "token_classification": "token-classification",
     "language_modeling": "text-generation",
+    "sequence_to_sequence": "text2text-generation",
 }
 
 PromptFormat = Literal["plain", "instruction", "chat"]

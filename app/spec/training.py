@@ -1,6 +1,6 @@
 """The hyperparameters: names and meanings of ``transformers.TrainingArguments`` (5.23), and a few of our own.
 
-Ours are ``max_length``, ``freeze_layers``, ``layerwise_lr_decay``, ``class_weights``, ``early_stopping_patience`` and
+Ours are ``max_length``, ``max_target_length``, ``freeze_layers``, ``layerwise_lr_decay``, ``class_weights``, ``early_stopping_patience`` and
 ``early_stopping_threshold``.
 """
 
@@ -68,6 +68,9 @@ class TrainingSpec(Contract):
 
     max_length: Annotated[int, Field(ge=2, le=1_000_000, strict=True)] | Auto = "auto"
     """Tokens after which an input is cut; auto: what the data needs, up to what the model can."""
+    max_target_length: Annotated[int, Field(ge=2, le=1_000_000, strict=True)] | None = None
+    """Tokens after which an answer is cut, where an encoder-decoder learns to write it; unset: what the data needs, up to what
+    the model can."""
 
     report_to: Annotated[list[Tracker], Field(max_length=4)] = Field(default_factory=list)
     """Experiment trackers that are told of the job, where the worker has them installed and configured."""

@@ -13,6 +13,7 @@ from app.prediction.wire import Answer, Entity, Failure, FailureCode, LabelScore
 from worker.predictor.decode import FUNCTIONS, label_scores, scores_of
 from worker.predictor.entities import served_entities
 from worker.predictor.errors import PromptTooLongError
+from worker.predictor.prompts import is_chat
 from worker.predictor.scheduler import ModelKey, Pending, Scheduler
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def _unfit(pending: Pending, model: "LoadedModel") -> Failure | None:
         message = "the model generates no text, and takes no settings for it"
         return failure(pending, "invalid_input", message, param="parameters")
     if model.generates:
-        return _unfit_to_generate(pending)
+        return _unfit_to_generate(pending, model)
     if not model.tags_words and request.words is not None:
         index = next(index for index, words in enumerate(request.words) if words is not None)
         return failure(pending, "invalid_input", "the model takes texts, not words", param=f"inputs[{index}].tokens")
@@ -107,8 +108,12 @@ def _unfit(pending: Pending, model: "LoadedModel") -> Failure | None:
     return None
 
 
-def _unfit_to_generate(pending: Pending) -> Failure | None:
+def _unfit_to_generate(pending: Pending, model: "LoadedModel") -> Failure | None:
     request = pending.request
+    for index, (text, _) in enumerate(request.inputs):
+        if model.writes_answers and is_chat(text):
+            message = "the model answers texts, and takes no chats"
+            return failure(pending, "invalid_input", message, param=f"inputs[{index}].messages")
     for name in ("function_to_apply", "threshold"):
         if getattr(request, name) is not None:
             return failure(
@@ -215,7 +220,7 @@ def _generate(pending: Pending, model: "LoadedModel", *, reply: Reply) -> None:
             entities=[],
             texts=texts,
             num_tokens=sum(item.num_tokens for item in encoded) + sum(found.num_tokens for found in texts),
-            truncated=[False for _ in encoded],
+            truncated=[item.truncated for item in encoded],
             tokenization_ms=pending.tokenization_seconds * 1000,
             queue_ms=max(0.0, waited_seconds * 1000),
             inference_ms=(time.monotonic() - started) * 1000,

@@ -15,6 +15,7 @@ FUNCTIONS: Final[dict[ProblemType, FunctionToApply]] = {
     "regression": "none",
     "token_classification": "softmax",
     "language_modeling": "none",
+    "sequence_to_sequence": "none",
 }
 """What makes scores of logits unless somebody asks for another function; evaluation uses the same."""
 

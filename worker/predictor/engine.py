@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 from transformers import (
     AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
     AutoTokenizer,
@@ -29,8 +30,10 @@ from app.prediction.wire import Generated, Sampling
 from app.spec.base import TaskName
 from app.spec.serving import SERVING_FILE, ServingSpec
 from app.spec.words import Span, first_tokens, split_words
+from worker.predictor.answer_generation import write_answers
 from worker.predictor.batching import padded_length, token_budget_batches
 from worker.predictor.encoded import EncodedText
+from worker.predictor.encoder_decoder import measure_answers, source_text
 from worker.predictor.generation import generate
 from worker.predictor.prompts import write_prompt
 
@@ -38,8 +41,10 @@ AUTO_MODELS: Final[dict[TaskName, Any]] = {
     "text-classification": AutoModelForSequenceClassification,
     "token-classification": AutoModelForTokenClassification,
     "text-generation": AutoModelForCausalLM,
+    "text2text-generation": AutoModelForSeq2SeqLM,
 }
 """The transformers class of a task's models."""
+_GENERATING: Final[frozenset[TaskName]] = frozenset({"text-generation", "text2text-generation"})
 DTYPES: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 DEFAULT_MAX_TOKENS: Final = 16_384
 CPU_TOKENS_PER_THREAD: Final = 512
@@ -70,7 +75,9 @@ class LoadedModel:
         self._takes_token_types = "token_type_ids" in inspect.signature(model.forward).parameters
         self.tags_words = spec.task == "token-classification"
         """Each word of an input has an answer of its own."""
-        self.generates = spec.task == "text-generation"
+        self.writes_answers = spec.task == "text2text-generation"
+        """It is an encoder-decoder: what it generates is not behind what it reads, but a text of its own."""
+        self.generates = spec.task in _GENERATING
         self._prompt_format = spec.prompt_format
         self.num_outputs = len(MEASURES) if self.generates else len(spec.labels)
         """Columns of what ``forward`` gives."""
@@ -102,7 +109,7 @@ class LoadedModel:
             raise ModelLoadError(f"{type(error).__name__}: {error}") from error
         if loading["missing_keys"]:
             raise ModelLoadError(f"weights are missing: {', '.join(sorted(loading['missing_keys'])[:5])}")
-        if spec.task != "text-generation" and model.config.num_labels != len(spec.labels):
+        if spec.task not in _GENERATING and model.config.num_labels != len(spec.labels):
             raise ModelLoadError(f"{model.config.num_labels} outputs for {len(spec.labels)} labels")
         _ensure_padding(tokenizer, model)
         if spec.precision != "float32":
@@ -128,6 +135,8 @@ class LoadedModel:
 
         ``words`` are those of each text, for a model that tags them; where there are none they are found.
         """
+        if self.writes_answers:
+            return self._tokenize([source_text(text, pair) for text, pair in pairs], None)
         if self.generates:
             return [self._encode_prompt(text, pair) for text, pair in pairs]
         if self.tags_words:
@@ -168,11 +177,19 @@ class LoadedModel:
     def generate(
         self, encoded: Sequence[EncodedText], sampling: Sampling, *, stopped: Callable[[], bool]
     ) -> list[Generated]:
-        """What comes behind each prompt. Ends early, with what there is, once ``stopped`` is true.
+        """What comes behind each prompt, or answers each source. Ends early, with what there is, once ``stopped`` is true.
 
         Raises PromptTooLongError for a prompt that leaves no room.
         """
+        if self.writes_answers:
+            return write_answers(self._model, self._tokenizer, encoded, sampling, device=self.device, stopped=stopped)
         return generate(self._model, self._tokenizer, encoded, sampling, device=self.device, stopped=stopped)
+
+    def write(self, encoded: Sequence[EncodedText], *, max_new_tokens: int, stopped: Callable[[], bool]) -> list[str]:
+        """The texts alone that ``generate`` gives if nothing but their length is asked for: what evaluation compares."""
+        return [
+            found.text for found in self.generate(encoded, Sampling(max_new_tokens=max_new_tokens), stopped=stopped)
+        ]
 
     def _tokenize_words(self, texts: list[str], words: Sequence[list[Span] | None]) -> list[EncodedText]:
         return [
@@ -201,11 +218,16 @@ class LoadedModel:
             max_tokens = min(max_tokens, max(LEAST_CPU_TOKENS, CPU_TOKENS_PER_THREAD * torch.get_num_threads()))
         places = row_places(encoded)
         logits = np.empty((places[-1], self.num_outputs), dtype=np.float32)
-        for indices in token_budget_batches([item.num_tokens for item in encoded], max_tokens=max_tokens):
-            outputs = self._forward_batch([encoded[index] for index in indices])
-            for index, output in zip(indices, outputs, strict=True):
-                logits[places[index] : places[index + 1]] = self._rows(encoded[index], output)
+        lengths = [item.num_tokens + (item.num_rows if self.writes_answers else 0) for item in encoded]
+        for indices in token_budget_batches(lengths, max_tokens=max_tokens):
+            for index, rows in zip(indices, self._rows_of_batch([encoded[index] for index in indices]), strict=True):
+                logits[places[index] : places[index + 1]] = rows
         return logits
+
+    def _rows_of_batch(self, batch: Sequence[EncodedText]) -> list[NDArray[np.float32]]:
+        if self.writes_answers:
+            return measure_answers(self._model, batch, pad_id=self._pad_id, device=self.device)
+        return [self._rows(item, output) for item, output in zip(batch, self._forward_batch(batch), strict=True)]
 
     def _rows(self, encoded: EncodedText, output: NDArray[np.float32]) -> NDArray[np.float32]:
         """An input's rows of logits from the model's output for it: ``[K]``, or ``[tokens, K]`` where words are tagged."""

@@ -20,6 +20,8 @@ class Examples:
     """Where the words are that have labels, by example."""
     offsets: np.ndarray | None = None
     """``[n + 1]``: the labels of example ``i`` are ``[offsets[i], offsets[i + 1])``; None: each has one."""
+    answers: list[str] | None = None
+    """Where the labels are the tokens of a text, those texts; not those of a text without one."""
 
     def __len__(self) -> int:
         return len(self.texts)
