@@ -59,7 +59,7 @@ def make(made: Path, source: Path, name: str, *, rank: int, seed: int, use_dora:
     from app.spec.job import JobSpec
     from app.spec.run import RunSpec
     from app.spec.serving import ServingSpec
-    from worker.predictor.engine import AUTO_MODELS
+    from worker.predictor.loading import AUTO_MODELS
     from worker.trainer import attached, base_model, publishing
     from worker.trainer.adapters import add_adapter
 

@@ -31,8 +31,8 @@ def holds_texts_to_learn(train: DatasetProfile, *, columns: ColumnsSpec) -> bool
     if columns.label is None:
         return True
     if columns.label != "auto" or columns.text != "auto":
-        return _holds_messages(_column(train, columns.text))
-    if any(_holds_messages(column) for column in train.columns):
+        return holds_messages(_column(train, columns.text))
+    if any(holds_messages(column) for column in train.columns):
         return True
     pair = _known_pair(train)
     answer = None if pair is None else train.column(pair[1])
@@ -50,10 +50,10 @@ def resolve_texts(spec: JobSpec, splits: Mapping[Split, DatasetProfile]) -> Reso
             if profile.column(name) is None:
                 raise missing_column(name, profile, param=f"dataset.{split}", split=split)
             param = f"dataset.{split}" if split != "train" else f"columns.{'label' if name == answer else 'text'}"
-            if name == text and _holds_messages(train.column(text)):
+            if name == text and holds_messages(train.column(text)):
                 _check_messages(profile, name, split=split, param=param)
             elif name == context:
-                _check_context(profile, name, split=split)
+                check_context(profile, name, split=split)
             else:
                 warnings += check_texts(profile, name, split=split, param=param)
     return ResolvedData(
@@ -73,7 +73,7 @@ def _column(train: DatasetProfile, name: str) -> ColumnProfile | None:
     return None if name == "auto" else train.column(name)
 
 
-def _holds_messages(column: ColumnProfile | None) -> bool:
+def holds_messages(column: ColumnProfile | None) -> bool:
     return column is not None and column.items is not None and all(map(column.items.field, MESSAGE_FIELDS))
 
 
@@ -91,7 +91,7 @@ def _find_columns(train: DatasetProfile, *, columns: ColumnsSpec) -> tuple[str, 
     text, answer = columns.text, columns.label
     pair = _known_pair(train)
     if text == "auto":
-        chats = [column.name for column in train.columns if _holds_messages(column)]
+        chats = [column.name for column in train.columns if holds_messages(column)]
         known = [name for name in chats if name.lower() in MESSAGES]
         if chats and answer in (None, "auto"):
             text = only(known or chats, train, param="columns.text", what="the list of messages")
@@ -135,7 +135,7 @@ def _check_messages(profile: DatasetProfile, name: str, *, split: Split, param: 
                 )
 
 
-def _check_context(profile: DatasetProfile, name: str, *, split: Split) -> None:
+def check_context(profile: DatasetProfile, name: str, *, split: Split) -> None:
     """What a prompt is about may be missing or empty, but is a text."""
     column = profile.column(name)
     assert column is not None

@@ -16,6 +16,7 @@ from app.dataset.report import data_report
 from app.dataset.resolved import SPLITS, ResolvedData, Split
 from app.dataset.tagging import resolve_tags
 from app.dataset.task import find_task
+from app.dataset.text_to_text import resolve_text_to_text
 from app.dataset.texts import check_texts
 from app.errors import InvalidData
 from app.spec.job import ColumnsSpec, JobSpec
@@ -23,26 +24,32 @@ from app.spec.job import ColumnsSpec, JobSpec
 __all__ = ["ResolvedData", "Split", "data_report", "resolve", "write_back"]
 
 
-def resolve(spec: JobSpec, profiles: Mapping[Split, DatasetProfile]) -> ResolvedData:
+def resolve(
+    spec: JobSpec, profiles: Mapping[Split, DatasetProfile], *, is_encoder_decoder: bool | None = None
+) -> ResolvedData:
     """Columns, classes and warnings. ``profiles`` holds ``train`` and those other splits that are files or Hub splits.
+
+    ``is_encoder_decoder``: whether the model is; None where that is not known.
 
     Raises InvalidData with a code of its own for all that cannot be trained on; ``param`` names the field or split.
     """
     splits = {split: profiles[split] for split in SPLITS if split in profiles}
     _check_rows(splits)
-    resolved = _resolve_columns(spec, splits)
+    resolved = _resolve_columns(spec, splits, is_encoder_decoder=bool(is_encoder_decoder))
     check_class_weights(spec, resolved)
     return resolved
 
 
-def _resolve_columns(spec: JobSpec, splits: dict[Split, DatasetProfile]) -> ResolvedData:
-    match find_task(splits["train"], spec=spec):
+def _resolve_columns(spec: JobSpec, splits: dict[Split, DatasetProfile], *, is_encoder_decoder: bool) -> ResolvedData:
+    match find_task(splits["train"], spec=spec, is_encoder_decoder=is_encoder_decoder):
         case "token-classification":
             return resolve_tags(spec, splits)
         case "question-answering":
             return resolve_answers(spec, splits)
         case "text-generation":
             return resolve_texts(spec, splits)
+        case "text2text-generation":
+            return resolve_text_to_text(spec, splits)
         case "text-classification":
             return _resolve_classes(spec, splits)
 

@@ -48,7 +48,7 @@ def _split_report(profile: DatasetProfile, resolved: ResolvedData) -> dict[str, 
 def _labels_report(profile: DatasetProfile, resolved: ResolvedData) -> dict[str, Any]:
     if resolved.problem_type == "extractive_question_answering":
         return {"num_without_answer": num_without_answer(profile, str(resolved.label))}
-    if resolved.problem_type == "language_modeling" or resolved.label is None:
+    if resolved.problem_type in {"language_modeling", "sequence_to_sequence"} or resolved.label is None:
         return {}
     column = label_column(profile, label=resolved.label, problem_type=resolved.problem_type)
     if resolved.problem_type == "regression":

@@ -1,4 +1,4 @@
-"""What a model is to do, told by the columns of its training data."""
+"""What a model is to do, told by what it is and by the columns of its training data."""
 
 from app.dataset.answers import holds_answers
 from app.dataset.generation import holds_texts_to_learn
@@ -8,12 +8,17 @@ from app.spec.base import TASK_OF, TaskName
 from app.spec.job import JobSpec
 
 
-def find_task(train: DatasetProfile, *, spec: JobSpec) -> TaskName:
-    """What was asked for; else what the columns can mean alone; text classification where they leave it open."""
+def find_task(train: DatasetProfile, *, spec: JobSpec, is_encoder_decoder: bool) -> TaskName:
+    """What was asked for; else the one thing that an encoder-decoder does; else what the columns can mean alone.
+
+    Text classification where they leave it open.
+    """
     if spec.task != "auto":
         return spec.task
     if spec.problem_type != "auto":
         return TASK_OF[spec.problem_type]
+    if is_encoder_decoder:
+        return "text2text-generation"
     if holds_tags(train, columns=spec.columns):
         return "token-classification"
     if holds_answers(train, columns=spec.columns):

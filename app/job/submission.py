@@ -20,6 +20,8 @@ from app.job.schemas import JobOut, ValidationOut, WarningOut
 from app.job.states import JobStatus
 from app.model import service as models
 from app.spec import recipe
+from app.spec.base import TASK_OF, TaskName
+from app.spec.fit import check_model_fits
 from app.spec.job import FILE_ID, JobSpec
 from app.spec.metrics import metric_names
 from app.task_queue import wake_workers
@@ -89,18 +91,35 @@ def check(requested: JobSpec) -> _Checked:
     metric_names([] if requested.metrics == "auto" else requested.metrics)
     if requested.dataset.name is not None:
         models.check_hub_dataset(requested.dataset.name, requested.dataset.config, requested.dataset.revision)
+        _check_model(requested, reference, task=_asked_task(requested))
         return _Checked(spec=pinned, data_report=None, warnings=[])
     profiles = _profiles(requested)
-    resolved = inference.resolve(requested, profiles)
+    is_encoder_decoder = None if reference.info is None else reference.info.is_encoder_decoder
+    resolved = inference.resolve(requested, profiles, is_encoder_decoder=is_encoder_decoder)
+    _check_model(requested, reference, task=resolved.task)
     spec = inference.write_back(pinned, resolved)
+    if reference.info is None and _asked_task(requested) is None and resolved.task == "text-generation":
+        spec = pinned  # of an encoder-decoder it is text2text-generation: the trainer sees which the model is
     if reference.info is not None:
         spec = recipe.fill(
             spec,
             num_examples=_num_train_examples(spec, profiles["train"]),
             num_labels=len(resolved.label_names),
-            model_config={"hidden_size": reference.info.hidden_size},
+            model_config={"hidden_size": reference.info.hidden_size, "model_type": reference.info.model_type},
         )
     return _Checked(spec=spec, data_report=inference.data_report(profiles, resolved), warnings=resolved.warnings)
+
+
+def _asked_task(spec: JobSpec) -> TaskName | None:
+    if spec.task != "auto":
+        return spec.task
+    return None if spec.problem_type == "auto" else TASK_OF[spec.problem_type]
+
+
+def _check_model(spec: JobSpec, reference: models.ModelReference, *, task: TaskName | None) -> None:
+    """Raise InvalidModel if the model is known and of a kind that does not do the task."""
+    if reference.info is not None and task is not None:
+        check_model_fits(task, model=spec.model, is_encoder_decoder=reference.info.is_encoder_decoder)
 
 
 def _profiles(spec: JobSpec) -> dict[Split, DatasetProfile]:

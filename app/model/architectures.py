@@ -1,7 +1,7 @@
-"""Which ``model_type`` can be fine-tuned as a text classifier. Known here, so that the API can say it without torch.
+"""Which ``model_type`` can be fine-tuned, and as what. Known here, so that the API can say it without torch.
 
-The three sets together are the keys of transformers 5.23's ``MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES``; a test
-compares them with the installed version.
+The first three sets together are the keys of transformers 5.23's ``MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES``, the last two
+those of its ``MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES``; a test compares them with the installed version.
 """
 
 from typing import Final
@@ -34,3 +34,19 @@ NOT_TEXT_ALONE: Final = _names(
     """
 )
 """Want pictures, page layouts, tables or inputs of one fixed length beside, or instead of, token ids."""
+
+TEXT_TO_TEXT: Final = _names(
+    """
+    bart bigbird_pegasus blenderbot blenderbot-small fsmt led longt5 m2m_100 marian mbart mt5 mvp nllb-moe pegasus pegasus_x
+    plbart prophetnet switch_transformers t5 t5gemma umt5
+    """
+)
+"""Encoder-decoders over token ids on both sides, which write an answer to a text."""
+
+NOT_TEXT_TO_TEXT: Final = _names(
+    """
+    audioflamingo3 encoder-decoder glmasr granite_speech granite_speech_plus moss_transcribe_diarize musicflamingo
+    nemo_speechlm qwen2_audio qwen3_asr seamless_m4t seamless_m4t_v2 t5gemma2 vibevoice_asr voxtral voxtral_realtime
+    """
+)
+"""Hear or see beside reading, or are put together from two models with a configuration each."""

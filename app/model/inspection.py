@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 import orjson
 
 from app.errors import InvalidModel
-from app.model.architectures import ENCODER_DECODERS, NOT_TEXT_ALONE, TEXT_CLASSIFIERS
+from app.model.architectures import ENCODER_DECODERS, NOT_TEXT_ALONE, NOT_TEXT_TO_TEXT, TEXT_CLASSIFIERS, TEXT_TO_TEXT
 from app.spec.positions import reserved_positions
 
 Source = Literal["upload", "hub"]
@@ -92,6 +92,8 @@ class ModelInfo:
     """What is known of a model before any weight is read."""
 
     model_type: str
+    is_encoder_decoder: bool
+    """It writes an answer to what it reads, and does nothing else here."""
     architectures: tuple[str, ...]
     hidden_size: int | None
     num_layers: int | None
@@ -132,6 +134,7 @@ def inspect_config(
         raise _invalid("architectures in config.json is not a list of names.")
     return ModelInfo(
         model_type=model_type,
+        is_encoder_decoder=model_type in TEXT_TO_TEXT,
         architectures=tuple(architectures),
         hidden_size=_first(config, _HIDDEN_SIZES),
         num_layers=_first(config, _LAYERS),
@@ -183,8 +186,13 @@ def _supported_type(config: dict[str, Any]) -> str:
     if not isinstance(model_type, str):
         raise _invalid("config.json names no model_type.")
     shown = model_type[:64]
-    if model_type in ENCODER_DECODERS or config.get("is_encoder_decoder"):
-        reason = f"{shown!r} is an encoder-decoder model"
+    is_encoder_decoder = config.get("is_encoder_decoder")
+    if model_type in TEXT_TO_TEXT:
+        if is_encoder_decoder is not False:
+            return model_type
+        reason = f"This {shown!r} model is one half of an encoder-decoder"
+    elif is_encoder_decoder or model_type in ENCODER_DECODERS | NOT_TEXT_TO_TEXT:
+        reason = f"{shown!r} models are encoder-decoders that do not go from text to text alone"
     elif model_type in NOT_TEXT_ALONE:
         reason = f"{shown!r} models take more than text"
     elif model_type not in TEXT_CLASSIFIERS:
@@ -192,10 +200,11 @@ def _supported_type(config: dict[str, Any]) -> str:
     else:
         return model_type
     raise InvalidModel(
-        f"{reason}, which cannot be fine-tuned as a text classifier.",
+        f"{reason}, and cannot be fine-tuned here.",
         param="model",
         code="model_unsupported",
-        hint="Take an encoder such as BERT, RoBERTa, DeBERTa or ModernBERT, or a decoder such as Qwen3 or Llama.",
+        hint="Take an encoder such as BERT, RoBERTa, DeBERTa or ModernBERT, a decoder such as Qwen3 or Llama, or an "
+        "encoder-decoder such as T5 or BART.",
     )
 
 

@@ -14,12 +14,15 @@ ProblemType = Literal[
     "token_classification",
     "language_modeling",
     "extractive_question_answering",
+    "sequence_to_sequence",
 ]
 """What the labels are. Of text classification, by transformers' name: one class of K a row, any number of K labels a row, or a
-number. Of token classification: a tag for each word. Of text generation: the text itself.
+number. Of token classification: a tag for each word. Of text generation: the text itself. Of text2text generation: the answer.
 Of question answering: where in a context the answer stands."""
 
-TaskName = Literal["text-classification", "token-classification", "text-generation", "question-answering"]
+TaskName = Literal[
+    "text-classification", "token-classification", "text-generation", "text2text-generation", "question-answering"
+]
 """What a model does, by the Hub's name."""
 
 TASK_OF: Final[dict[ProblemType, TaskName]] = {
@@ -29,6 +32,7 @@ TASK_OF: Final[dict[ProblemType, TaskName]] = {
     "token_classification": "token-classification",
     "language_modeling": "text-generation",
     "extractive_question_answering": "question-answering",
+    "sequence_to_sequence": "text2text-generation",
 }
 
 PromptFormat = Literal["plain", "instruction", "chat"]

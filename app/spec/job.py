@@ -15,7 +15,7 @@ SPLIT_NAME: Final = re.compile(r"[\w.-]{1,64}(\[[\w%:+-]{0,32}\])?")
 FINE_TUNED_ID: Final = re.compile(r"ft:[\w./-]{1,200}:[\w-]*:[\w-]{0,64}:[\w-]{1,64}(:ckpt-step-\d+)?")
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=256)]
-MetricName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,40}(/[a-z0-9_]{1,40})?$")]
+MetricName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]{1,40}(/[a-z0-9_]{1,40})?$")]
 
 
 def check_reference(value: str) -> str:
@@ -91,7 +91,8 @@ class ColumnsSpec(Contract):
 
     text: Name | Auto = "auto"
     """The text; for token classification the list of its words, or the text that the spans are of; for text generation the
-    text to be learned, the prompt, or a list of chat messages ``{role, content}``; for question answering the question."""
+    text to be learned, the prompt, or a list of chat messages ``{role, content}``; for text2text generation the source; for question
+    answering the question."""
     text_pair: Name | Auto | None = "auto"
     """``null``: there is no second text, whatever the data holds. For text generation what the prompt is about;
     for question answering the context that the answer stands in."""
@@ -107,9 +108,9 @@ class JobSpec(Contract):
     """Hub id, registered name, or ``ft:…`` id of a finished model."""
     model_revision: Annotated[str, StringConstraints(pattern=r"^[\w][\w./-]{0,127}$")] | None = None
     task: TaskName | Auto = "auto"
-    """auto: lists of words with lists of tags, or texts with lists of spans, are token classification; questions with contexts and
-    answers that stand in them question answering; chat messages, prompts with answers, and texts alone text generation; all else is
-    text classification."""
+    """auto: an encoder-decoder does text2text generation, whatever the data; else lists of words with lists of tags, or texts with
+    lists of spans, are token classification; questions with contexts and answers that stand in them question answering; chat
+    messages, prompts with answers, and texts alone text generation; all else is text classification."""
     problem_type: ProblemType | Auto = "auto"
     """auto: lists of labels are several labels a row, numbers with a fraction regression, all else one class a row."""
     dataset: DatasetSpec

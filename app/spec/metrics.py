@@ -15,12 +15,16 @@ AVERAGES: Final = ("macro", "micro", "weighted")
 _AVERAGED: Final = tuple(
     name for metric in ("f1", "precision", "recall") for name in (metric, *(f"{metric}_{how}" for how in AVERAGES))
 )
+WRITTEN: Final = ("rouge1", "rouge2", "rougeL", "rougeLsum", "exact_match")
+"""They compare what the model writes, a token at a time, with the answer that it should have written."""
+
 METRICS: Final[dict[ProblemType, tuple[str, ...]]] = {
     "single_label_classification": ("accuracy", *_AVERAGED, "matthews_correlation", "roc_auc"),
     "multi_label_classification": ("accuracy", *_AVERAGED, "roc_auc"),
     "regression": ("pearson", "spearmanr", "mse", "rmse", "mae"),
     "token_classification": ("f1", "precision", "recall", "f1_macro", "accuracy"),
-    "language_modeling": ("perplexity", "accuracy"),
+    "language_modeling": ("perplexity", "accuracy", *WRITTEN),
+    "sequence_to_sequence": ("perplexity", "accuracy", *WRITTEN),
     "extractive_question_answering": ("squad_f1", "squad_exact_match"),
 }
 """What each kind of problem can be measured by.
@@ -49,8 +53,9 @@ METRIC_SETS: Final[dict[str, tuple[str, ...]]] = {
     "glue/sst2": ("accuracy",),
     "glue/stsb": ("pearson", "spearmanr"),
     "glue/wnli": ("accuracy",),
+    "rouge": ("rouge1", "rouge2", "rougeL", "rougeLsum"),
 }
-"""What the GLUE benchmark reports for each of its tasks (Wang et al., 2019, table 1)."""
+"""What the GLUE benchmark reports for each of its tasks (Wang et al., 2019, table 1), and the four of ``evaluate``'s ROUGE."""
 
 LOSS: Final = "loss"
 """Always measured, and so always there to choose a checkpoint by."""

@@ -11,7 +11,7 @@ from typing import Any, Final
 from app.errors import InvalidRequest
 from app.spec.base import TASK_OF, ProblemType
 from app.spec.job import JobSpec
-from app.spec.metrics import LOSS, canonical, check_fit, is_greater_better, metric_names
+from app.spec.metrics import LOSS, WRITTEN, canonical, check_fit, is_greater_better, metric_names
 from app.spec.training import DOC_STRIDE, TrainingSpec
 
 NUM_TRAIN_EPOCHS: Final = 3.0
@@ -35,6 +35,13 @@ LEARNING_RATE: Final = 5e-5
 LARGE_HIDDEN_SIZE: Final = 1024
 LEARNING_RATE_OF_LARGE_MODELS: Final = 2e-5
 """Encoders of this width ("large") diverge on small data at 5e-5 (Mosbach et al., 2021); 2e-5 is their authors' rate."""
+
+T5_FAMILY: Final = frozenset({"longt5", "mt5", "switch_transformers", "t5", "umt5"})
+LEARNING_RATE_OF_T5: Final = 3e-4
+"""Of any width: they were trained with Adafactor, which scales a step by the weights, and learn little at BERT's rates. Their
+page in transformers' documentation names 1e-4 to 3e-4 for AdamW. Not measured here: docs/recipes.md."""
+LEARNING_RATE_OF_T5_ADAPTERS: Final = 1e-3
+"""What peft's own examples train them with."""
 
 ADAPTER_RATE_FACTOR: Final = 10
 """Adapters begin at zero: at the whole model's rate three epochs leave them there (the examples: 51 % of support tickets,
@@ -64,16 +71,15 @@ def fill(spec: JobSpec, *, num_examples: int, num_labels: int, model_config: Map
     defaults = default_metrics(problem_type, num_labels=num_labels)
     metrics = list(defaults) if spec.metrics == "auto" else spec.metrics
     check_fit(metric_names(metrics), problem_type=problem_type)
+    _refuse_without_answers(spec, names=metric_names(metrics))
     training = spec.training
-    _refuse_meaningless(training, problem_type=problem_type)
+    _refuse_meaningless(spec, problem_type=problem_type)
     batch_size = training.per_device_train_batch_size
     if batch_size == "auto":
         batch_size = SMALL_BATCH_SIZE if num_examples < SMALL_DATASET else BATCH_SIZE
     learning_rate = training.learning_rate
     if learning_rate == "auto":
-        learning_rate = learning_rate_for(hidden_size(model_config), num_examples=num_examples)
-        if spec.adapter is not None:
-            learning_rate *= ADAPTER_RATE_FACTOR
+        learning_rate = _learning_rate(spec, model_config=model_config, num_examples=num_examples)
     chosen: dict[str, Any] = {
         "num_train_epochs": NUM_TRAIN_EPOCHS if training.num_train_epochs == "auto" else training.num_train_epochs,
         "per_device_train_batch_size": batch_size,
@@ -105,7 +111,7 @@ def default_metrics(problem_type: ProblemType, *, num_labels: int) -> tuple[str,
         return ("f1_micro", "f1_macro", "accuracy")
     if problem_type == "token_classification":
         return ("f1", "precision", "recall", "accuracy")
-    if problem_type == "language_modeling":
+    if problem_type in {"language_modeling", "sequence_to_sequence"}:
         return ("perplexity", "accuracy")
     if problem_type == "extractive_question_answering":
         return ("squad_f1", "squad_exact_match")
@@ -116,8 +122,9 @@ def default_best(problem_type: ProblemType, *, num_labels: int) -> str:
     """F1 where there are two classes (it does not reward ignoring the rarer one), accuracy for more.
 
     Several labels a row: F1 over all decisions. Tags: F1 of entities, since most words belong to none and any model is
-    accurate on them. Text: perplexity. Answers: F1 of their words, which moves where exact match does not yet. Regression:
-    Pearson's correlation, the first that GLUE reports.
+    accurate on them. Text: perplexity. Answers in a context: F1 of their words, which moves where exact match does not yet. Answers
+    that are written: the loss, which is measured whatever else is, and is not as coarse as what is told of written texts.
+    Regression: Pearson's correlation, the first that GLUE reports.
     """
     if problem_type == "regression":
         return "pearson"
@@ -129,6 +136,8 @@ def default_best(problem_type: ProblemType, *, num_labels: int) -> str:
         return "perplexity"
     if problem_type == "extractive_question_answering":
         return "squad_f1"
+    if problem_type == "sequence_to_sequence":
+        return LOSS
     return "f1" if num_labels == 2 else "accuracy"
 
 
@@ -150,6 +159,13 @@ def steps_per_epoch(training: TrainingSpec, *, num_examples: int) -> int:
     return math.ceil(math.ceil(num_examples / batch_size) / training.gradient_accumulation_steps)
 
 
+def _learning_rate(spec: JobSpec, *, model_config: Mapping[str, Any], num_examples: int) -> float:
+    if model_config.get("model_type") in T5_FAMILY:
+        return LEARNING_RATE_OF_T5 if spec.adapter is None else LEARNING_RATE_OF_T5_ADAPTERS
+    rate = learning_rate_for(hidden_size(model_config), num_examples=num_examples)
+    return rate if spec.adapter is None else rate * ADAPTER_RATE_FACTOR
+
+
 def learning_rate_for(width: int, *, num_examples: int) -> float:
     """Of AdamW, for a model so wide (0: it does not tell)."""
     if width >= LARGE_HIDDEN_SIZE:
@@ -168,34 +184,51 @@ def hidden_size(model_config: Mapping[str, Any]) -> int:
     )
 
 
-def _refuse_meaningless(training: TrainingSpec, *, problem_type: ProblemType) -> None:
+def _refuse_meaningless(spec: JobSpec, *, problem_type: ProblemType) -> None:
+    smooths = {"single_label_classification", "token_classification", "language_modeling", "sequence_to_sequence"}
+    weighs = {"single_label_classification", "token_classification"}
+    training = spec.training
+    for name, means_something in (
+        ("label_smoothing_factor", problem_type in smooths),
+        ("class_weights", problem_type in weighs),
+    ):
+        if getattr(training, name) and not means_something:
+            raise _does_not_fit(f"{name} is for one class a row or word, and", problem_type, param=f"training.{name}")
     if training.doc_stride != DOC_STRIDE and problem_type != "extractive_question_answering":
+        raise _does_not_fit("doc_stride is for question answering, and", problem_type, param="training.doc_stride")
+    if problem_type != "sequence_to_sequence":
+        if training.max_target_length is not None:
+            what = "max_target_length is for answers that an encoder-decoder writes, and"
+            raise _does_not_fit(what, problem_type, param="training.max_target_length")
+    elif spec.prompt_format not in {None, "auto", "plain"}:
+        what = "an encoder-decoder reads its source as it is: prompt_format"
+        raise _does_not_fit(what, problem_type, param="prompt_format")
+
+
+def _does_not_fit(what: str, problem_type: ProblemType, *, param: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"{what} means nothing for {problem_type}", param=param, code="setting_does_not_fit", hint="Leave it out."
+    )
+
+
+def _refuse_without_answers(spec: JobSpec, *, names: tuple[str, ...]) -> None:
+    """Texts and chats have no column of answers that a written one could be compared with."""
+    unfit = [name for name in names if name in WRITTEN]
+    if unfit and spec.problem_type == "language_modeling" and spec.columns.label is None:
         raise InvalidRequest(
-            f"doc_stride is for question answering, and means nothing for {problem_type}",
-            param="training.doc_stride",
-            code="setting_does_not_fit",
-            hint="Leave it out.",
+            f"{', '.join(unfit)}: the data has no column of answers to compare a written text with",
+            param="metrics",
+            code="metric_does_not_fit",
+            hint="They are for prompts with answers. For this data: perplexity, accuracy",
         )
-    if problem_type in {"single_label_classification", "token_classification"}:
-        return
-    for name in ("label_smoothing_factor", "class_weights"):
-        if problem_type == "language_modeling" and name == "label_smoothing_factor":
-            continue
-        if getattr(training, name):
-            raise InvalidRequest(
-                f"{name} is for one class a row or word, and means nothing for {problem_type}",
-                param=f"training.{name}",
-                code="setting_does_not_fit",
-                hint="Leave it out.",
-            )
 
 
 def _choice_of_the_best(training: TrainingSpec, *, metrics: list[str] | str, wanted: str) -> dict[str, Any]:
-    """``wanted`` if it is measured, else the first metric that is."""
+    """``wanted`` if it is measured, as the loss always is, else the first metric that is."""
     measured = metric_names(metrics)
     best = canonical(training.metric_for_best_model)
     if best == "auto":
-        best = wanted if wanted in measured else measured[0]
+        best = wanted if wanted in (*measured, LOSS) else measured[0]
     if best != LOSS and best not in measured:
         raise InvalidRequest(
             f"metric_for_best_model is {best!r}, which is not among the job's metrics ({', '.join(measured)})",

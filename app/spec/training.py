@@ -1,6 +1,6 @@
 """The hyperparameters: names and meanings of ``transformers.TrainingArguments`` (5.23), and a few of our own.
 
-Ours are ``max_length``, ``doc_stride``, ``freeze_layers``, ``layerwise_lr_decay``, ``class_weights``,
+Ours are ``max_length``, ``max_target_length``, ``doc_stride``, ``freeze_layers``, ``layerwise_lr_decay``, ``class_weights``,
 ``early_stopping_patience`` and ``early_stopping_threshold``.
 """
 
@@ -72,6 +72,9 @@ class TrainingSpec(Contract):
     max_length: Annotated[int, Field(ge=2, le=1_000_000, strict=True)] | Auto = "auto"
     """Tokens after which an input is cut; auto: what the data needs, up to what the model can.
     For question answering the size of the windows that long contexts are read in; auto: what the model can."""
+    max_target_length: Annotated[int, Field(ge=2, le=1_000_000, strict=True)] | None = None
+    """Tokens after which an answer is cut, where an encoder-decoder learns to write it; unset: what the data needs, up to what
+    the model can."""
     doc_stride: Annotated[int, Field(ge=0, le=1_000_000, strict=True)] = DOC_STRIDE
     """For question answering: tokens of the context that two windows next to each other share, half a window's at most."""
 

@@ -149,6 +149,8 @@ def test_what_auto_becomes_has_the_numbers_of_the_recipe() -> None:
             recipe.LARGE_HIDDEN_SIZE,
             recipe.LEARNING_RATE_OF_LARGE_MODELS,
             recipe.ADAPTER_RATE_FACTOR,
+            recipe.LEARNING_RATE_OF_T5,
+            recipe.LEARNING_RATE_OF_T5_ADAPTERS,
         },
         "training.warmup_steps": {recipe.WARMUP},
         "training.weight_decay": {recipe.WEIGHT_DECAY},

@@ -44,10 +44,20 @@ def test_labels_are_told_only_if_they_have_names():
     assert inspect_config(BERT | numbered, source="hub").labels is None
 
 
-@pytest.mark.parametrize("model_type", ["t5", "bart", "vit", "whisper", "clip", "layoutlmv3", "mystery", "llava"])
-def test_models_that_cannot_classify_text_are_refused(model_type: str):
+@pytest.mark.parametrize(
+    "model_type", ["vit", "whisper", "clip", "layoutlmv3", "mystery", "llava", "encoder-decoder", "t5gemma2", "voxtral"]
+)
+def test_models_that_do_not_go_from_text_alone_are_refused(model_type: str):
     assert refused({"model_type": model_type}) == "model_unsupported"
     assert refused(BERT | {"is_encoder_decoder": True}) == "model_unsupported"
+
+
+@pytest.mark.parametrize("model_type", ["t5", "bart", "mt5", "pegasus", "marian"])
+def test_an_encoder_decoder_is_known_and_half_of_one_is_refused(model_type: str):
+    info = inspect_config({"model_type": model_type, "d_model": 512}, source="hub")
+    assert (info.is_encoder_decoder, info.hidden_size) == (True, 512)
+    assert not inspect_config(BERT, source="hub").is_encoder_decoder
+    assert refused({"model_type": model_type, "is_encoder_decoder": False}) == "model_unsupported"
 
 
 @pytest.mark.parametrize(

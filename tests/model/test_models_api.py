@@ -183,7 +183,7 @@ def test_a_file_that_does_not_belong_refuses_the_model(
         ("config.json", b'{"model_type": "bert", "auto_map": {"AutoModel": "x.Y"}}', "model_has_remote_code"),
         ("tokenizer_config.json", b'{"auto_map": ["x.Y", null]}', "model_has_remote_code"),
         ("tokenizer_config.json", b'{"vocab_file": "/etc/passwd"}', "model_config_unsafe"),
-        ("config.json", b'{"model_type": "t5"}', "model_unsupported"),
+        ("config.json", b'{"model_type": "vit"}', "model_unsupported"),
         ("config.json", b"{", "model_config_invalid"),
         ("model.safetensors", b"\x80\x04pickle", "model_weights_broken"),
     ],

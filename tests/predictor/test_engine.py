@@ -10,7 +10,8 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from app import manifest
 from app.manifest import CorruptArtefactError
 from tests.predictor.tiny_models import WORDS
-from worker.predictor.engine import LoadedModel, ModelLoadError
+from worker.predictor.engine import LoadedModel
+from worker.predictor.errors import ModelLoadError
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,11 @@ from app.prediction.wire import Entity, Failure, FailureCode, LabelScore, Predic
 from worker.predictor.decode import FUNCTIONS, label_scores, scores_of
 from worker.predictor.entities import served_entities
 from worker.predictor.errors import ModelLoadError, UnfitInputError
+from worker.predictor.prompts import is_chat
 from worker.predictor.questions import found_answers, too_long, unfit_for_answers, unfit_for_others
 from worker.predictor.replies import OF_ONE_REQUEST, Reply, failure, refuse
 from worker.predictor.scheduler import ModelKey, Pending, Scheduler, Turn
+from worker.predictor.written_answers import answer_sources
 
 if TYPE_CHECKING:
     from worker.predictor.engine import LoadedModel
@@ -72,14 +74,16 @@ def take_turns(scheduler: Scheduler, *, max_tokens: int, max_cache_bytes: int, r
             else:
                 wanted.append(pending)
         ready = _tokenize(wanted, turn.model, reply=reply)
-        if turn.model.generates:
+        if turn.model.generator is not None:
             if turn.key not in writers:
                 writers[turn.key] = _new_writer(turn.model, max_tokens=max_tokens, reply=reply)
             _write(turn, ready, writers, scheduler=scheduler, max_cache_bytes=max_cache_bytes)
             continue
-        batch, rest = _cut(ready, max_tokens=max_tokens)
+        batch, rest = (ready[:1], ready[1:]) if turn.model.writes_answers else _cut(ready, max_tokens=max_tokens)
         scheduler.put_back(rest)
-        if batch:
+        if batch and turn.model.writes_answers:
+            answer_sources(batch[0], turn.model, reply=reply)
+        elif batch:
             _answer(batch, turn.model, max_tokens=max_tokens, reply=reply)
     for writer in writers.values():
         writer.shut_down()
@@ -120,7 +124,7 @@ def _unfit(pending: Pending, model: "LoadedModel") -> Failure | None:
         message = "the model generates no text, and takes no settings for it"
         return failure(pending, "invalid_input", message, param="stream" if request.stream else "parameters")
     if model.generates:
-        return _unfit_to_generate(pending)
+        return _unfit_to_generate(pending, model)
     if not model.tags_words and request.words is not None:
         index = next(index for index, words in enumerate(request.words) if words is not None)
         return failure(pending, "invalid_input", "the model takes texts, not words", param=f"inputs[{index}].tokens")
@@ -138,13 +142,20 @@ def _unfit(pending: Pending, model: "LoadedModel") -> Failure | None:
     return None
 
 
-def _unfit_to_generate(pending: Pending) -> Failure | None:
+def _unfit_to_generate(pending: Pending, model: "LoadedModel") -> Failure | None:
     request = pending.request
+    for index, (text, _) in enumerate(request.inputs):
+        if model.writes_answers and is_chat(text):
+            message = "the model answers texts, and takes no chats"
+            return failure(pending, "invalid_input", message, param=f"inputs[{index}].messages")
     for name in ("function_to_apply", "threshold"):
         if getattr(request, name) is not None:
             return failure(
                 pending, "invalid_input", "the model generates texts, not labels", param=f"parameters.{name}"
             )
+    if request.stream and model.writes_answers:
+        message = "the answers of an encoder-decoder come whole: leave out stream"
+        return failure(pending, "invalid_input", message, param="stream")
     if request.words is not None:
         return failure(pending, "invalid_input", "the model takes prompts, not words", param="inputs.tokens")
     return None

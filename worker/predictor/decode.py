@@ -16,6 +16,7 @@ FUNCTIONS: Final[dict[ProblemType, FunctionToApply]] = {
     "token_classification": "softmax",
     "language_modeling": "none",
     "extractive_question_answering": "none",
+    "sequence_to_sequence": "none",
 }
 """What makes scores of logits unless somebody asks for another function; evaluation uses the same."""
 

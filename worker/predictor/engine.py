@@ -6,50 +6,31 @@ float32, because logits of 8 significant bits would tie where the model does not
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import orjson
 import torch
 from numpy.typing import NDArray
-from safetensors import safe_open
-from transformers import (
-    AutoModelForCausalLM,
-    AutoModelForQuestionAnswering,
-    AutoModelForSequenceClassification,
-    AutoModelForTokenClassification,
-    AutoTokenizer,
-    PreTrainedModel,
-)
-from transformers.utils import logging as transformers_logging
+from transformers import PreTrainedModel
 
-from app.manifest import verify
 from app.prediction.wire import Generated, Sampling
-from app.spec.base import TaskName
-from app.spec.serving import SERVING_FILE, ServingSpec, base_folder
+from app.spec.serving import ServingSpec
 from app.spec.words import Span, first_tokens, split_words
-from worker.predictor.attached import PREFIX, Attachment, attach, read_config
+from worker.predictor.answer_generation import write_answers
+from worker.predictor.attached import Attachment
 from worker.predictor.bases import Bases
 from worker.predictor.batching import padded_length, token_budget_batches
 from worker.predictor.encoded import EncodedText
-from worker.predictor.errors import ModelLoadError
+from worker.predictor.encoder_decoder import measure_answers, source_text
 from worker.predictor.footprint import Footprint
 from worker.predictor.generation import TextGenerator
+from worker.predictor.loading import GENERATING, load_parts
 from worker.predictor.outputs import logits_of
 from worker.predictor.prompts import write_prompt
 from worker.predictor.windows import encode_questions
 
-AUTO_MODELS: Final[dict[TaskName, Any]] = {
-    "text-classification": AutoModelForSequenceClassification,
-    "token-classification": AutoModelForTokenClassification,
-    "text-generation": AutoModelForCausalLM,
-    "question-answering": AutoModelForQuestionAnswering,
-}
-"""The transformers class of a task's models."""
-DTYPES: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 DEFAULT_MAX_TOKENS: Final = 16_384
 CPU_TOKENS_PER_THREAD: Final = 512
 """A forward on a CPU is kept this small: its activations stay in the cache, and texts of like length leave little
@@ -85,9 +66,11 @@ class LoadedModel:
         self._takes_token_types = "token_type_ids" in inspect.signature(model.forward).parameters
         self.tags_words = spec.task == "token-classification"
         """Each word of an input has an answer of its own."""
-        self.generates = spec.task == "text-generation"
-        self.generator = TextGenerator(model, tokenizer, device=device) if self.generates else None
-        """Writes texts, if the model is made for it."""
+        self.generates = spec.task in GENERATING
+        self.writes_answers = spec.task == "text2text-generation"
+        """It is an encoder-decoder: what it generates is not behind what it reads, but a text of its own."""
+        self.generator = TextGenerator(model, tokenizer, device=device) if spec.task == "text-generation" else None
+        """Writes texts in turns, if the model is made for it."""
         self.finds_answers = spec.task == "question-answering"
         """Each input is a question and the context that its answer stands in."""
         self._prompt_format = spec.prompt_format
@@ -110,30 +93,16 @@ class LoadedModel:
         (default: where a published one lies). Raises app.manifest.CorruptArtefactError if the bytes of either differ,
         ModelLoadError if they make no servable model.
         """
-        manifest = verify(folder, expected_sha256=expected_manifest_sha256)
-        bases = bases or Bases()
-        spec = _read_spec(folder)
-        _refuse_remote_code(folder)
-        chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-        try:
-            if spec.base is None:
-                tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-            else:
-                tokenizer = bases.tokenizer(folder, manifest=manifest)
-        except Exception as error:  # a library's loading code: any class may come out of it
-            raise ModelLoadError(f"{type(error).__name__}: {error}") from error
-        attachment = None
-        if spec.base is not None:
-            where = base or base_folder(folder, spec.base.weights_sha256)
-            attachment = _attach(folder, spec, base=where, bases=bases, device=chosen)
-        model: Any = attachment.model if attachment else _load_whole(folder, spec)
-        if spec.task != "text-generation" and model.config.num_labels != len(spec.labels):
-            raise ModelLoadError(f"{model.config.num_labels} outputs for {len(spec.labels)} labels")
-        _ensure_padding(tokenizer, model)
-        if spec.precision != "float32":
-            _keep_head_in_float32(model, folder, num_labels=len(spec.labels))
-        return cls(spec=spec, tokenizer=tokenizer, model=model.to(chosen).eval(), device=chosen, attachment=attachment)
+        parts = load_parts(
+            folder, expected_manifest_sha256=expected_manifest_sha256, device=device, bases=bases or Bases(), base=base
+        )
+        return cls(
+            spec=parts.spec,
+            tokenizer=parts.tokenizer,
+            model=parts.model,
+            device=parts.device,
+            attachment=parts.attachment,
+        )
 
     @property
     def memory_bytes(self) -> int:
@@ -170,6 +139,8 @@ class LoadedModel:
 
         ``words`` are those of each text, for a model that tags them; where there are none they are found.
         """
+        if self.writes_answers:
+            return self._tokenize([source_text(text, pair) for text, pair in pairs], None)
         if self.generates:
             return [self._encode_prompt(text, pair) for text, pair in pairs]
         if self.finds_answers:
@@ -220,12 +191,20 @@ class LoadedModel:
     def generate(
         self, encoded: Sequence[EncodedText], sampling: Sampling, *, stopped: Callable[[], bool]
     ) -> list[Generated]:
-        """What comes behind each prompt. Once ``stopped`` is true, texts that have not ended are left out.
+        """What comes behind each prompt, or answers each source. Once ``stopped`` is true, unfinished texts may be left out.
 
         Raises PromptTooLongError for a prompt that leaves no room.
         """
+        if self.writes_answers:
+            return write_answers(self._model, self._tokenizer, encoded, sampling, device=self.device, stopped=stopped)
         assert self.generator is not None
         return self.generator.write(self.generator.begin(encoded, sampling), stopped=stopped)
+
+    def write(self, encoded: Sequence[EncodedText], *, max_new_tokens: int, stopped: Callable[[], bool]) -> list[str]:
+        """The texts alone that ``generate`` gives if nothing but their length is asked for: what evaluation compares."""
+        return [
+            found.text for found in self.generate(encoded, Sampling(max_new_tokens=max_new_tokens), stopped=stopped)
+        ]
 
     def _tokenize_words(self, texts: list[str], words: Sequence[list[Span] | None]) -> list[EncodedText]:
         return [
@@ -255,11 +234,16 @@ class LoadedModel:
         encoded = [part for item in encoded for part in item.parts]
         places = row_places(encoded)
         logits = np.empty((places[-1], self.num_outputs), dtype=np.float32)
-        for indices in token_budget_batches([item.num_tokens for item in encoded], max_tokens=max_tokens):
-            outputs = self._forward_batch([encoded[index] for index in indices])
-            for index, output in zip(indices, outputs, strict=True):
-                logits[places[index] : places[index + 1]] = self._rows(encoded[index], output)
+        lengths = [item.num_tokens + (item.num_rows if self.writes_answers else 0) for item in encoded]
+        for indices in token_budget_batches(lengths, max_tokens=max_tokens):
+            for index, rows in zip(indices, self._rows_of_batch([encoded[index] for index in indices]), strict=True):
+                logits[places[index] : places[index + 1]] = rows
         return logits
+
+    def _rows_of_batch(self, batch: Sequence[EncodedText]) -> list[NDArray[np.float32]]:
+        if self.writes_answers:
+            return measure_answers(self._model, batch, pad_id=self._pad_id, device=self.device)
+        return [self._rows(item, output) for item, output in zip(batch, self._forward_batch(batch), strict=True)]
 
     def _rows(self, encoded: EncodedText, output: NDArray[np.float32]) -> NDArray[np.float32]:
         """An input's rows of logits from the model's output for it: ``[K]``, or ``[tokens, K]`` where words are tagged."""
@@ -307,85 +291,3 @@ def _measured(logits: NDArray[np.float32], targets: NDArray[np.int64]) -> NDArra
 def row_places(encoded: Sequence[EncodedText]) -> NDArray[np.int64]:
     """Where the rows of each input begin, and behind the last where all end."""
     return np.cumsum([0, *(item.num_rows for item in encoded)])
-
-
-def _read_spec(folder: Path) -> ServingSpec:
-    try:
-        return ServingSpec.model_validate_json((folder / SERVING_FILE).read_bytes())
-    except FileNotFoundError as error:
-        raise ModelLoadError(f"{SERVING_FILE} is missing: the model was not made by a job") from error
-    except ValueError as error:
-        raise ModelLoadError(f"{SERVING_FILE} cannot be understood: {error}") from error
-
-
-def _load_whole(folder: Path, spec: ServingSpec) -> PreTrainedModel:
-    try:
-        model, loading = AUTO_MODELS[spec.task].from_pretrained(
-            folder,
-            dtype=DTYPES[spec.precision],
-            use_safetensors=True,
-            trust_remote_code=False,
-            local_files_only=True,
-            output_loading_info=True,
-        )
-    except Exception as error:  # a library's loading code: any class may come out of it
-        raise ModelLoadError(f"{type(error).__name__}: {error}") from error
-    if loading["missing_keys"]:
-        raise ModelLoadError(f"weights are missing: {', '.join(sorted(loading['missing_keys'])[:5])}")
-    loaded: PreTrainedModel = model
-    return loaded
-
-
-def _attach(folder: Path, spec: ServingSpec, *, base: Path, bases: Bases, device: torch.device) -> Attachment:
-    assert spec.base is not None
-    config, dtype = read_config(folder), DTYPES[spec.precision]
-    loaded = bases.load(base, weights_sha256=spec.base.weights_sha256, config=config, dtype=dtype, device=device)
-    return attach(folder, base=loaded, config=config, auto_model=AUTO_MODELS[spec.task], dtype=dtype)
-
-
-def _refuse_remote_code(folder: Path) -> None:
-    """Raise if a configuration names code of its own, whatever the loading library would do with it."""
-    for path in folder.glob("*.json"):
-        with suppress(orjson.JSONDecodeError):
-            content = orjson.loads(path.read_bytes())
-            if isinstance(content, dict) and "auto_map" in content:
-                raise ModelLoadError(f"{path.name} asks for code of its own (auto_map)")
-
-
-def _ensure_padding(tokenizer: Any, model: PreTrainedModel) -> None:
-    """Give a decoder without a padding token its end token for one, and tell the model, which looks for the last word."""
-    if tokenizer.pad_token_id is None:
-        if tokenizer.eos_token_id is None:
-            raise ModelLoadError("the tokenizer has neither a padding nor an end token")
-        tokenizer.pad_token = tokenizer.eos_token
-    if model.config.pad_token_id is None:
-        model.config.pad_token_id = tokenizer.pad_token_id
-
-
-def _keep_head_in_float32(model: PreTrainedModel, folder: Path, *, num_labels: int) -> None:
-    """Give the layer that makes the logits its stored float32 weights back, and have it compute in them."""
-    heads = [
-        (name, module)
-        for name, module in model.named_modules()
-        if isinstance(module, torch.nn.Linear) and module.out_features == num_labels
-    ]
-    if not heads:
-        return
-    name, head = heads[-1]
-    stored = _stored_tensors(folder, {f"{name}.{parameter}" for parameter, _ in head.named_parameters()})
-    head.float()
-    with torch.no_grad():
-        for parameter_name, parameter in head.named_parameters():
-            if (tensor := stored.get(f"{name}.{parameter_name}")) is not None:
-                parameter.copy_(tensor)
-    head.register_forward_pre_hook(lambda _, args: tuple(tensor.float() for tensor in args))
-
-
-def _stored_tensors(folder: Path, names: set[str]) -> dict[str, torch.Tensor]:
-    found: dict[str, torch.Tensor] = {}
-    for path in sorted(folder.glob("*.safetensors")):
-        with safe_open(path, framework="pt") as file:
-            for stored in file.keys():  # noqa: SIM118 - no mapping
-                if (name := stored.removeprefix(PREFIX)) in names:
-                    found[name] = file.get_tensor(stored)
-    return found

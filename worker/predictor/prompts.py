@@ -12,6 +12,7 @@ from app.spec.words import Span
 Messages = list[dict[str, str]]
 
 _INSTRUCTION: Final = "### Instruction:\n{prompt}\n\n### Response:\n"
+_CHAT: Final = '{"messages":'
 _WITH_CONTEXT: Final = "### Instruction:\n{prompt}\n\n### Input:\n{context}\n\n### Response:\n"
 
 
@@ -19,9 +20,14 @@ class PromptError(Exception):
     """What is wrong with the messages, such as "has messages that the chat template does not take"."""
 
 
+def is_chat(text: str) -> bool:
+    """Whether the text stands for the messages of a chat, as the API writes them."""
+    return text.startswith(_CHAT)
+
+
 def messages_of(text: str, context: str) -> Messages:
     """The chat that a text stands for: the messages themselves, as ``{"messages": …}``, or one of the user."""
-    if text.startswith('{"messages":'):
+    if is_chat(text):
         with suppress(orjson.JSONDecodeError, TypeError, KeyError):
             return [{"role": m["role"], "content": m["content"]} for m in orjson.loads(text)["messages"]]
     return [{"role": "user", "content": f"{text}\n\n{context}" if context else text}]

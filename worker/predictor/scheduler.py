@@ -167,7 +167,7 @@ class Scheduler:
             self._residents.move_to_end(key)
             self._residents[key].used_at = time.monotonic()
             model = self._residents[key].model
-            return Turn(key=key, model=model, requests=self._take_for(key, generates=model.generates))
+            return Turn(key=key, model=model, requests=self._take_for(key, generates=model.generator is not None))
 
     def turn_ended(self, key: ModelKey, *, generating: Sequence[Pending], num_wanted: int) -> None:
         """A model that generates had its turn: it goes on with the requests ``generating``, and wants some texts more."""

@@ -20,6 +20,7 @@ from app.errors import InvalidRequest
 from app.manifest import Manifest
 from app.spec.adapter import AdapterSpec
 from worker.predictor.attached import ADAPTER_WEIGHTS, PREFIX
+from worker.trainer.layers import stacks_of_layers
 from worker.trainer.randomness import Stream, seed_torch
 
 FOLDER: Final = "adapter"
@@ -33,7 +34,7 @@ def add_adapter(model: PreTrainedModel, adapter: AdapterSpec, *, new: set[str], 
 
     Raises InvalidRequest if the model has none of the layers that are asked for.
     """
-    from peft import LoraConfig, inject_adapter_in_model  # noqa: PLC0415
+    from peft import LoraConfig, TaskType, inject_adapter_in_model  # noqa: PLC0415
 
     targets, head = _targets(model, adapter), _head(model)
     config = LoraConfig(
@@ -43,6 +44,7 @@ def add_adapter(model: PreTrainedModel, adapter: AdapterSpec, *, new: set[str], 
         target_modules=targets,
         use_rslora=adapter.use_rslora,
         use_dora=adapter.use_dora,
+        task_type=TaskType.SEQ_2_SEQ_LM if model.config.is_encoder_decoder else None,
     )
     seed_torch(seed, stream=Stream.ADAPTER)
     inject_adapter_in_model(config, model, _NAME)
@@ -109,11 +111,8 @@ def adapter_report(model: PreTrainedModel, manifest: Manifest) -> dict[str, Any]
 
 def _targets(model: PreTrainedModel, adapter: AdapterSpec) -> list[str]:
     """Names of the layers in the model's blocks that get an update."""
-    stacks = [(name, module) for name, module in model.named_modules() if isinstance(module, nn.ModuleList)]
-    blocks = max(stacks, key=lambda stack: len(stack[1]), default=("", None))[0]
-    found = [
-        name for name, module in model.named_modules() if name.startswith(f"{blocks}.") and isinstance(module, _LINEAR)
-    ]
+    blocks = _dotted(name for name, _ in stacks_of_layers(model))
+    found = [name for name, module in model.named_modules() if name.startswith(blocks) and isinstance(module, _LINEAR)]
     if adapter.target_modules == "all-linear":
         chosen = found
     else:
@@ -137,7 +136,12 @@ def _dotted(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def _head(model: PreTrainedModel) -> list[str]:
-    """The parts of the model beside its encoder that have weights of their own; one tied to the encoder's table has not."""
+    """The parts of the model beside its encoder that have weights of their own; one tied to the encoder's table has not.
+
+    None of an encoder-decoder, whose last layer is its own.
+    """
+    if model.config.is_encoder_decoder:
+        return []
     encoder: Any = model.base_model
     inside = set() if encoder is model else set(encoder.parameters())
     return [

@@ -18,7 +18,8 @@ from app.manifest import seal
 from app.spec.job import JobSpec
 from app.spec.run import KeptBase, RunSpec
 from app.spec.serving import BaseIdentity, ServingSpec
-from worker.predictor.engine import AUTO_MODELS, LoadedModel
+from worker.predictor.engine import LoadedModel
+from worker.predictor.loading import AUTO_MODELS
 from worker.trainer.adapters import save_adapter
 from worker.trainer.base_model import BaseModel
 from worker.trainer.hub_errors import told_to_the_user

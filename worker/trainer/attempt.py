@@ -14,6 +14,7 @@ from transformers import PreTrainedModel
 
 from app.dataset.resolved import Split
 from app.spec.base import TASK_OF
+from app.spec.fit import check_model_fits
 from app.spec.job import JobSpec
 from app.spec.metrics import metric_names
 from app.spec.recipe import fill
@@ -41,6 +42,7 @@ from worker.trainer.state import Best
 from worker.trainer.tokens import Tokens
 from worker.trainer.tracking import Trackers
 from worker.trainer.trained_weights import TrainedWeights
+from worker.trainer.written import Writer
 
 EVAL_BATCH_SIZE = 64
 """For "auto": sorted by length, larger batches are no faster on any device that was tried, and take more memory."""
@@ -81,6 +83,16 @@ class Prepared:
     @property
     def kept_folder(self) -> Path | None:
         return Path(self.kept.path) if self.kept else None
+
+    @property
+    def writer(self) -> Writer | None:
+        """None where no metric is of written texts. One is as long as the longest answer of the data at most."""
+        if not self.metrics.of_texts:
+            return None
+        longest = max(
+            int(np.diff(split.words.offsets).max()) for split in self.tokens.values() if split.words is not None
+        )
+        return Writer(batch_size=int(self.spec.training.per_device_eval_batch_size), max_new_tokens=longest)
 
     @property
     def max_tokens(self) -> int:
@@ -136,10 +148,13 @@ def prepare(run: RunSpec, *, run_dir: Path, report: Reporter) -> Prepared:
     base = base_model.find(attached.started_whole(run, run_dir=run_dir))
     limit = base_model.length_limit(base, run.spec.training.max_length)
     report.phase("validating")
-    data = read_data(run, report=report)
+    is_encoder_decoder = bool(base.config.is_encoder_decoder)
+    data = read_data(run, is_encoder_decoder=is_encoder_decoder, report=report)
+    task_name = TASK_OF[data.task.problem_type]
+    check_model_fits(task_name, model=run.spec.model, is_encoder_decoder=is_encoder_decoder)
     report.send(DataReportMessage(data_report=data.report))
     spec = fill(
-        data.task.settle(data.spec, tokenizer=base.tokenizer),
+        data.task.settle(data.spec, tokenizer=base.tokenizer, limit=base_model.written_limit(base)),
         num_examples=len(data.splits["train"]),
         num_labels=data.task.num_outputs,
         model_config=base.config_dict,
@@ -159,7 +174,7 @@ def prepare(run: RunSpec, *, run_dir: Path, report: Reporter) -> Prepared:
     if spec.training.max_length == "auto":
         limit = data.task.needed_length(list(tokenized.values()), limit=limit)
     warn_of_truncation(tokenized, max_length=limit, report=report)
-    spec = complete(spec, max_length=limit, report=report)
+    spec = complete(data.task.settle_lengths(spec, tokenized.values()), max_length=limit, report=report)
     report.send(ResolvedMessage(spec=spec))
     stays = spec.adapter is not None and not spec.adapter.merge
     kept = attached.keep_base(base, run_dir / BASES_FOLDER) if stays else None
@@ -239,6 +254,7 @@ def assemble(
             encode=lambda engine: data.task.encode(engine, data.splits["validation"], prepared.tokens["validation"]),
             task=data.task,
             metrics=prepared.metrics,
+            writer=prepared.writer,
             max_tokens=prepared.max_tokens,
             open_engine=lambda: publishing.open_engine(
                 run_dir / "engine",
@@ -285,7 +301,7 @@ def publish(
         tokenizer=prepared.base.tokenizer,
         serving=serving,
         spec=prepared.spec,
-        metrics=measure(trained_logits, data.splits["validation"], task=task, metrics=metrics),
+        metrics=measure(trained_logits, data.splits["validation"], task=task, metrics=metrics) | best.metrics,
     )
     served = LoadedModel.load(folder, expected_manifest_sha256=manifest.sha256, base=prepared.kept_folder)
     guess = task.guess(data.splits["train"].labels)
@@ -301,7 +317,10 @@ def publish(
                 publishing.refuse_mismatch(
                     logits, trained_logits, examples, task=task, metrics=metrics, precision=serving.precision
                 )
-            reports[name] = publishing.split_report(logits, examples, task=task, guess=guess, metrics=metrics)
+            written = None if prepared.writer is None else prepared.writer.write(served, examples)
+            reports[name] = publishing.split_report(
+                logits, examples, task=task, guess=guess, metrics=metrics, written=written
+            )
     found = {f"eval/{name}": value for name, value in reports["validation"]["metrics"].items()}
     if "test" in reports:
         found |= {f"test/{name}": value for name, value in reports["test"]["metrics"].items()}
@@ -327,6 +346,13 @@ def warn_of_truncation(splits: dict[Split, Tokens], *, max_length: int, report: 
                 "truncated",
                 f"{fraction:.0%} of the {name} examples are longer than {max_length} tokens and are cut "
                 "(training.max_length)",
+            )
+        if split.cut_answers is not None and (fraction := float(split.cut_answers.mean())) > TRUNCATION_WARNING:
+            longest = 0 if split.words is None else int(np.diff(split.words.offsets).max())
+            report.warn(
+                "truncated",
+                f"{fraction:.0%} of the answers of the {name} split are longer than {longest} tokens and are cut "
+                "(training.max_target_length)",
             )
 
 

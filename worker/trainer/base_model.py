@@ -15,6 +15,7 @@ from transformers.utils import logging as transformers_logging
 from app.errors import InvalidModel, InvalidRequest
 from app.spec.positions import reserved_positions
 from app.spec.run import RunSpec
+from worker.predictor.encoder_decoder import decoder_inputs, most_written
 from worker.trainer.hub_errors import hub_answers, told_to_the_user
 from worker.trainer.randomness import Stream, seed_torch
 from worker.trainer.reporting import Reporter
@@ -60,7 +61,12 @@ def find(run: RunSpec) -> BaseModel:
     for settings in (vars(config), tokenizer.init_kwargs):
         settings.pop("auto_map", None)  # its own code is not run, and a finished model that names it is not served
     if not tokenizer.is_fast:
-        raise InvalidModel(f"{run.spec.model} has no fast tokenizer", param="model", code="model_unsupported")
+        raise InvalidModel(
+            f"{run.spec.model} has no fast tokenizer",
+            param="model",
+            code="model_unsupported",
+            hint="Some encoder-decoders (MarianMT, M2M100) come with slow ones alone; T5, BART, mBART and Pegasus have fast ones.",
+        )
     if tokenizer.pad_token is None:
         if tokenizer.eos_token is None:
             raise InvalidModel(
@@ -115,7 +121,10 @@ def load_model(
                 param="model",
                 code="model_unsupported",
             )
-        _refuse_unless_causal(base, model)
+        if model.config.is_encoder_decoder:
+            _refuse_unless_answers_begin(base, model)
+        else:
+            _refuse_unless_causal(base, model)
         return model, new
     name, last = _last_layer(model, num_outputs=task.num_outputs)
     own = {f"{name}.{parameter}" for parameter, _ in last.named_parameters()}
@@ -189,6 +198,11 @@ def enable_gradient_checkpointing(model: PreTrainedModel) -> None:
     enable()
 
 
+def written_limit(base: BaseModel) -> int:
+    """The most tokens that an encoder-decoder may be taught to write."""
+    return min(int(base.tokenizer.model_max_length), most_written(base.config))
+
+
 def length_limit(base: BaseModel, asked: int | str) -> int:
     """The most tokens an input may have. Raises InvalidRequest if ``asked`` is more than the model can."""
     limit = min(int(base.tokenizer.model_max_length), _num_positions(base.config))
@@ -226,3 +240,15 @@ def _refuse_unless_causal(base: BaseModel, model: PreTrainedModel) -> None:
         raise InvalidModel(
             f"{base.name} reads in both directions: it cannot generate text", param="model", code="model_unsupported"
         )
+
+
+def _refuse_unless_answers_begin(base: BaseModel, model: PreTrainedModel) -> None:
+    """Raise if the model does not say what its decoder is given before the first token of an answer."""
+    try:
+        decoder_inputs(model, torch.tensor([[5, 6, 7]]))
+    except (ValueError, TypeError) as error:
+        raise InvalidModel(
+            f"{base.name} does not say which token its answers begin behind (decoder_start_token_id)",
+            param="model",
+            code="model_unsupported",
+        ) from error

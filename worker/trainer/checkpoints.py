@@ -59,7 +59,7 @@ class Checkpoints:
         self._weights.write_back(state.step)
         target = self._folder / f"step-{state.step:08d}"
         if best is not None:
-            state.best = Best(step=state.step, value=best[0])
+            state.best = Best(step=state.step, value=best[0], metrics=best[1].metrics)
         shutil.rmtree(target, ignore_errors=True)  # only where a run directory is used again by hand
         about = {"step": state.step, "fingerprint": self._fingerprint, "resumable": resumable}
         with committed_folder(target, about=about) as temporary:
@@ -72,7 +72,8 @@ class Checkpoints:
                 (temporary / STATE).write_text(state.model_dump_json(indent=2))
         manifest = read_manifest(target)
         if best is not None:
-            state.best = Best(step=state.step, value=best[0], path=str(target), manifest_sha256=manifest.sha256)
+            assert state.best is not None
+            state.best = state.best.model_copy(update={"path": str(target), "manifest_sha256": manifest.sha256})
         (self._resumable if resumable else self._best_only).append(target)
         self._report.send(
             CheckpointMessage(

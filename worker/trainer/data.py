@@ -59,15 +59,15 @@ class _Source:
     rows: Callable[[], Iterator[Row]]
 
 
-def read_data(run: RunSpec, *, report: Reporter) -> Data:
-    """Read, check, split. Raises InvalidData or TooLarge, which name the split and the row."""
+def read_data(run: RunSpec, *, is_encoder_decoder: bool, report: Reporter) -> Data:
+    """Read, check, split; ``is_encoder_decoder`` is the model, which may tell the task. Raises InvalidData or TooLarge, which name the split and the row."""
     spec = run.spec
     if spec.dataset.name is None:
         sources = {split: _from_file(file) for split, file in run.files.items()}
     else:
         sources, spec = _from_hub(spec)
     profiles = {split: source.profile() for split, source in sources.items()}
-    resolved = resolve(spec, profiles)
+    resolved = resolve(spec, profiles, is_encoder_decoder=is_encoder_decoder)
     for warning in resolved.warnings:
         report.warn(warning["code"], warning["message"])
     task = task_of(resolved)

@@ -18,6 +18,7 @@ from worker.trainer.adapters import adapter_weights, merged_weights
 from worker.trainer.examples import Examples
 from worker.trainer.metrics import Metrics
 from worker.trainer.tasks import Task
+from worker.trainer.written import Writer
 
 _EXAMPLES_AT_ONCE: Final = 256
 """Between two looks at whether to stop."""
@@ -31,14 +32,20 @@ class Evaluation:
     """``loss`` and the job's metrics, without a prefix."""
 
 
-def measure(logits: np.ndarray, examples: Examples, *, task: Task, metrics: Metrics) -> dict[str, float]:
-    """``loss`` and the metrics, each one number over the whole split."""
+def measure(
+    logits: np.ndarray, examples: Examples, *, task: Task, metrics: Metrics, written: list[str] | None = None
+) -> dict[str, float]:
+    """``loss`` and the metrics, each one number over the whole split; those of texts where there are ``written`` ones."""
     task, offsets = task.of_split(examples), examples.label_offsets
-    return {LOSS: task.mean_loss(logits, examples.labels)} | metrics.compute(
+    found = {LOSS: task.mean_loss(logits, examples.labels)} | metrics.compute(
         predictions=task.for_metrics(task.predict(logits), offsets=offsets),
         scores=task.scores(logits),
         references=task.references(examples),
     )
+    if written is not None:
+        assert examples.answers is not None
+        found |= metrics.compute_texts(written, examples.answers.tolist())
+    return found
 
 
 class Evaluator:
@@ -51,15 +58,16 @@ class Evaluator:
         encode: Callable[[LoadedModel], list[EncodedText]],
         task: Task,
         metrics: Metrics,
+        writer: Writer | None,
         max_tokens: int,
         open_engine: Callable[[], LoadedModel],
     ) -> None:
         """``open_engine`` gives an engine for a model of the same shape; it is called at the first evaluation.
 
-        ``encode`` gives the inputs of ``examples`` for it.
+        ``encode`` gives the inputs of ``examples`` for it, ``writer`` texts for them where a metric is of texts.
         """
         self._examples, self._encode, self._max_tokens = examples, encode, max_tokens
-        self._task, self._metrics = task, metrics
+        self._task, self._metrics, self._writer = task, metrics, writer
         self._open_engine = open_engine
         self._engine: LoadedModel | None = None
         self._encoded: list[EncodedText] = []
@@ -74,7 +82,12 @@ class Evaluator:
         logits = engine_logits(self._engine, self._encoded, max_tokens=self._max_tokens, interrupted=interrupted)
         if logits is None:
             return None
-        metrics = measure(logits, self._examples, task=self._task, metrics=self._metrics)
+        written = None
+        if self._writer is not None:
+            written = self._writer.write(self._engine, self._examples, interrupted=interrupted)
+            if written is None:
+                return None
+        metrics = measure(logits, self._examples, task=self._task, metrics=self._metrics, written=written)
         return Evaluation(logits=logits, metrics=metrics)
 
 

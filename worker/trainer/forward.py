@@ -3,7 +3,7 @@
 Both ways see the same examples and give the same logits up to rounding, so a job's recipe does not depend on which it is.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
+from worker.predictor.encoder_decoder import NO_TARGET, decoder_inputs, padded
 from worker.predictor.outputs import logits_of
 from worker.trainer.packed import kernels
 from worker.trainer.packed.encoder import CannotPackError, HeadInput, PackedEncoder
@@ -70,6 +71,33 @@ class PaddedForward:
         return torch.cat([part.flatten(0, -2) for part in logits])[inputs.back.to(device)]
 
 
+class EncoderDecoderForward(PaddedForward):
+    """Sources in groups of like length; the decoder is given each answer, moved one place on, and has a logit row for each token.
+
+    Both sides are padded on the right, as the model is served.
+    """
+
+    def __init__(self, padding: Padding, *, model: PreTrainedModel) -> None:
+        super().__init__(replace(padding, left=False))
+        self._model = model
+
+    def collate(self, tokens: Tokens, indices: np.ndarray) -> PaddedInputs:
+        assert tokens.words is not None
+        assert tokens.labels is not None
+        order = np.argsort(tokens.lengths[indices], kind="stable")
+        starts, num_places, parts = np.empty(len(indices), dtype=np.int64), 0, []
+        for begin, end in cut(tokens.lengths[indices][order], cost=FORWARD_COST):
+            chosen = indices[order[begin:end]]
+            spans = zip(tokens.words.offsets[chosen], tokens.words.offsets[chosen + 1], strict=True)
+            labels = padded([tokens.labels[first:behind] for first, behind in spans], filler=NO_TARGET)
+            part = self._padding.batch(tokens, chosen)
+            parts.append(part | {"decoder_input_ids": decoder_inputs(self._model, labels)})
+            starts[order[begin:end]] = num_places + np.arange(end - begin) * labels.shape[1]
+            num_places += labels.numel()
+        seen = tokens.words.seen(indices)
+        return PaddedInputs(parts=parts, back=torch.from_numpy(starts[seen.examples] + seen.tokens))
+
+
 @dataclass(frozen=True, kw_only=True)
 class PackedInputs:
     tensors: dict[str, torch.Tensor]
@@ -117,6 +145,9 @@ def choose_forward(model: PreTrainedModel, tokens: Tokens, *, padding: Padding, 
 
     A model is packed if it can be hooked and answers the same on a few examples of the training split (``tokens``).
     """
+    if model.config.is_encoder_decoder:
+        how = "with padding, in groups of like length (encoder-decoders are not packed)"
+        return EncoderDecoderForward(padding, model=model), how
     sample = _sample(tokens.lengths)
     was_training = model.training
     model.eval()  # type: ignore[no-untyped-call]

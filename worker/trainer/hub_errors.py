@@ -95,8 +95,8 @@ def _translate(error: Exception, *, name: str, kind: Kind) -> ServiceError | Non
     )
     if kind == "model" and not is_shortage:  # a configuration can be wrong in ways that end in any kind of error
         return InvalidModel(
-            f"{name} cannot be loaded as a text classifier: {_first_line(error)}", param="model", code="model_unsupported",
-            hint="it must be an encoder or decoder that transformers knows, with safetensors weights and no code of its own",
+            f"{name} cannot be loaded: {_first_line(error)}", param="model", code="model_unsupported",
+            hint="it must be an encoder, a decoder or both, as transformers knows them, with safetensors weights and no code of its own",
         )  # fmt: skip
     return None
 

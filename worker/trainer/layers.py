@@ -1,6 +1,6 @@
 """Which layer of a model a weight belongs to, counted from the input: to freeze the lowest, or to train them more gently."""
 
-from typing import Final
+from typing import Any, Final
 
 from torch import nn
 from transformers import PreTrainedModel
@@ -14,6 +14,7 @@ EMBEDDINGS: Final = 0
 def depths(model: PreTrainedModel) -> dict[str, int]:
     """By parameter name: 0 for embeddings, 1 for the first layer, and one more than the layers for all that is above."""
     prefix, layers = _layers(model)
+    upper = tuple(f"{name}." for name, _ in stacks_of_layers(model)[1:])
     tables = {
         f"{name}.{parameter}"
         for name, module in model.named_modules()
@@ -25,7 +26,8 @@ def depths(model: PreTrainedModel) -> dict[str, int]:
         if name.startswith(f"{prefix}."):
             found[name] = 1 + int(name.removeprefix(f"{prefix}.").split(".")[0])
         else:
-            found[name] = EMBEDDINGS if name in tables or "embed" in name else len(layers) + 1
+            is_table = name in tables or "embed" in name
+            found[name] = EMBEDDINGS if is_table and not name.startswith(upper) else len(layers) + 1
     return found
 
 
@@ -55,9 +57,27 @@ def rate_factors(model: PreTrainedModel, args: TrainingSpec) -> dict[str, float]
     return {name: args.layerwise_lr_decay ** (top - depth) for name, depth in of.items()}
 
 
+def stacks_of_layers(model: PreTrainedModel) -> list[tuple[str, nn.ModuleList]]:
+    """The longest list of modules with its name, none if there is no list; of an encoder-decoder its encoder's and its decoder's."""
+    parts: list[nn.Module] = [model]
+    if model.config.is_encoder_decoder:
+        halves: Any = model  # their getters are untyped
+        parts = [halves.get_encoder(), halves.get_decoder()]
+    found = []
+    for part in parts:
+        stacks = [module for module in part.modules() if isinstance(module, nn.ModuleList)]
+        if stacks:
+            longest = max(stacks, key=len)
+            found.append((next(name for name, module in model.named_modules() if module is longest), longest))
+    return found
+
+
 def _layers(model: PreTrainedModel) -> tuple[str, nn.ModuleList]:
-    """The encoder's stack of layers: the longest list of modules, with its name. Raises InvalidRequest if there is none."""
-    stacks = [(name, module) for name, module in model.named_modules() if isinstance(module, nn.ModuleList)]
+    """The layers that are counted, with their name: an encoder-decoder's are its encoder's, and its decoder is above them all.
+
+    Raises InvalidRequest if there are none.
+    """
+    stacks = stacks_of_layers(model)
     if not stacks:
         raise InvalidRequest("this model has no layers that can be told apart", param="training.freeze_layers")
-    return max(stacks, key=lambda stack: len(stack[1]))
+    return stacks[0]

@@ -88,16 +88,18 @@ def refuse_mismatch(
     expected, found = (
         measure(logits, examples, task=task, metrics=metrics) for logits in (trained, comparison.explained)
     )
-    for name in metrics.names:
+    for name in set(metrics.names) & expected.keys():
         allowed = ROUNDING[name in CONTINUOUS] * max(1, abs(expected[name]))
         if abs(expected[name] - found[name]) > allowed:
             raise ServingMismatch(f"{name} is {found[name]:.6f} when the model is served and was {expected[name]:.6f}")
 
 
-def split_report(logits: np.ndarray, examples: Examples, *, task: Task, guess: Any, metrics: Metrics) -> dict[str, Any]:
+def split_report(
+    logits: np.ndarray, examples: Examples, *, task: Task, guess: Any, metrics: Metrics, written: list[str] | None
+) -> dict[str, Any]:
     """The task's report of a split with its ``metrics``; ``guess`` is ``Task.guess`` of the training split."""
     report = task.of_split(examples).report(logits, examples.labels, offsets=examples.label_offsets, guess=guess)
-    return report | {"metrics": measure(logits, examples, task=task, metrics=metrics)}
+    return report | {"metrics": measure(logits, examples, task=task, metrics=metrics, written=written)}
 
 
 def model_card(serving: ServingSpec, *, spec: JobSpec, metrics: dict[str, float]) -> str:
@@ -105,6 +107,12 @@ def model_card(serving: ServingSpec, *, spec: JobSpec, metrics: dict[str, float]
     scores = "\n".join(f"| {name} | {value:.4f} |" for name, value in metrics.items())
     training = spec.training
     attached = serving.base is not None
+    if serving.labels:
+        names = (
+            f"{'Output' if serving.problem_type == 'regression' else 'Labels'}: {', '.join(serving.labels[:50])}.  \n"
+        )
+    else:
+        names = ""
     front = [f"library_name: {'peft' if attached else 'transformers'}", f"pipeline_tag: {serving.task}"]
     how = "cut to" if serving.doc_stride is None else "read in windows of"
     if "/" in serving.base_model:
@@ -112,8 +120,7 @@ def model_card(serving: ServingSpec, *, spec: JobSpec, metrics: dict[str, float]
     return "\n".join([
         "---", *front, "---", "",
         f"# {serving.base_model}, fine-tuned for {serving.task.replace('-', ' ')}", "",
-        f"{'Output' if serving.problem_type == 'regression' else 'Labels'}: {', '.join(serving.labels[:50])}.  ",
-        f"Input: {' and '.join(serving.text_fields)}, {how} {serving.max_length} tokens.", "",
+        f"{names}Input: {' and '.join(serving.text_fields)}, {how} {serving.max_length} tokens.", "",
         "| validation | |", "|---|---|", scores, "",
         (f"Trained for up to {training.num_train_epochs} epochs with AdamW at {training.learning_rate}, "
         f"batches of {training.per_device_train_batch_size} × {training.gradient_accumulation_steps}, seed {training.seed}."), "",

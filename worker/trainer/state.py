@@ -11,6 +11,8 @@ class Best(BaseModel):
     step: int
     value: float
     """Of ``metric_for_best_model``."""
+    metrics: dict[str, float] = {}
+    """All that its evaluation measured."""
     path: str | None = None
     """None within a checkpoint that is itself the best: it cannot hold its own hash."""
     manifest_sha256: str | None = None

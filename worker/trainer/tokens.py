@@ -38,6 +38,8 @@ class Tokens:
     """Where each word of an example has a label of its own, or each token."""
     labels: np.ndarray | None = None
     """``[words, …]``: where the labels come with the tokens, such as those that stand behind the ``words``'."""
+    cut_answers: np.ndarray | None = None
+    """``[examples]``, uint8: where the labels are texts of their own, 1 where tokens of one were cut off."""
     windows: "Windows | None" = None
     """Where these are not examples but windows of their contexts."""
 

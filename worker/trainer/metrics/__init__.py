@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from app.spec.base import ProblemType
-from app.spec.metrics import AVERAGES
+from app.spec.metrics import AVERAGES, WRITTEN
 from worker.trainer.metrics.counting import MULTI_LABEL
 
 _OF_ENTITIES: Final = {
@@ -24,6 +24,8 @@ _TOGETHER: Final[dict[str, tuple[str, dict[str, str]]]] = {
     "extractive_question_answering": ("squad", _OF_ANSWERS),
 }
 """By problem: a module that gives all of its metrics at once, and what it calls them."""
+_ROUGE: Final = "rouge"
+"""Gives all four at once."""
 _RANKING = "roc_auc"
 """Looks at scores; all others look at predictions."""
 
@@ -40,8 +42,11 @@ class Metrics:
         self._plain_average = "binary" if num_labels == 2 and problem_type == "single_label_classification" else "macro"
         self._num_labels = num_labels
         self._together = _TOGETHER.get(problem_type)
-        self._measures_tokens = problem_type == "language_modeling"
-        asked = self.names if self._together is None else (self._together[0],)
+        self._measures_tokens = problem_type in {"language_modeling", "sequence_to_sequence"}
+        self.of_texts = tuple(name for name in self.names if name in WRITTEN)
+        """Those that compare a written text with an answer; all others look at logits."""
+        asked = [name for name in self.names if name not in WRITTEN] if self._together is None else [self._together[0]]
+        asked += dict.fromkeys(map(_writing, self.of_texts))
         calls = {name: self._call_of(name) for name in asked}
         self._options = {name: options for name, (_, options) in calls.items()}
         self._modules: dict[str, Any] = {
@@ -56,7 +61,7 @@ class Metrics:
         }
 
     def compute(self, *, predictions: Any, scores: np.ndarray, references: Any) -> dict[str, float]:
-        """One number for each name.
+        """One number for each name but those ``of_texts``.
 
         ``predictions`` and ``references`` are class ids ``[n]``, 0 and 1 for each label ``[n, K]``, numbers ``[n]``, or the
         tags of the words of each example, as lists, the measures of tokens, or texts and lists of right ones; ``scores`` are
@@ -87,7 +92,18 @@ class Metrics:
                 "references": np.ones(len(measures), np.int64),
             },
         }
-        return {name: float(*module.compute(**inputs[name]).values()) for name, module in self._modules.items()}
+        return {
+            name: float(*self._modules[name].compute(**given).values())
+            for name, given in inputs.items()
+            if name in self.names
+        }
+
+    def compute_texts(self, written: list[str], answers: list[str]) -> dict[str, float]:
+        """One number for each name in ``of_texts``."""
+        found: dict[str, float] = {}
+        for module in dict.fromkeys(map(_writing, self.of_texts)):
+            found |= self._modules[module].compute(predictions=written, references=answers)
+        return {name: float(found[name]) for name in self.of_texts}
 
     def _call_of(self, name: str) -> tuple[str, dict[str, Any]]:
         """The module of a metric, and what it is called with."""
@@ -105,3 +121,8 @@ class Metrics:
         columns = (references[:, None] == np.arange(self._num_labels)).astype(np.int64)
         first = 1 if self._num_labels == 2 else 0
         return scores[:, first:], columns[:, first:]
+
+
+def _writing(name: str) -> str:
+    """The module of a metric of texts."""
+    return _ROUGE if name.startswith(_ROUGE) else name

@@ -68,7 +68,7 @@ class LanguageModeling(Task):
         stacked[:] = labels
         return stacked
 
-    def settle(self, spec: JobSpec, *, tokenizer: Any) -> JobSpec:
+    def settle(self, spec: JobSpec, *, tokenizer: Any, limit: int) -> JobSpec:  # noqa: ARG002
         chosen = spec.prompt_format
         if chosen is None or chosen == "auto":
             chosen = self._usual_format(tokenizer)

@@ -88,7 +88,7 @@ class QuestionAnswering(Task):
             stacked[number] = answers
         return stacked
 
-    def settle(self, spec: JobSpec, *, tokenizer: Any) -> JobSpec:  # noqa: ARG002
+    def settle(self, spec: JobSpec, *, tokenizer: Any, limit: int) -> JobSpec:  # noqa: ARG002
         self._doc_stride = spec.training.doc_stride
         return spec
 

@@ -1,7 +1,7 @@
 """What the trainer asks of a task. Adding one is a class in a file of its own, named in ``worker.trainer.tasks``."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -97,8 +97,15 @@ class Task(ABC):
     def check(self, label: Any, *, pair: str) -> None:  # noqa: B027 - most labels fit any second text
         """Raise UnfitRowError if a label, as ``read`` gave it, does not fit the second text of its row ("": it has none)."""
 
-    def settle(self, spec: JobSpec, *, tokenizer: Any) -> JobSpec:  # noqa: ARG002
-        """Choose what depends on the tokenizer, before anything is tokenised; ``spec`` with it. Raises InvalidRequest."""
+    def settle(self, spec: JobSpec, *, tokenizer: Any, limit: int) -> JobSpec:  # noqa: ARG002
+        """Choose what depends on the tokenizer, before anything is tokenised; ``spec`` with it. Raises InvalidRequest.
+
+        ``limit``: tokens that an encoder-decoder can write, at most.
+        """
+        return spec
+
+    def settle_lengths(self, spec: JobSpec, tokens: Iterable[Tokens]) -> JobSpec:  # noqa: ARG002
+        """Choose what depends on the tokens of all splits, beside ``max_length``."""
         return spec
 
     def tokenize(self, tokenizer: Any, examples: Examples, *, max_length: int, cache_dir: Path) -> Tokens:

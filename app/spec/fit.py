@@ -1,0 +1,24 @@
+"""Whether a model can be fine-tuned for a task at all: the same rule in the API and, for what only it sees, in the trainer."""
+
+from app.errors import InvalidModel
+from app.spec.base import TaskName
+
+
+def check_model_fits(task: TaskName, *, model: str, is_encoder_decoder: bool) -> None:
+    """Raise InvalidModel if ``model`` is an encoder-decoder and the task is not for one, or the other way round."""
+    if is_encoder_decoder == (task == "text2text-generation"):
+        return
+    if is_encoder_decoder:
+        raise InvalidModel(
+            f"{model} is an encoder-decoder, which cannot be fine-tuned for {task}.",
+            param="model",
+            code="model_unsupported",
+            hint='It learns to write answers: "task": "text2text-generation". Else take an encoder such as BERT, or a decoder '
+            "such as Qwen3 or Llama.",
+        )
+    raise InvalidModel(
+        f"{model} is no encoder-decoder, and {task} is for those alone.",
+        param="model",
+        code="model_unsupported",
+        hint='Take one such as T5 or BART, or let a decoder learn the same rows with "task": "text-generation".',
+    )
