@@ -42,7 +42,7 @@ def commit_outcome(claim: Claim, exit_code: int, *, result: ResultMessage | None
                     pass  # it kept the reason, or the result, to itself: that is a crash
                 case never:
                     assert_never(never)
-        message, code, hint = _describe(exit_code)
+        message, code, hint = _describe(exit_code, said=None if known else error)
         last_lines = _last_log_lines(claim)
         log.warning("the trainer crashed", job_id=claim.job_id, exit_code=exit_code, last_lines=last_lines)
         events.append(session, claim.job_id, message, level="warn", data={"code": code, "last_log_lines": last_lines})
@@ -77,8 +77,10 @@ def _best(result: ResultMessage) -> dict[str, float]:
     return {"step": result.best_step, "epoch": result.best_epoch, **result.metrics}
 
 
-def _describe(exit_code: int) -> tuple[str, str, str | None]:
-    """What to say of a crash: message, code, hint."""
+def _describe(exit_code: int, *, said: ErrorMessage | None) -> tuple[str, str, str | None]:
+    """What to say of a crash: message, code, hint. The trainer itself may have ``said`` which of its processes died."""
+    if said is not None:
+        return said.message, said.code, said.hint
     if exit_code in {-signal.SIGKILL, 128 + signal.SIGKILL}:
         return (
             "The trainer was killed, most likely because the machine ran out of memory.",

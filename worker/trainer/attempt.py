@@ -29,6 +29,7 @@ from worker.trainer.control import Control
 from worker.trainer.data import Data, read_data
 from worker.trainer.evaluation import Evaluator, engine_logits, measure
 from worker.trainer.forward import choose_forward
+from worker.trainer.group import Place
 from worker.trainer.layers import freeze, rate_factors
 from worker.trainer.loop import Parts, train
 from worker.trainer.metrics import Metrics
@@ -36,6 +37,7 @@ from worker.trainer.optim import Schedule, make_optimizer
 from worker.trainer.padding import Padding
 from worker.trainer.plan import Plan
 from worker.trainer.precision import has_fast_bf16, make_repeatable, round_tiny_numbers_to_zero
+from worker.trainer.ranks import Ranks, join
 from worker.trainer.reporting import Reporter
 from worker.trainer.state import Best
 from worker.trainer.tokens import Tokens
@@ -80,12 +82,21 @@ class Prepared:
         return int(self.spec.training.per_device_eval_batch_size) * int(self.spec.training.max_length)
 
 
-def run_attempt(run: RunSpec, *, run_dir: Path, report: Reporter, control: Control, started_at: float) -> None:
-    """Train, evaluate, publish. Raises ServiceError for what only the user can mend, Stopped when told to stop."""
+def run_attempt(
+    run: RunSpec,
+    *,
+    run_dir: Path,
+    report: Reporter,
+    control: Control,
+    started_at: float,
+    place: Place = Place(),  # noqa: B008 - it is frozen
+) -> None:
+    """Train, evaluate, publish; of several processes (``place``) only the first publishes. Raises ServiceError for what only the user can mend, Stopped when told to stop."""
     ready_at = time.monotonic()
+    ranks = join(place, run_dir=run_dir)
     round_tiny_numbers_to_zero()
     make_repeatable(full_determinism=run.spec.training.full_determinism, report=report)
-    prepared = prepare(run, run_dir=run_dir, report=report)
+    prepared = prepare(run, run_dir=run_dir, report=report, ranks=ranks)
     task, labels = prepared.data.task, prepared.data.splits["train"].labels
     model, new_weights = base_model.load_model(
         prepared.base,
@@ -96,8 +107,9 @@ def run_attempt(run: RunSpec, *, run_dir: Path, report: Reporter, control: Contr
     )
     if prepared.spec.adapter is not None:
         add_adapter(model, prepared.spec.adapter, new=new_weights, seed=prepared.spec.training.seed)
-    parts = assemble(prepared, model, name=run.job_id, run_dir=run_dir, report=report, control=control)
+    parts = assemble(prepared, model, name=run.job_id, run_dir=run_dir, report=report, control=control, ranks=ranks)
     state = parts.checkpoints.restore([Path(path) for path in run.checkpoints])
+    ranks.refuse_unless_same(state.step, model.parameters())
     report.send(
         StartedMessage(
             resumed_from_step=state.step,
@@ -110,6 +122,8 @@ def run_attempt(run: RunSpec, *, run_dir: Path, report: Reporter, control: Contr
     with control.deferred(), closing(parts.trackers):
         train(parts, state)
     trained_at = time.monotonic()
+    if not ranks.is_first:
+        return
     assert state.best is not None, "the last step is always evaluated"
     result = publish(prepared, model, state.best, plan=parts.plan, run_dir=run_dir, report=report)
     parts.checkpoints.remove_old()
@@ -123,7 +137,7 @@ def run_attempt(run: RunSpec, *, run_dir: Path, report: Reporter, control: Contr
     report.send(result.model_copy(update={"timings": {name: round(value, 3) for name, value in timings.items()}}))
 
 
-def prepare(run: RunSpec, *, run_dir: Path, report: Reporter) -> Prepared:
+def prepare(run: RunSpec, *, run_dir: Path, report: Reporter, ranks: Ranks) -> Prepared:
     """Find the model, read and tokenise the data, and make every choice that was left open."""
     base = base_model.find(run)
     limit = base_model.length_limit(base, run.spec.training.max_length)
@@ -140,13 +154,14 @@ def prepare(run: RunSpec, *, run_dir: Path, report: Reporter) -> Prepared:
         metric_names(spec.metrics),
         problem_type=data.task.problem_type,
         num_labels=data.task.num_outputs,
-        cache_dir=run_dir / "evaluate",
+        cache_dir=ranks.own(run_dir / "evaluate"),
     )
     report.phase("tokenizing")
-    tokenized = {
-        name: data.task.tokenize(base.tokenizer, split, max_length=limit, cache_dir=Path(run.cache_dir))
-        for name, split in data.splits.items()
-    }
+    with ranks.first_then_others():
+        tokenized = {
+            name: data.task.tokenize(base.tokenizer, split, max_length=limit, cache_dir=Path(run.cache_dir))
+            for name, split in data.splits.items()
+        }
     data = data.with_labels(tokenized)
     if spec.training.max_length == "auto":
         limit = tokens.needed_length(list(tokenized.values()), limit=limit)
@@ -173,7 +188,14 @@ def complete(spec: JobSpec, *, max_length: int, report: Reporter) -> JobSpec:
 
 
 def assemble(
-    prepared: Prepared, model: PreTrainedModel, *, name: str, run_dir: Path, report: Reporter, control: Control
+    prepared: Prepared,
+    model: PreTrainedModel,
+    *,
+    name: str,
+    run_dir: Path,
+    report: Reporter,
+    control: Control,
+    ranks: Ranks,
 ) -> Parts:
     """The parts of the loop, put together."""
     args, data = prepared.spec.training, prepared.data
@@ -203,6 +225,7 @@ def assemble(
         fingerprint=fingerprint(prepared),
         limit=args.save_total_limit,
         report=report,
+        writes=ranks.is_first,
     )
     prepared_model, prepared_optimizer = accelerator.prepare(model, optimizer)
     return Parts(
@@ -223,6 +246,7 @@ def assemble(
             accumulation=args.gradient_accumulation_steps,
             seed=args.seed,
             by_length=args.train_sampling_strategy == "group_by_length",
+            ranks=ranks,
         ),
         evaluator=Evaluator(
             data.splits["validation"],
@@ -231,19 +255,26 @@ def assemble(
             metrics=prepared.metrics,
             max_tokens=prepared.max_tokens,
             open_engine=lambda: publishing.open_engine(
-                run_dir / "engine", model=model, tokenizer=tokenizer, serving=prepared.serving, spec=prepared.spec
+                run_dir / "engine",
+                model=model,
+                tokenizer=tokenizer,
+                serving=prepared.serving,
+                spec=prepared.spec,
+                ranks=ranks,
             ),
+            ranks=ranks,
         ),
         checkpoints=checkpoints,
         control=control,
         report=report,
         trackers=Trackers(
-            args.report_to,
+            args.report_to if ranks.is_first else [],
             run_name=name,
             folder=run_dir / "tracking",
             config=args.model_dump(mode="json"),
             report=report,
         ),
+        ranks=ranks,
     )
 
 

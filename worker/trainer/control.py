@@ -60,6 +60,16 @@ class Control:
             self._deferred = False
         self.raise_if_stopped()
 
+    @property
+    def wants_to_stop(self) -> bool:
+        """This process was asked to; the others of its group need not know yet."""
+        return self.requested is not None
+
+    def agree_to_stop(self) -> None:
+        """Some process of the group was asked to, and all know it: each drains after this step."""
+        if self.requested is None:
+            self.requested = ExitCode.DRAINED
+
     def cancelled(self) -> bool:
         return self.requested is ExitCode.CANCELLED
 
@@ -101,3 +111,18 @@ class Control:
         force.start()
         if not self._deferred:
             self.raise_if_stopped()
+
+
+class FollowersControl(Control):
+    """Of a process that does not lead its group: what it is asked for it passes on, and stops with all the others."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._asked = False
+
+    @property
+    def wants_to_stop(self) -> bool:
+        return self._asked
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self._asked = True

@@ -17,6 +17,7 @@ from worker.trainer.adapters import FOLDER, has_adapter, merged_weights, save_ad
 from worker.trainer.evaluation import measure
 from worker.trainer.examples import Examples
 from worker.trainer.metrics import Metrics
+from worker.trainer.ranks import Ranks
 from worker.trainer.tasks import Task
 
 ROUNDING: Final = {True: 1e-3, False: 1e-9}
@@ -56,14 +57,22 @@ def build_model_folder(
 
 
 def open_engine(
-    folder: Path, *, model: PreTrainedModel, tokenizer: Any, serving: ServingSpec, spec: JobSpec
+    folder: Path, *, model: PreTrainedModel, tokenizer: Any, serving: ServingSpec, spec: JobSpec, ranks: Ranks
 ) -> LoadedModel:
-    """The predictor's engine on the model as it now is, by way of a folder that is removed again."""
-    build_model_folder(folder, model=model, tokenizer=tokenizer, serving=serving, spec=spec, metrics={})
+    """The predictor's engine on the model as it now is, by way of a folder that is removed again.
+
+    Of several processes the first makes the folder (transformers would not let another one do it), and all read it.
+    """
+    if ranks.is_first:
+        build_model_folder(folder, model=model, tokenizer=tokenizer, serving=serving, spec=spec, metrics={})
+    ranks.wait()
     try:
-        return LoadedModel.load(folder)
+        engine = LoadedModel.load(folder)
+        ranks.wait()
     finally:
-        shutil.rmtree(folder)
+        if ranks.is_first:
+            shutil.rmtree(folder)
+    return engine
 
 
 def refuse_mismatch(
