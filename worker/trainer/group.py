@@ -1,7 +1,7 @@
 """The processes that train one job together: how they come to be, and how they end.
 
-The worker starts one trainer, as ever: rank 0, the leader. It forks the others before it has a thread or has run anything of
-torch, and they stay in its process group, so that whoever kills the group kills them all. Each holds a pipe that ends with the
+The worker starts one trainer, as ever: rank 0, the leader. It forks the others when it has imported all and before it has run
+anything of torch or started a thread, and they stay in its process group, so that whoever kills the group kills them all. Each holds a pipe that ends with the
 leader, and the leader one that ends with each of them: a rank that dies takes the others with it at once, and none has to wait
 until a collective operation gives up. Where torch's elastic launcher has started this process (``torchrun``), it is a rank of
 the launcher's group, which looks after its processes itself.
@@ -20,6 +20,7 @@ from typing import Final, NoReturn
 from setproctitle import setproctitle
 
 from app.spec.run import MESSAGE, ErrorMessage, ExitCode, WarningMessage
+from worker.forking import FOR_FORKING
 from worker.trainer.control import ORPHANED, Control, FollowersControl
 from worker.trainer.reporting import FollowersReporter, Reporter, log
 
@@ -184,6 +185,10 @@ def form_group(processes: int, *, run_dir: Path, leaders_own: Sequence[int]) -> 
         )
     if processes == 1:
         return Group(Place())
+    for name, value in FOR_FORKING.items():
+        environment.setdefault(name, value)
+    import worker.trainer.attempt  # noqa: F401, PLC0415 - once for all; it is there where the trainer was born warm
+
     return _fork(processes, run_dir=run_dir, leaders_own=leaders_own)
 
 
