@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from app.prediction.schemas import PredictParameters, PredictRequest
 from app.spec import recipe
 from app.spec.job import ColumnsSpec, DatasetSpec, JobSpec
+from app.spec.resources import ResourcesSpec
 from app.spec.training import TrainingSpec
 
 PAGE = (Path(__file__).parents[2] / "docs/api.md").read_text()
@@ -20,6 +21,7 @@ TABLES: dict[str, type[BaseModel]] = {
     "### Fields of a job": JobSpec,
     "### Fields of `dataset`": DatasetSpec,
     "### Fields of `columns`": ColumnsSpec,
+    "### Fields of `resources`": ResourcesSpec,
     "### Fields of `training`": TrainingSpec,
     "## Predict": PredictParameters,
 }
