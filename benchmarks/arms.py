@@ -152,9 +152,7 @@ def _execute(
 ) -> tuple[list[str], float]:
     """Lines of standard output, and the process's peak memory in MB."""
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
-        process = subprocess.Popen(
-            command, cwd=ROOT, env=dict(environment), stdout=out, stderr=err, start_new_session=True
-        )
+        process = subprocess.Popen(command, cwd=ROOT, env=dict(environment), stdout=out, stderr=err)
         ended, status, usage = os.wait4(process.pid, os.WNOHANG if watch else 0)
         while watch and not ended:
             watch(process.pid)

@@ -19,21 +19,21 @@ from arms import Run, add_options, measure
 
 
 class GroupMemory:
-    """Peak memory of a process and all others of its group, in MB."""
+    """Peak memory of a process and its children, in MB."""
 
     def __init__(self) -> None:
         self.peak = 0.0
 
     def look(self, leader: int) -> None:
-        self.peak = max(self.peak, sum(map(_megabytes, _group(leader))))
+        self.peak = max(self.peak, sum(map(_megabytes, [leader, *_children(leader)])))
 
 
-def _group(leader: int) -> list[int]:
+def _children(leader: int) -> list[int]:
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):  # it has ended meanwhile
             number, fields = stat.parent.name, stat.read_text().rpartition(")")[2].split()
-            if int(fields[2]) == leader:
+            if int(fields[1]) == leader:
                 found.append(int(number))
     return found
 

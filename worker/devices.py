@@ -8,6 +8,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -16,6 +17,9 @@ from app import host
 
 _DRIVER: Final = Path("/proc/driver/nvidia/gpus")
 _UUID: Final = "GPU UUID:"
+
+LONGEST_TURN_SECONDS: Final = 10.0
+"""Choosing takes a transaction of the database."""
 
 
 def visible_gpus(environment: Mapping[str, str], *, driver: Path = _DRIVER) -> list[str]:
@@ -72,8 +76,7 @@ class Devices:
         While one worker is in this block the others wait for their turn: none takes the machine for full because another looks
         for a job.
         """
-        with self._lock("choosing") as turn:
-            fcntl.flock(turn, fcntl.LOCK_EX)
+        with self._turn():
             lent = Lent({name: lock for name in self._names if (lock := self._try(name)) is not None})
             try:
                 yield lent
@@ -82,7 +85,7 @@ class Devices:
                 raise
 
     def _try(self, name: str) -> int | None:
-        """The descriptor that holds a GPU, or None if another one does."""
+        """The descriptor that holds a lock, or None if another one does."""
         descriptor = self._open(name)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -92,12 +95,16 @@ class Devices:
         return descriptor
 
     @contextlib.contextmanager
-    def _lock(self, name: str) -> Iterator[int]:
-        descriptor = self._open(name)
+    def _turn(self) -> Iterator[None]:
+        """Alone among the workers, or after ``LONGEST_TURN_SECONDS`` all the same: one that was halted must not halt the others."""
+        deadline = time.monotonic() + LONGEST_TURN_SECONDS
+        while (turn := self._try("turn")) is None and time.monotonic() < deadline:
+            time.sleep(0.01)
         try:
-            yield descriptor
+            yield
         finally:
-            os.close(descriptor)
+            if turn is not None:
+                os.close(turn)
 
     def _open(self, name: str) -> int:
         """A file for each name of a GPU on this machine: a number names one of each."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import worker.devices
 from app.db import transaction
 from app.job import lifecycle, service
 from tests.job.conftest import insert_job
@@ -81,6 +82,14 @@ def test_two_that_choose_at_once_take_turns(tmp_path):
     for thread in threads:
         thread.join()
     assert sorted(kept) == GPUS
+
+
+def test_one_that_was_halted_while_it_chose_does_not_halt_the_others(tmp_path, monkeypatch):
+    monkeypatch.setattr(worker.devices, "LONGEST_TURN_SECONDS", 0.2)
+    with Devices(GPUS, folder=tmp_path).free() as lent:
+        lent.give_back(keep=1)
+        with Devices(GPUS, folder=tmp_path).free() as rest:
+            assert rest.names == ["GPU-b", "GPU-c"]
 
 
 def test_the_death_of_a_worker_gives_back_what_it_held(tmp_path):

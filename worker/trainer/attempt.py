@@ -94,6 +94,8 @@ def run_attempt(
     """Train, evaluate, publish; of several processes (``place``) only the first publishes. Raises ServiceError for what only the user can mend, Stopped when told to stop."""
     ready_at = time.monotonic()
     ranks = join(place, run_dir=run_dir)
+    if ranks.size > 1:
+        report.log(f"{ranks.size} processes share the examples of each micro-batch", processes=ranks.size)
     round_tiny_numbers_to_zero()
     make_repeatable(full_determinism=run.spec.training.full_determinism, report=report)
     prepared = prepare(run, run_dir=run_dir, report=report, ranks=ranks)

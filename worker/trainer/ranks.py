@@ -142,9 +142,11 @@ def join(place: Place, *, run_dir: Path) -> Ranks:
     if place.size == 1:
         return ALONE
     backend = "gloo"
+    os.environ["ACCELERATE_TORCH_DEVICE"] = "cpu"  # gloo knows no other, such as Apple's
     if torch.cuda.is_available():
         _refuse_too_few(torch.cuda.device_count(), place)
         torch.cuda.set_device(place.local_rank)
+        os.environ["ACCELERATE_TORCH_DEVICE"] = f"cuda:{place.local_rank}"
         backend = "cpu:gloo,cuda:nccl"
     if place.is_launched:
         dist.init_process_group(backend, timeout=LONGEST_WAIT)
