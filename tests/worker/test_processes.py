@@ -254,7 +254,7 @@ for fits, folder in zip((3, 0), sys.argv[1:]):
 
 def test_one_whose_memory_is_smaller_takes_smaller_parts_or_says_that_it_cannot(lab, run):
     """The second of two processes can hold three examples at a time, and in the second job none."""
-    folders = [lab.write(spec=asking_for(2), logging_steps=1) for _ in range(2)]
+    folders = [lab.write(spec=asking_for(2), max_steps=3) for _ in range(2)]
     done = subprocess.run(
         [sys.executable, "-c", SMALL_MEMORY, *map(str, folders)],
         cwd=ROOT, env=bare(), capture_output=True, text=True, timeout=100, check=True,
@@ -263,7 +263,7 @@ def test_one_whose_memory_is_smaller_takes_smaller_parts_or_says_that_it_cannot(
     said, refused = ([json.loads(line) for line in (folder / "events").open()] for folder in folders)
     [warning] = [m["message"] for m in said if m["type"] == "warning" and m["code"] == "out_of_memory"]
     assert "2 examples at a time" in warning
-    expected = weights(run(1))
+    expected = weights(run(1, max_steps=3))
     for name, tensor in load_file(folders[0] / "model/model.safetensors").items():
         torch.testing.assert_close(tensor, expected[name], atol=1e-4, rtol=1e-3)
     assert refused[-1]["type"] == "error"
@@ -277,7 +277,7 @@ def free_port():
 
 
 def test_two_launchers_of_torch_train_one_job_from_a_shared_run_directory(lab, run):
-    folder, port = lab.write(logging_steps=1), free_port()
+    folder, port = lab.write(max_steps=3), free_port()
     environment = bare(GLOO_SOCKET_IFNAME="lo")
     nodes = [
         subprocess.Popen(
@@ -296,6 +296,6 @@ def test_two_launchers_of_torch_train_one_job_from_a_shared_run_directory(lab, r
     assert [node.returncode for node in nodes] == [0, 0], error
     assert nothing == ""
     assert json.loads(said.splitlines()[-1])["type"] == "result"
-    expected = weights(run(1))
+    expected = weights(run(1, max_steps=3))
     for name, tensor in load_file(folder / "model/model.safetensors").items():
         torch.testing.assert_close(tensor, expected[name], atol=1e-4, rtol=1e-3)
