@@ -11,12 +11,14 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
+WATCH_SECONDS = 0.25
 ARMS = (
     "ours-fp32",
     "ours-bf16",
@@ -77,16 +79,21 @@ class Run:
     """A job's ``adapter``, for ours."""
     program: tuple[str, ...] = ("-m", "worker.trainer")
     """What Python runs for ours; the run directory is given last."""
+    processes: int = 1
+    """A job's ``resources.processes``, for ours."""
     environment: Mapping[str, str | None] = field(default_factory=dict)
     """What ours gets other than a job's trainer does; None: without it."""
 
 
-def measure(run: Run) -> dict[str, Any]:
-    """The data set's metrics in per cent, seconds of training, peak memory of the whole process in MB."""
+def measure(run: Run, *, watch: Callable[[int], None] | None = None) -> dict[str, Any]:
+    """The data set's metrics in per cent, seconds of training, peak memory of the whole process in MB.
+
+    ``watch`` is called with the number of our process, now and then, while it runs.
+    """
     with tempfile.TemporaryDirectory() as folder:
         if run.arm.startswith("ours"):
             command, environment = _prepare_ours(run, Path(folder))
-            lines, peak = _execute(command, environment)
+            lines, peak = _execute(command, environment, watch=watch)
             result = next(message for line in reversed(lines) if (message := json.loads(line))["type"] == "result")
             measured = {
                 **{name: 100 * result["metrics"][f"eval/{name}"] for name in DATA_SETS[run.data_set].metrics},
@@ -127,7 +134,8 @@ def _prepare_ours(run: Run, folder: Path) -> tuple[list[str], Mapping[str, str]]
     columns = dict(zip(("text", "text_pair"), data_set.texts, strict=False)) | {"label": data_set.label}
     spec = JobSpec.model_validate(
         {"model": "benchmark", "dataset": ids, "columns": columns, "training": training,
-         "problem_type": data_set.problem_type, "metrics": list(data_set.metrics), "adapter": run.adapter}
+         "problem_type": data_set.problem_type, "metrics": list(data_set.metrics), "adapter": run.adapter,
+         "resources": {"processes": run.processes}}
     )  # fmt: skip
     ours = RunSpec(
         job_id="ftjob-benchmark", attempt=1, files=files, model_path=str(run.model.resolve()), cache_dir=str(folder),
@@ -139,11 +147,17 @@ def _prepare_ours(run: Run, folder: Path) -> tuple[list[str], Mapping[str, str]]
     return [sys.executable, *run.program, str(folder)], kept
 
 
-def _execute(command: list[str], environment: Mapping[str, str]) -> tuple[list[str], float]:
+def _execute(
+    command: list[str], environment: Mapping[str, str], *, watch: Callable[[int], None] | None = None
+) -> tuple[list[str], float]:
     """Lines of standard output, and the process's peak memory in MB."""
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         process = subprocess.Popen(command, cwd=ROOT, env=dict(environment), stdout=out, stderr=err)
-        _, status, usage = os.wait4(process.pid, 0)
+        ended, status, usage = os.wait4(process.pid, os.WNOHANG if watch else 0)
+        while watch and not ended:
+            watch(process.pid)
+            time.sleep(WATCH_SECONDS)
+            ended, status, usage = os.wait4(process.pid, os.WNOHANG)
         process.returncode = os.waitstatus_to_exitcode(status)
         out.seek(0)
         err.seek(0)

@@ -55,7 +55,7 @@ def commit_outcome(
             failure = {"code": given_up.code, "message": given_up.message, "param": None, "hint": given_up.hint}
             lifecycle.fail(session, claim, error=failure)
             return
-        message, code, hint = _describe(exit_code, given_up)
+        message, code, hint = _describe(exit_code, said=given_up or (None if known else error))
         last_lines = _last_log_lines(claim)
         log.warning("the trainer crashed", job_id=claim.job_id, exit_code=exit_code, last_lines=last_lines)
         events.append(session, claim.job_id, message, level="warn", data={"code": code, "last_log_lines": last_lines})
@@ -96,10 +96,10 @@ def _best(result: ResultMessage) -> dict[str, float]:
     return {"step": result.best_step, "epoch": result.best_epoch, **result.metrics}
 
 
-def _describe(exit_code: int, given_up: GivenUp | None) -> tuple[str, str, str | None]:
-    """What to say of a crash: message, code, hint."""
-    if given_up is not None:
-        return given_up.message, given_up.code, given_up.hint
+def _describe(exit_code: int, *, said: GivenUp | ErrorMessage | None) -> tuple[str, str, str | None]:
+    """What to say of a crash: message, code, hint. It may be known already: why the trainer was killed, or what it said itself."""
+    if said is not None:
+        return said.message, said.code, said.hint
     if exit_code in {-signal.SIGKILL, 128 + signal.SIGKILL}:
         return (
             "The trainer was killed, most likely because the machine ran out of memory.",

@@ -17,6 +17,7 @@ from typing import Final, Literal, Protocol
 import structlog
 
 from app.spec.run import TRAINER_LOG
+from worker.forking import FOR_FORKING
 from worker.nursery.keeper import NURSERY, NurseryUnavailableError
 
 log = structlog.get_logger(__name__)
@@ -38,14 +39,6 @@ FOR_TORCH: Final = {
     # oneDNN and torch would keep a thousand of them each. Fewer were not slower.
     "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128",
     "LRU_CACHE_CAPACITY": "16",
-}
-
-FOR_FORKING: Final = {
-    # Whether there is a GPU is asked without starting CUDA, which would not survive the fork from the nursery.
-    "PYTORCH_NVML_BASED_CUDA_CHECK": "1",
-    # Nor would the threads that Arrow's allocator and numpy's linear algebra start when they are imported.
-    "JE_ARROW_MALLOC_CONF": "background_thread:false",
-    "OPENBLAS_NUM_THREADS": "1",
 }
 
 LONGEST_MESSAGE_BYTES: Final = 16 * 2**20

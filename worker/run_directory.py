@@ -1,6 +1,7 @@
 """A trainer's only world: a folder of its attempt with ``run.json``."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from app.config import get_settings
@@ -11,7 +12,7 @@ from app.spec.job import JobSpec
 from app.spec.run import RUN_FILE, DataFile, RunSpec
 
 
-def prepare(claimed: ClaimedJob) -> Path:
+def prepare(claimed: ClaimedJob, *, gpus: Sequence[str] | None = None) -> Path:
     """Make the run directory. Raises a ServiceError when a file or the model is gone, or damaged, since the job was accepted."""
     settings = get_settings()
     claim = claimed.claim
@@ -29,6 +30,7 @@ def prepare(claimed: ClaimedJob) -> Path:
         files=_data_files(spec),
         checkpoints=[str(settings.jobs_dir / path) for path in claimed.checkpoints],
         cache_dir=str(settings.cache_dir),
+        devices=None if gpus is None else list(gpus),
     )
     (run_dir / RUN_FILE).write_text(run.model_dump_json(indent=2), encoding="utf-8")
     return run_dir

@@ -8,7 +8,7 @@ import re
 import selectors
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -52,12 +52,12 @@ DATABASE_OUTAGE_SECONDS = 15 * 60
 """How long a trainer goes on while nothing of it can be recorded."""
 
 
-def run_attempt(claimed: ClaimedJob, *, draining: threading.Event) -> None:
-    """Run until the trainer is gone and the outcome is committed, or the claim is lost. Raises nothing of the job's."""
+def run_attempt(claimed: ClaimedJob, *, draining: threading.Event, gpus: Sequence[str] | None = None) -> None:
+    """Run, on these ``gpus`` (None: what the trainer finds), until the trainer is gone and the outcome is committed, or the claim is lost. Raises nothing of the job's."""
     claimed_at = time.monotonic()
     with structlog.contextvars.bound_contextvars(job_id=claimed.claim.job_id, attempt=claimed.claim.attempt):
         try:
-            run_dir = _prepare(claimed)
+            run_dir = _prepare(claimed, gpus=gpus)
             if run_dir is not None:
                 _Supervision(claimed, run_dir, draining, claimed_at=claimed_at).run()
         except ClaimLost:
@@ -82,10 +82,10 @@ def _give_back(claimed: ClaimedJob) -> None:
         log.warning("the job waits for the end of its lease", error=str(error))
 
 
-def _prepare(claimed: ClaimedJob) -> Path | None:
+def _prepare(claimed: ClaimedJob, *, gpus: Sequence[str] | None) -> Path | None:
     """The run directory, or None when the job has failed for want of what it needs."""
     try:
-        return _until_the_database_answers(lambda: run_directory.prepare(claimed))
+        return _until_the_database_answers(lambda: run_directory.prepare(claimed, gpus=gpus))
     except ServiceError as error:
         log.info("the job cannot be prepared", code=error.code)
         failure = error.as_job_error()

@@ -1,6 +1,8 @@
 """The one Celery task."""
 
+import os
 import threading
+from functools import lru_cache
 from typing import Final
 
 import structlog
@@ -8,9 +10,12 @@ from celery import Celery
 from celery.signals import worker_shutting_down
 from sqlalchemy.exc import SQLAlchemyError
 
+from app.config import get_settings
 from app.db import transaction
 from app.job import lifecycle
+from app.job.lifecycle import ClaimedJob
 from app.task_queue import TASK
+from worker.devices import Devices, Lent, visible_gpus
 from worker.presence import WORKER_ID
 from worker.supervisor import run_attempt
 
@@ -18,6 +23,9 @@ log = structlog.get_logger(__name__)
 
 draining: Final = threading.Event()
 """Set when the worker was told to stop: no new claims, and running trainers write a checkpoint and leave."""
+
+_told: Final[set[str]] = set()
+"""Jobs that know that this worker has too few GPUs for them."""
 
 
 def _drain(**_: object) -> None:
@@ -35,11 +43,39 @@ def run_available_jobs() -> None:
     """Claim and run jobs until none is left. A wake-up says nothing but that there may be one."""
     while not draining.is_set():
         try:
-            with transaction() as session:
-                claimed = lifecycle.claim_next(session, worker_id=WORKER_ID)
+            claimed, gpus = _claim(_devices())
         except SQLAlchemyError as error:
             log.warning("the worker cannot claim: no database", error=str(error))
             return
         if claimed is None:
             return
-        run_attempt(claimed, draining=draining)
+        try:
+            run_attempt(claimed, draining=draining, gpus=gpus.names if gpus else None)
+        finally:
+            if gpus:
+                gpus.give_back()
+
+
+@lru_cache(maxsize=1)
+def _devices() -> Devices:
+    names = visible_gpus(os.environ)
+    if names:
+        log.info("each GPU is lent to one job at a time", gpus=names)
+    return Devices(names, folder=get_settings().run_dir)
+
+
+def _claim(devices: Devices) -> tuple[ClaimedJob | None, Lent | None]:
+    """A job, with the GPUs it asks for where this machine has any."""
+    if devices.total == 0:
+        with transaction() as session:
+            return lifecycle.claim_next(session, worker_id=WORKER_ID), None
+    with devices.free() as gpus:
+        claimed = None
+        if gpus.names:
+            with transaction() as session:
+                claimed = lifecycle.claim_next(session, worker_id=WORKER_ID, max_processes=len(gpus.names))
+        gpus.give_back(keep=claimed.processes if claimed else 0)
+    if claimed is None:
+        with transaction() as session:
+            _told.update(lifecycle.tell_too_large(session, processes=devices.total, told=_told))
+    return claimed, gpus

@@ -4,6 +4,7 @@ At-least-once execution, exactly-once commit: every write of an attempt is guard
 when another attempt owns the job. Callers bring the session; only ``transaction()`` commits.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -33,11 +34,18 @@ class ClaimedJob:
     ran_before_seconds: float
     """In all earlier attempts."""
 
+    @property
+    def processes(self) -> int:
+        """How many it asks for; of a job of an older version, one."""
+        return int(self.spec.get("resources", {}).get("processes", 1))
 
-def claim_next(session: Session, *, worker_id: str) -> ClaimedJob | None:
-    """Claim the best eligible job for this worker, or None."""
+
+def claim_next(session: Session, *, worker_id: str, max_processes: int | None = None) -> ClaimedJob | None:
+    """Claim the best eligible job for this worker, or None. ``max_processes``: none that asks for more."""
     moment = now(session)
-    job = repository.claim_next(session, worker_id=worker_id, now=moment, lease_until=_lease_end(moment))
+    job = repository.claim_next(
+        session, worker_id=worker_id, now=moment, lease_until=_lease_end(moment), max_processes=max_processes
+    )
     if job is None:
         return None
     claim = Claim(job_id=job.id, attempt=job.attempt, token=job.token, worker_id=worker_id)
@@ -57,6 +65,26 @@ def claim_next(session: Session, *, worker_id: str) -> ClaimedJob | None:
             if earlier.ended_at is not None
         ),
     )
+
+
+def tell_too_large(session: Session, *, processes: int, told: Collection[str]) -> list[str]:
+    """Tell waiting jobs that a worker can never run as many processes as they ask for; their ids.
+
+    Those in ``told`` know it already.
+    """
+    too_large = repository.eligible_above(session, processes=processes, now=now(session))
+    for job in too_large:
+        if job.id not in told:
+            asked = job.spec["resources"]["processes"]
+            events.append(
+                session,
+                job.id,
+                f"The job asks for {asked} processes, each with a GPU of its own, and a worker that looked at it has "
+                f"{processes}: it waits for a worker with {asked}.",
+                level="warn",
+                data={"code": "too_few_gpus", "processes": asked, "gpus": processes},
+            )
+    return [job.id for job in too_large]
 
 
 def write(session: Session, claim: Claim, **values: Any) -> None:

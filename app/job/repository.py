@@ -98,13 +98,32 @@ def _eligible(now: datetime) -> Select[str]:
     )
 
 
+def _processes() -> ColumnElement[int]:
+    """What a job asks for; jobs that were stored before one could ask have one."""
+    return func.coalesce(Job.spec[("resources", "processes")].as_integer(), 1)
+
+
+def eligible_above(session: Session, *, processes: int, now: datetime) -> Sequence[Job]:
+    """Eligible jobs that ask for more ``processes``, the oldest first; at most 100."""
+    query = select(Job).where(Job.status == JobStatus.QUEUED, Job.not_before <= now, _processes() > processes)
+    return session.scalars(query.order_by(Job.id).limit(100)).all()
+
+
 def has_eligible(session: Session, *, now: datetime) -> bool:
     return session.scalar(_eligible(now)) is not None
 
 
-def claim_next(session: Session, *, worker_id: str, now: datetime, lease_until: datetime) -> Job | None:
-    """Take the best eligible job in one statement; None if there is none. SKIP LOCKED keeps claimers apart on PostgreSQL."""
-    chosen = _eligible(now).with_for_update(skip_locked=True).scalar_subquery()
+def claim_next(
+    session: Session, *, worker_id: str, now: datetime, lease_until: datetime, max_processes: int | None = None
+) -> Job | None:
+    """Take the best eligible job in one statement; None if there is none. SKIP LOCKED keeps claimers apart on PostgreSQL.
+
+    ``max_processes``: the best of those that ask for no more.
+    """
+    eligible = _eligible(now)
+    if max_processes is not None:
+        eligible = eligible.where(_processes() <= max_processes)
+    chosen = eligible.with_for_update(skip_locked=True).scalar_subquery()
     statement = (
         update(Job)
         .where(Job.id == chosen, Job.status == JobStatus.QUEUED)

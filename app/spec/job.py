@@ -7,6 +7,7 @@ from pydantic import Field, StrictInt, StringConstraints, field_validator, model
 
 from app.spec.adapter import AdapterSpec
 from app.spec.base import TASK_OF, Auto, Contract, Fraction, ProblemType, PromptFormat, TaskName
+from app.spec.resources import ResourcesSpec
 from app.spec.training import TrainingSpec
 
 FILE_ID: Final = re.compile(r"file-[0-9a-f]{32}")
@@ -126,6 +127,7 @@ class JobSpec(Contract):
     training: TrainingSpec = TrainingSpec()
     adapter: AdapterSpec | None = None
     """Train few weights beside the model's own, such as ``{"type": "lora", "r": 8}``; unset: all of its weights."""
+    resources: ResourcesSpec = ResourcesSpec()
     metrics: Annotated[list[MetricName], Field(min_length=1, max_length=16)] | MetricName | Auto = "auto"
     """Metric names, or a named set such as ``glue/mrpc``."""
     priority: Annotated[StrictInt, Field(ge=-100, le=100)] = 0
@@ -155,4 +157,11 @@ class JobSpec(Contract):
     def _consistent(self) -> "JobSpec":
         if self.problem_type != "auto" and self.task not in {"auto", TASK_OF[self.problem_type]}:
             raise ValueError(f"problem_type {self.problem_type} is {TASK_OF[self.problem_type]}, not {self.task}")
+        batch_size = self.training.per_device_train_batch_size
+        if batch_size != "auto" and batch_size < self.resources.processes:
+            raise ValueError(
+                f"resources.processes is {self.resources.processes}, but training.per_device_train_batch_size is "
+                f"{batch_size}: the processes share its examples, so it must be {self.resources.processes} at least "
+                "(with fewer gradient_accumulation_steps a step stays the same)"
+            )
         return self

@@ -54,6 +54,8 @@ class RunSpec(_Message):
     checkpoints: list[str] = Field(default_factory=list)
     """Folders of committed checkpoints of earlier attempts, newest first; the first that verifies is resumed from."""
     cache_dir: str
+    devices: list[str] | None = None
+    """GPUs that are this attempt's, as ``CUDA_VISIBLE_DEVICES`` names them; unset: what the environment says."""
 
 
 class PhaseMessage(_Message):

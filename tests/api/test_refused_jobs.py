@@ -44,6 +44,8 @@ def merged(spec, change):
         ({"training": {"gradient_accumulation_steps": 2.5}}, "training.gradient_accumulation_steps"),
         ({"training": {"eval_strategy": "sometimes"}}, "training.eval_strategy"),
         ({"training": {"learnig_rate": 1e-5}}, "training.learnig_rate"),
+        ({"resources": {"processes": 1000}}, "resources.processes"),
+        ({"resources": {"gpus": 2}}, "resources.gpus"),
         ({"training": {"metric_for_best_model": "bleu"}}, "training.metric_for_best_model"),
         ({"training": {"class_weights": {"spam": 2.0}}}, "training.class_weights"),
         ({"trainng": {}}, "trainng"),

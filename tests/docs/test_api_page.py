@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from app.prediction.schemas import PredictParameters, PredictRequest
 from app.spec import recipe
 from app.spec.job import ColumnsSpec, DatasetSpec, JobSpec
+from app.spec.resources import ResourcesSpec
 from app.spec.training import TrainingSpec
 
 PAGE = (Path(__file__).parents[2] / "docs/api.md").read_text()
@@ -20,6 +21,7 @@ TABLES: dict[str, type[BaseModel]] = {
     "### Fields of a job": JobSpec,
     "### Fields of `dataset`": DatasetSpec,
     "### Fields of `columns`": ColumnsSpec,
+    "### Fields of `resources`": ResourcesSpec,
     "### Fields of `training`": TrainingSpec,
     "## Predict": PredictParameters,
 }
@@ -131,7 +133,7 @@ def test_every_field_that_can_be_auto_is_told_what_it_becomes() -> None:
 
 
 def test_what_auto_becomes_has_the_numbers_of_the_recipe() -> None:
-    from worker.trainer.attempt import EVAL_BATCH_SIZE
+    from worker.trainer.preparation import EVAL_BATCH_SIZE
     from worker.trainer.base_model import DEFAULT_MAX_LENGTH
     from worker.trainer.data import VALIDATION_FRACTION
 

@@ -15,8 +15,9 @@ from pydantic import ValidationError
 
 from app.errors import ServiceError
 from app.spec.run import RUN_FILE, ErrorMessage, ExitCode, RunSpec
-from worker.trainer.control import Control, Stopped
-from worker.trainer.reporting import Reporter, log
+from worker.trainer.control import Stopped
+from worker.trainer.group import form_group
+from worker.trainer.reporting import log
 
 
 def main(arguments: list[str]) -> ExitCode:
@@ -27,27 +28,39 @@ def main(arguments: list[str]) -> ExitCode:
     parser.add_argument("--control-fd", type=int)
     parsed = parser.parse_args(arguments)
     run_dir: Path = parsed.run_dir.resolve()
-    report, control = Reporter(parsed.events_fd), Control()
     try:
-        control.start(parsed.control_fd)
-        report.phase("preparing")
         run = RunSpec.model_validate_json((run_dir / RUN_FILE).read_bytes())
+    except ValidationError as error:
+        parser.error(f"{RUN_FILE}: {error}")
+    if run.devices is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(run.devices)
+    own = [descriptor for descriptor in (parsed.events_fd, parsed.control_fd) if descriptor is not None]
+    group = form_group(run.spec.resources.processes, run_dir=run_dir, leaders_own=own)
+    report, control = group.reporter(parsed.events_fd), group.control()
+    try:
+        control.start(parsed.control_fd if group.leads else None)
+        group.watch(report)
+        report.phase("preparing")
         _leave_working_directory(run_dir)
         from worker.trainer.attempt import run_attempt  # noqa: PLC0415 - seconds if started cold, and stoppable by now
 
-        run_attempt(run, run_dir=run_dir, report=report, control=control, started_at=started_at)
+        run_attempt(run, run_dir=run_dir, report=report, control=control, started_at=started_at, place=group.place)
     except Stopped as stop:
-        log(f"stopped: {stop.code.name.lower()}")
-        return stop.code
+        log(f"{group.name}stopped: {stop.code.name.lower()}")
+        code = stop.code
     except ServiceError as error:
-        log(f"error: {error.code}: {error.message}")
+        log(f"{group.name}error: {error.code}: {error.message}")
         report.send(ErrorMessage(**error.as_job_error()))
-        return ExitCode.USER_ERROR
-    except ValidationError as error:
-        parser.error(f"{RUN_FILE}: {error}")
+        code = ExitCode.USER_ERROR
+    except Exception:
+        group.await_verdict()
+        raise
+    else:
+        code = ExitCode.SUCCESS
     finally:
         report.close()
-    return ExitCode.SUCCESS
+    group.stay()
+    return code
 
 
 def _leave_working_directory(run_dir: Path) -> None:

@@ -3,7 +3,6 @@
 import hashlib
 import time
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,99 +12,47 @@ from accelerate import Accelerator
 from transformers import PreTrainedModel
 
 from app.dataset.resolved import Split
-from app.spec.base import TASK_OF
-from app.spec.fit import check_model_fits
-from app.spec.job import JobSpec
-from app.spec.metrics import metric_names
-from app.spec.recipe import fill
-from app.spec.run import DataReportMessage, KeptBase, ResolvedMessage, ResultMessage, RunSpec, StartedMessage
-from app.spec.serving import BASES_FOLDER, ServingSpec
+from app.spec.run import ResultMessage, RunSpec, StartedMessage
 from worker.predictor.engine import LoadedModel
-from worker.trainer import attached, base_model, publishing
+from worker.trainer import base_model, publishing
 from worker.trainer.adapters import adapter_report, add_adapter
-from worker.trainer.base_model import BaseModel
 from worker.trainer.batching import TrainBatches
 from worker.trainer.checkpoints import WEIGHTS, Checkpoints, load_logits, load_weights
 from worker.trainer.control import Control
-from worker.trainer.data import Data, read_data
 from worker.trainer.evaluation import Evaluator, engine_logits, measure
 from worker.trainer.forward import choose_forward
+from worker.trainer.group import Place
 from worker.trainer.layers import freeze, rate_factors
 from worker.trainer.loop import Parts, train
-from worker.trainer.metrics import Metrics
 from worker.trainer.optim import Schedule, make_optimizer
 from worker.trainer.padding import Padding
 from worker.trainer.plan import Plan
-from worker.trainer.precision import has_fast_bf16, make_repeatable, round_tiny_numbers_to_zero
+from worker.trainer.precision import make_repeatable, round_tiny_numbers_to_zero
+from worker.trainer.preparation import Prepared, prepare
+from worker.trainer.ranks import Ranks, join
 from worker.trainer.reporting import Reporter
 from worker.trainer.state import Best
-from worker.trainer.tokens import Tokens
 from worker.trainer.tracking import Trackers
 from worker.trainer.trained_weights import TrainedWeights
-from worker.trainer.written import Writer
-
-EVAL_BATCH_SIZE = 64
-"""For "auto": sorted by length, larger batches are no faster on any device that was tried, and take more memory."""
-
-TRUNCATION_WARNING = 0.05
-"""Fraction of a split's examples above which cut inputs are worth a warning."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Prepared:
-    """Everything known before the first step."""
-
-    spec: JobSpec
-    base: BaseModel
-    data: Data
-    tokens: dict[Split, Tokens]
-    metrics: Metrics
-    kept: KeptBase | None
-    """What the finished model is to be attached to; unset: it is published whole."""
-
-    @property
-    def serving(self) -> ServingSpec:
-        """Served, and so evaluated, in float32 however it was trained (docs/adr/0005)."""
-        training = self.spec.training
-        return ServingSpec(
-            task=TASK_OF[self.data.task.problem_type],
-            problem_type=self.data.task.problem_type,
-            base_model=self.spec.model,
-            labels=self.data.task.label_names,
-            text_fields=self.data.text_fields,
-            max_length=int(training.max_length),
-            precision="float32",
-            prompt_format=None if self.spec.prompt_format == "auto" else self.spec.prompt_format,
-            base=attached.identity(self.kept, self.spec) if self.kept else None,
-            **self.data.task.serving(training),
-        )
-
-    @property
-    def kept_folder(self) -> Path | None:
-        return Path(self.kept.path) if self.kept else None
-
-    @property
-    def writer(self) -> Writer | None:
-        """None where no metric is of written texts. One is as long as the longest answer of the data at most."""
-        if not self.metrics.of_texts:
-            return None
-        longest = max(
-            int(np.diff(split.words.offsets).max()) for split in self.tokens.values() if split.words is not None
-        )
-        return Writer(batch_size=int(self.spec.training.per_device_eval_batch_size), max_new_tokens=longest)
-
-    @property
-    def max_tokens(self) -> int:
-        """Of one forward of an evaluation, padding counted: its batch size in examples of the full length."""
-        return int(self.spec.training.per_device_eval_batch_size) * int(self.spec.training.max_length)
-
-
-def run_attempt(run: RunSpec, *, run_dir: Path, report: Reporter, control: Control, started_at: float) -> None:
-    """Train, evaluate, publish. Raises ServiceError for what only the user can mend, Stopped when told to stop."""
+def run_attempt(
+    run: RunSpec,
+    *,
+    run_dir: Path,
+    report: Reporter,
+    control: Control,
+    started_at: float,
+    place: Place = Place(),  # noqa: B008 - it is frozen
+) -> None:
+    """Train, evaluate, publish; of several processes (``place``) only the first publishes. Raises ServiceError for what only the user can mend, Stopped when told to stop."""
     ready_at = time.monotonic()
+    ranks = join(place, run_dir=run_dir)
+    if ranks.size > 1:
+        report.log(f"{ranks.size} processes share the examples of each micro-batch", processes=ranks.size)
     round_tiny_numbers_to_zero()
     make_repeatable(full_determinism=run.spec.training.full_determinism, report=report)
-    prepared = prepare(run, run_dir=run_dir, report=report)
+    prepared = prepare(run, run_dir=run_dir, report=report, ranks=ranks)
     task, labels = prepared.data.task, prepared.data.splits["train"].labels
     model, new_weights = base_model.load_model(
         prepared.base,
@@ -116,8 +63,9 @@ def run_attempt(run: RunSpec, *, run_dir: Path, report: Reporter, control: Contr
     )
     if prepared.spec.adapter is not None:
         add_adapter(model, prepared.spec.adapter, new=new_weights, seed=prepared.spec.training.seed)
-    parts = assemble(prepared, model, name=run.job_id, run_dir=run_dir, report=report, control=control)
+    parts = assemble(prepared, model, name=run.job_id, run_dir=run_dir, report=report, control=control, ranks=ranks)
     state = parts.checkpoints.restore([Path(path) for path in run.checkpoints])
+    ranks.refuse_unless_same(state.step, model.parameters())
     report.send(
         StartedMessage(
             resumed_from_step=state.step,
@@ -130,6 +78,8 @@ def run_attempt(run: RunSpec, *, run_dir: Path, report: Reporter, control: Contr
     with control.deferred(), closing(parts.trackers):
         train(parts, state)
     trained_at = time.monotonic()
+    if not ranks.is_first:
+        return
     assert state.best is not None, "the last step is always evaluated"
     result = publish(prepared, model, state.best, plan=parts.plan, last_step=state.step, run_dir=run_dir, report=report)
     parts.checkpoints.remove_old()
@@ -143,62 +93,15 @@ def run_attempt(run: RunSpec, *, run_dir: Path, report: Reporter, control: Contr
     report.send(result.model_copy(update={"timings": {name: round(value, 3) for name, value in timings.items()}}))
 
 
-def prepare(run: RunSpec, *, run_dir: Path, report: Reporter) -> Prepared:
-    """Find the model, read and tokenise the data, and make every choice that was left open."""
-    base = base_model.find(attached.started_whole(run, run_dir=run_dir))
-    limit = base_model.length_limit(base, run.spec.training.max_length)
-    report.phase("validating")
-    is_encoder_decoder = bool(base.config.is_encoder_decoder)
-    data = read_data(run, is_encoder_decoder=is_encoder_decoder, report=report)
-    task_name = TASK_OF[data.task.problem_type]
-    check_model_fits(task_name, model=run.spec.model, is_encoder_decoder=is_encoder_decoder)
-    report.send(DataReportMessage(data_report=data.report))
-    spec = fill(
-        data.task.settle(data.spec, tokenizer=base.tokenizer, limit=base_model.written_limit(base)),
-        num_examples=len(data.splits["train"]),
-        num_labels=data.task.num_outputs,
-        model_config=base.config_dict,
-    )
-    metrics = Metrics(
-        metric_names(spec.metrics),
-        problem_type=data.task.problem_type,
-        num_labels=data.task.num_outputs,
-        cache_dir=run_dir / "evaluate",
-    )
-    report.phase("tokenizing")
-    tokenized = {
-        name: data.task.tokenize(base.tokenizer, split, max_length=limit, cache_dir=Path(run.cache_dir))
-        for name, split in data.splits.items()
-    }
-    data = data.with_labels(tokenized)
-    if spec.training.max_length == "auto":
-        limit = data.task.needed_length(list(tokenized.values()), limit=limit)
-    warn_of_truncation(tokenized, max_length=limit, report=report)
-    spec = complete(data.task.settle_lengths(spec, tokenized.values()), max_length=limit, report=report)
-    report.send(ResolvedMessage(spec=spec))
-    stays = spec.adapter is not None and not spec.adapter.merge
-    kept = attached.keep_base(base, run_dir / BASES_FOLDER) if stays else None
-    return Prepared(spec=spec, base=base, data=data, tokens=tokenized, metrics=metrics, kept=kept)
-
-
-def complete(spec: JobSpec, *, max_length: int, report: Reporter) -> JobSpec:
-    """Choose what depends on this machine and on the tokens."""
-    bf16 = spec.training.bf16
-    if bf16 == "auto":
-        bf16 = has_fast_bf16()
-        why = "this hardware has units for it" if bf16 else "this hardware has no units for bfloat16"
-        report.log(f"training in {'bfloat16 (mixed precision)' if bf16 else 'float32'}: {why}", bf16=bf16)
-    eval_batch_size = spec.training.per_device_eval_batch_size
-    chosen = {
-        "bf16": bf16,
-        "max_length": max_length,
-        "per_device_eval_batch_size": EVAL_BATCH_SIZE if eval_batch_size == "auto" else eval_batch_size,
-    }
-    return spec.model_copy(update={"training": spec.training.model_copy(update=chosen)})
-
-
 def assemble(
-    prepared: Prepared, model: PreTrainedModel, *, name: str, run_dir: Path, report: Reporter, control: Control
+    prepared: Prepared,
+    model: PreTrainedModel,
+    *,
+    name: str,
+    run_dir: Path,
+    report: Reporter,
+    control: Control,
+    ranks: Ranks,
 ) -> Parts:
     """The parts of the loop, put together."""
     args, data = prepared.spec.training, prepared.data
@@ -228,6 +131,7 @@ def assemble(
         fingerprint=fingerprint(prepared),
         limit=args.save_total_limit,
         report=report,
+        writes=ranks.is_first,
     )
     prepared_model, prepared_optimizer = accelerator.prepare(model, optimizer)
     return Parts(
@@ -248,6 +152,7 @@ def assemble(
             accumulation=args.gradient_accumulation_steps,
             seed=args.seed,
             by_length=args.train_sampling_strategy == "group_by_length",
+            ranks=ranks,
         ),
         evaluator=Evaluator(
             data.splits["validation"],
@@ -263,18 +168,21 @@ def assemble(
                 serving=prepared.serving,
                 spec=prepared.spec,
                 base=prepared.kept_folder,
+                ranks=ranks,
             ),
+            ranks=ranks,
         ),
         checkpoints=checkpoints,
         control=control,
         report=report,
         trackers=Trackers(
-            args.report_to,
+            args.report_to if ranks.is_first else [],
             run_name=name,
             folder=run_dir / "tracking",
             config=args.model_dump(mode="json"),
             report=report,
         ),
+        ranks=ranks,
     )
 
 
@@ -336,24 +244,6 @@ def publish(
         timings={},
         base=prepared.kept,
     )
-
-
-def warn_of_truncation(splits: dict[Split, Tokens], *, max_length: int, report: Reporter) -> None:
-    for name, split in splits.items():
-        fraction = float(split.truncated.mean())
-        if fraction > TRUNCATION_WARNING:
-            report.warn(
-                "truncated",
-                f"{fraction:.0%} of the {name} examples are longer than {max_length} tokens and are cut "
-                "(training.max_length)",
-            )
-        if split.cut_answers is not None and (fraction := float(split.cut_answers.mean())) > TRUNCATION_WARNING:
-            longest = 0 if split.words is None else int(np.diff(split.words.offsets).max())
-            report.warn(
-                "truncated",
-                f"{fraction:.0%} of the answers of the {name} split are longer than {longest} tokens and are cut "
-                "(training.max_target_length)",
-            )
 
 
 def fingerprint(prepared: Prepared) -> str:

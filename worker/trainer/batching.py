@@ -9,6 +9,7 @@ import torch
 
 from worker.trainer.forward import Forward
 from worker.trainer.randomness import Stream, generator
+from worker.trainer.ranks import ALONE, Ranks
 from worker.trainer.tokens import Tokens
 
 BATCHES_SORTED_TOGETHER: Final = 50
@@ -19,14 +20,12 @@ class StepBatch:
     """The examples of one optimizer step."""
 
     micro_batches: list[np.ndarray]
-    """Their numbers in the training split, as many to a forward as the job says."""
+    """Their numbers in the training split, as many to a forward as the job says; of several processes, this one's share."""
+    num_examples: int
+    """Of all processes."""
     num_targets: int
     """What the step's loss is a mean over: its examples, or where words have labels, those words. At least 1. Of windows, whose
     tokens have logits but one loss together, the windows."""
-
-    @property
-    def num_examples(self) -> int:
-        return sum(map(len, self.micro_batches))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,10 +53,11 @@ class TrainBatches:
         accumulation: int,
         seed: int,
         by_length: bool,
+        ranks: Ranks = ALONE,
     ) -> None:
         self._tokens, self._labels, self._forward = tokens, labels, forward
         self._batch_size, self._accumulation, self._seed = batch_size, accumulation, seed
-        self._by_length = by_length
+        self._by_length, self._ranks = by_length, ranks
 
     def of_epoch(self, epoch: int, *, start_at: int = 0) -> Iterator[StepBatch]:
         """The optimizer steps of an epoch from number ``start_at``; the last may be short."""
@@ -71,7 +71,11 @@ class TrainBatches:
             micro_batches = [*(full[number] for number in random.permutation(len(full))), last]
         for start in range(start_at * self._accumulation, len(micro_batches), self._accumulation):
             group = micro_batches[start : start + self._accumulation]
-            yield StepBatch(micro_batches=group, num_targets=max(1, sum(map(self._num_targets, group))))
+            yield StepBatch(
+                micro_batches=[self._ranks.share(part, lengths=self._tokens.lengths[part]) for part in group],
+                num_examples=sum(map(len, group)),
+                num_targets=max(1, sum(map(self._num_targets, group))),
+            )
 
     def _num_targets(self, indices: np.ndarray) -> int:
         return len(indices if self._tokens.windows is not None else self._targets(indices))
@@ -88,8 +92,8 @@ class TrainBatches:
         return np.concatenate([run[np.argsort(-self._tokens.lengths[run], kind="stable")] for run in runs])
 
     def micro_batches(self, step: StepBatch, *, parts: int) -> Iterator[MicroBatch]:
-        """What goes through the model for a step, each of its micro-batches in so many ``parts``."""
-        for whole in step.micro_batches:
+        """What goes through the model for a step, each of its micro-batches in so many ``parts``; none of an empty share."""
+        for whole in filter(len, step.micro_batches):
             for indices in np.array_split(whole, min(parts, len(whole))):
                 yield MicroBatch(
                     inputs=self._forward.collate(self._tokens, indices),

@@ -45,11 +45,16 @@ class Checkpoints:
         fingerprint: str,
         limit: int,
         report: Reporter,
+        writes: bool = True,
     ) -> None:
-        """``fingerprint`` stands for data and settings: a checkpoint with another is not resumed from."""
+        """``fingerprint`` stands for data and settings: a checkpoint with another is not resumed from.
+
+        Without ``writes``, ``save`` only takes note: another process of the job writes the same.
+        """
         self._folder, self._model, self._optimizer = folder, model, optimizer
         self._weights = weights
         self._fingerprint, self._limit, self._report = fingerprint, limit, report
+        self._writes = writes
         self._resumable: list[Path] = []
         self._best_only: list[Path] = []
         self._to_remove: list[Path] = []
@@ -60,6 +65,8 @@ class Checkpoints:
         target = self._folder / f"step-{state.step:08d}"
         if best is not None:
             state.best = Best(step=state.step, value=best[0], metrics=best[1].metrics)
+        if not self._writes:
+            return
         shutil.rmtree(target, ignore_errors=True)  # only where a run directory is used again by hand
         about = {"step": state.step, "fingerprint": self._fingerprint, "resumable": resumable}
         with committed_folder(target, about=about) as temporary:

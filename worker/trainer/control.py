@@ -42,8 +42,10 @@ class Control:
 
     def __init__(self) -> None:
         self.requested: ExitCode | None = None
+        self.wants_to_finish = False
+        """This process was asked to make the step that runs the last; the others of its group need not know yet."""
         self.must_finish = False
-        """The step that runs is to be the last."""
+        """All of them know."""
         self._deferred = False
 
     def start(self, descriptor: int | None) -> None:
@@ -61,6 +63,16 @@ class Control:
         finally:
             self._deferred = False
         self.raise_if_stopped()
+
+    @property
+    def wants_to_stop(self) -> bool:
+        """This process was asked to; the others of its group need not know yet."""
+        return self.requested is not None
+
+    def agree_to_stop(self) -> None:
+        """Some process of the group was asked to, and all know it: each drains after this step."""
+        if self.requested is None:
+            self.requested = ExitCode.DRAINED
 
     def cancelled(self) -> bool:
         return self.requested is ExitCode.CANCELLED
@@ -80,7 +92,7 @@ class Control:
             for line in lines:
                 match line.strip():
                     case b"finish":
-                        self.must_finish = True
+                        self.wants_to_finish = True
                     case b"drain":
                         self._request(ExitCode.DRAINED)
                     case b"cancel":
@@ -105,3 +117,18 @@ class Control:
         force.start()
         if not self._deferred:
             self.raise_if_stopped()
+
+
+class FollowersControl(Control):
+    """Of a process that does not lead its group: what it is asked for it passes on, and stops with all the others."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._asked = False
+
+    @property
+    def wants_to_stop(self) -> bool:
+        return self._asked
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self._asked = True

@@ -17,6 +17,7 @@ from worker.predictor.engine import LoadedModel, row_places
 from worker.trainer.adapters import adapter_weights, merged_weights
 from worker.trainer.examples import Examples
 from worker.trainer.metrics import Metrics
+from worker.trainer.ranks import ALONE, Ranks
 from worker.trainer.tasks import Task
 from worker.trainer.written import Writer
 
@@ -61,6 +62,7 @@ class Evaluator:
         writer: Writer | None,
         max_tokens: int,
         open_engine: Callable[[], LoadedModel],
+        ranks: Ranks = ALONE,
     ) -> None:
         """``open_engine`` gives an engine for a model of the same shape; it is called at the first evaluation.
 
@@ -68,7 +70,7 @@ class Evaluator:
         """
         self._examples, self._encode, self._max_tokens = examples, encode, max_tokens
         self._task, self._metrics, self._writer = task, metrics, writer
-        self._open_engine = open_engine
+        self._open_engine, self._ranks = open_engine, ranks
         self._engine: LoadedModel | None = None
         self._encoded: list[EncodedText] = []
 
@@ -79,7 +81,9 @@ class Evaluator:
             self._encoded = self._encode(self._engine)
         attached = self._engine.attachment is not None
         self._engine.take_weights(adapter_weights(model) if attached else merged_weights(model))
-        logits = engine_logits(self._engine, self._encoded, max_tokens=self._max_tokens, interrupted=interrupted)
+        logits = shared_logits(
+            self._engine, self._encoded, max_tokens=self._max_tokens, interrupted=interrupted, ranks=self._ranks
+        )
         if logits is None:
             return None
         written = None
@@ -89,6 +93,29 @@ class Evaluator:
                 return None
         metrics = measure(logits, self._examples, task=self._task, metrics=self._metrics, written=written)
         return Evaluation(logits=logits, metrics=metrics)
+
+
+def shared_logits(
+    engine: LoadedModel,
+    encoded: Sequence[EncodedText],
+    *,
+    max_tokens: int,
+    interrupted: Callable[[], bool],
+    ranks: Ranks,
+) -> np.ndarray | None:
+    """``engine_logits``, of which each process of the job computes its share and gets all."""
+    if ranks.size == 1:
+        return engine_logits(engine, encoded, max_tokens=max_tokens, interrupted=interrupted)
+    places = row_places(encoded)
+    logits = np.zeros((places[-1], engine.num_outputs), dtype=np.float32)
+    share = ranks.share(np.arange(len(encoded)), lengths=np.array([item.num_tokens for item in encoded]))
+    if len(share):
+        own = [encoded[index] for index in share]
+        found = engine_logits(engine, own, max_tokens=max_tokens, interrupted=interrupted)
+        if found is None:
+            return None
+        logits[np.concatenate([np.arange(places[index], places[index + 1]) for index in share])] = found
+    return ranks.fill_up(logits)
 
 
 def engine_logits(

@@ -20,6 +20,7 @@ from worker.trainer.memory import free_and_report, give_back_free_memory, refuse
 from worker.trainer.optim import Schedule, clip
 from worker.trainer.plan import Plan
 from worker.trainer.randomness import Stream, seed_torch
+from worker.trainer.ranks import Ranks
 from worker.trainer.reporting import Reporter
 from worker.trainer.speed import Speed
 from worker.trainer.state import TrainState
@@ -50,6 +51,7 @@ class Parts:
     control: Control
     report: Reporter
     trackers: Trackers
+    ranks: Ranks
     speed: Speed = field(default_factory=Speed)
 
 
@@ -69,6 +71,7 @@ def train(parts: Parts, state: TrainState) -> None:
             if state.finished:
                 return
             loss_tensor, num_tokens = accumulate(parts, state, batch)
+            loss_tensor, num_tokens = add_up(parts, loss_tensor, num_tokens)
             learning_rate = parts.schedule.set_rate(parts.optimizer, state.step)
             grad_norm = clip(parts.optimizer, max_norm=parts.args.max_grad_norm)
             loss = refuse_unless_finite(loss_tensor, grad_norm, step=state.step + 1)
@@ -90,7 +93,7 @@ def accumulate(parts: Parts, state: TrainState, batch: StepBatch) -> tuple[torch
             loss, num_tokens = torch.zeros((), device=parts.accelerator.device), 0
             for number, micro_batch in enumerate(parts.batches.micro_batches(batch, parts=state.micro_batch_parts)):
                 parts.control.raise_if_cancelled()
-                seed_torch(parts.args.seed, state.step, number, stream=Stream.DROPOUT)
+                seed_torch(parts.args.seed, state.step, number, *parts.ranks.seed, stream=Stream.DROPOUT)
                 loss += forward_backward(parts, micro_batch, num_targets=batch.num_targets)
                 num_tokens += micro_batch.num_tokens
         except RuntimeError as error:
@@ -99,7 +102,7 @@ def accumulate(parts: Parts, state: TrainState, batch: StepBatch) -> tuple[torch
             return loss, num_tokens
         parts.optimizer.zero_grad(set_to_none=True)
         state.micro_batch_parts *= 2
-        free_and_report(parts.report, parts.args, parts=state.micro_batch_parts)
+        free_and_report(parts.report, parts.args, parts=state.micro_batch_parts, processes=parts.ranks.size)
 
 
 def forward_backward(parts: Parts, micro_batch: MicroBatch, *, num_targets: int) -> torch.Tensor:
@@ -110,6 +113,23 @@ def forward_backward(parts: Parts, micro_batch: MicroBatch, *, num_targets: int)
     loss = total / num_targets
     parts.accelerator.backward(loss)
     return loss.detach()
+
+
+def add_up(parts: Parts, loss: torch.Tensor, num_tokens: int) -> tuple[torch.Tensor, int]:
+    """Give every process of the job the whole step's gradient, loss and number of tokens; and all hear at once that they are to end."""
+    control = parts.control
+    totals = parts.ranks.add_up(
+        parts.weights.parameters,
+        loss=loss,
+        num_tokens=num_tokens,
+        stop=control.wants_to_stop,
+        finish=control.wants_to_finish,
+    )
+    if totals.stop:
+        control.agree_to_stop()
+    if totals.finish:
+        control.must_finish = True
+    return totals.loss, totals.num_tokens
 
 
 def refuse_unless_finite(loss: torch.Tensor, grad_norm: torch.Tensor, *, step: int) -> float:

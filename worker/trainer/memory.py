@@ -29,11 +29,11 @@ def refuse_unless_smaller_parts_help(error: RuntimeError, *, parts: int, batch: 
         ) from error
 
 
-def free_and_report(report: Reporter, args: TrainingSpec, *, parts: int) -> None:
+def free_and_report(report: Reporter, args: TrainingSpec, *, parts: int, processes: int) -> None:
     """To be called when the error is gone: until then its traceback holds what is to be freed."""
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    size = -(-int(args.per_device_train_batch_size) // parts)
+    size = -(-int(args.per_device_train_batch_size) // (parts * processes))
     report.warn(
         "out_of_memory",
         f"a batch did not fit into memory: {size} examples at a time from now on, accumulated to the same batch of "

@@ -18,6 +18,7 @@ from worker.trainer.attached import how_to_load, save_attached
 from worker.trainer.evaluation import measure
 from worker.trainer.examples import Examples
 from worker.trainer.metrics import Metrics
+from worker.trainer.ranks import Ranks
 from worker.trainer.tasks import Task
 
 ROUNDING: Final = {True: 1e-3, False: 1e-9}
@@ -60,14 +61,29 @@ def build_model_folder(
 
 
 def open_engine(
-    folder: Path, *, model: PreTrainedModel, tokenizer: Any, serving: ServingSpec, spec: JobSpec, base: Path | None
+    folder: Path,
+    *,
+    model: PreTrainedModel,
+    tokenizer: Any,
+    serving: ServingSpec,
+    spec: JobSpec,
+    base: Path | None,
+    ranks: Ranks,
 ) -> LoadedModel:
-    """The predictor's engine on the model as it now is, by way of a folder that is removed again."""
-    build_model_folder(folder, model=model, tokenizer=tokenizer, serving=serving, spec=spec, metrics={})
+    """The predictor's engine on the model as it now is, by way of a folder that is removed again.
+
+    Of several processes the first makes the folder (transformers would not let another one do it), and all read it.
+    """
+    if ranks.is_first:
+        build_model_folder(folder, model=model, tokenizer=tokenizer, serving=serving, spec=spec, metrics={})
+    ranks.wait()
     try:
-        return LoadedModel.load(folder, base=base)
+        engine = LoadedModel.load(folder, base=base)
+        ranks.wait()
     finally:
-        shutil.rmtree(folder)
+        if ranks.is_first:
+            shutil.rmtree(folder)
+    return engine
 
 
 def refuse_mismatch(

@@ -12,6 +12,7 @@ from typing import Final
 
 from app.spec.run import (
     AliveMessage,
+    ErrorMessage,
     LogMessage,
     Message,
     MetricsMessage,
@@ -29,7 +30,7 @@ ALIVE_SECONDS: Final = 5.0
 
 
 class Reporter:
-    """Sends messages; ``close`` returns when all of them are written. Used by the main thread only."""
+    """Sends messages; ``close`` returns when all of them are written. Progress is for the main thread only."""
 
     def __init__(self, descriptor: int | None = None) -> None:
         """``descriptor``: where the lines go; None: standard output."""
@@ -37,6 +38,7 @@ class Reporter:
         self._messages: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
         self._progress_at = 0.0
         self._moved_at = time.monotonic()
+        self._warned: set[tuple[str, str]] = set()
         self._writer = threading.Thread(target=self._write, name="reporting", daemon=True)
         self._writer.start()
 
@@ -58,6 +60,10 @@ class Reporter:
         self.send(LogMessage(message=message, data=data or None))
 
     def warn(self, code: str, message: str) -> None:
+        """Said once: all processes of a job may find the same."""
+        if (code, message) in self._warned:
+            return
+        self._warned.add((code, message))
         log(f"warning: {message}")
         self.send(WarningMessage(code=code, message=message))
 
@@ -119,6 +125,23 @@ class Reporter:
                 line = line[os.write(self._descriptor, line) :]
         except BrokenPipeError:
             log("nobody reads the events")
+
+
+class FollowersReporter(Reporter):
+    """Of a process that does not lead its group: only what the leader may not know of itself, and nothing in the log."""
+
+    def send(self, message: Message) -> None:
+        if isinstance(message, WarningMessage | ErrorMessage):
+            super().send(message)
+
+    def phase(self, name: str) -> None:
+        pass
+
+    def log(self, message: str, **data: object) -> None:
+        pass
+
+    def warn(self, code: str, message: str) -> None:
+        self.send(WarningMessage(code=code, message=message))
 
 
 def log(message: str) -> None:
