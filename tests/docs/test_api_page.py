@@ -133,9 +133,9 @@ def test_every_field_that_can_be_auto_is_told_what_it_becomes() -> None:
 
 
 def test_what_auto_becomes_has_the_numbers_of_the_recipe() -> None:
-    from worker.trainer.preparation import EVAL_BATCH_SIZE
     from worker.trainer.base_model import DEFAULT_MAX_LENGTH
     from worker.trainer.data import VALIDATION_FRACTION
+    from worker.trainer.preparation import EVAL_BATCH_SIZE
 
     numbers = {
         "dataset.validation": {VALIDATION_FRACTION},
