@@ -22,6 +22,13 @@ FAST = (
 )
 
 
+AS_FROM_A_TERMINAL = """
+import runpy, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a script's background jobs are born ignoring
+runpy.run_module("app.cli", run_name="__main__", alter_sys=True)
+"""
+
+
 @pytest.fixture(scope="session")
 def registered(stack_url, tiny_model):
     from tests.cli.conftest import Tunery
@@ -142,7 +149,7 @@ def test_ctrl_c_leaves_the_job_running_and_says_so(tunery, registered, reviews):
     )
     command = ["jobs", "create", "--model", registered, "--train", reviews, "--validation", "0.2", *long, "--follow"]
     process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "app.cli", *map(str, command)],
+        [sys.executable, "-P", "-c", AS_FROM_A_TERMINAL, *map(str, command)],
         env=os.environ | {"PYTHONPATH": str(ROOT), "TUNERY_URL": tunery.url, "PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,
         text=True,
