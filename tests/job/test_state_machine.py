@@ -78,6 +78,7 @@ class Jobs(RuleBasedStateMachine):
             session.execute(delete(Job))
         self.tokens: dict[str, int] = {}
         self.ended: dict[str, str] = {}
+        self.to_be_cancelled: set[str] = set()
         self.live: dict[str, object] = {}
         """By job: the claim that holds, by what the answers to the attempts said."""
 
@@ -145,6 +146,7 @@ class Jobs(RuleBasedStateMachine):
         except Conflict:
             return
         if asked == "cancel":
+            self.to_be_cancelled.add(job)
             assert answer.status == "cancelled" or answer.request.action == "cancel"
 
     @rule(job=jobs)
@@ -166,6 +168,10 @@ class Jobs(RuleBasedStateMachine):
                 assert list(check_job(session, job, moment=now(session))) == []
                 assert (job.status == JobStatus.RUNNING) == (job_id in self.live)
                 assert job.token == self.tokens.get(job_id, 0)
+                if job.status == JobStatus.PAUSED:
+                    assert job.request is None, "it would pause again as soon as it ran"
+                if job_id in self.to_be_cancelled and JobStatus(job.status) not in TERMINAL:
+                    assert (job.status, job.request) == ("running", "cancel"), "a cancel was forgotten"
                 if job_id in self.ended:
                     assert job.status == self.ended[job_id], "it has come back from its end"
                 elif JobStatus(job.status) in TERMINAL:
@@ -212,7 +218,7 @@ def test_whatever_happens_what_must_hold_holds(database):
     run_state_machine_as_test(
         Jobs,
         settings=settings(
-            max_examples=20,
+            max_examples=25,
             stateful_step_count=30,
             deadline=None,
             suppress_health_check=list(HealthCheck),
