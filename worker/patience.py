@@ -49,7 +49,7 @@ class Patience:
             return GivenUp(
                 code="max_runtime_exceeded",
                 message=f"The job ran for longer than its max_runtime_seconds ({limit:g}).",
-                hint="Its checkpoints are kept: retry it with a larger max_runtime_seconds, or none.",
+                hint="A retry begins anew: give it a larger max_runtime_seconds, or stop it in time, which keeps the best model.",
                 for_good=True,
             )
         since = self._moved_at if self._phase in BUSY_PHASES else self._heard_at

@@ -119,7 +119,8 @@ def from_validation(errors: Sequence[Any]) -> ServiceError:
 
 
 def _problem(error: Any) -> Problem:
-    location = [str(part) for part in error["loc"] if not _is_internal(part)]
+    in_header = error["loc"][:1] == ("header",)
+    location = [str(part) for part in error["loc"] if in_header or not _is_internal(part)]
     if location and location[0] in {"body", "query", "path", "header"}:
         location = location[1:]
     message = str(error["msg"]).removeprefix("Value error, ")

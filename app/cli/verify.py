@@ -36,5 +36,6 @@ def verify(
     if as_json:
         raise typer.Exit(1)
     raise CliError(
-        f"{len(found)} things are wrong.", hint="Restore damaged artefacts from a backup; jobs can be retried."
+        "One thing is wrong." if len(found) == 1 else f"{len(found)} things are wrong.",
+        hint="Restore damaged artefacts from a backup; jobs can be retried.",
     )

@@ -18,6 +18,7 @@ from app.manifest import (
     TEMPORARY_PREFIX,
     CorruptArtefactError,
     Manifest,
+    look_at,
     read_manifest,
     verify,
 )
@@ -76,16 +77,7 @@ def verify_base(weights_sha256: str) -> Manifest:
 
 def look_at_base(weights_sha256: str) -> Manifest:
     """The base's manifest, with every file there and as long as it was. Raises CorruptArtefactError."""
-    folder = base_dir(weights_sha256)
-    manifest = _expected(read_manifest(folder), weights_sha256)
-    for name, entry in manifest.files.items():
-        try:
-            size = (folder / name).stat().st_size
-        except OSError as error:
-            raise CorruptArtefactError(f"{folder.name}/{name} is missing") from error
-        if size != entry["bytes"]:
-            raise CorruptArtefactError(f"{folder.name}/{name} has {size} bytes, not {entry['bytes']}")
-    return manifest
+    return _expected(look_at(base_dir(weights_sha256)), weights_sha256)
 
 
 def remove_unused(*, older_than: timedelta) -> list[str]:

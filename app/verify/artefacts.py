@@ -1,7 +1,7 @@
 """Files, models and checkpoints: what rows point to is whole, and nothing half-made lies about."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -12,7 +12,8 @@ from app.db import reading
 from app.file.models import File
 from app.job.models import Checkpoint, Job
 from app.job.states import TERMINAL
-from app.manifest import TEMPORARY_PREFIX, CorruptArtefactError, read_manifest, sha256_of, verify
+from app.manifest import TEMPORARY_PREFIX, CorruptArtefactError, look_at, sha256_of, verify
+from app.model.bases import look_at_base, verify_base
 from app.model.models import Model
 from app.verify.finding import Finding
 
@@ -49,6 +50,22 @@ def _check_models(*, thorough: bool) -> Iterator[Finding]:
         yield from _check_folder(folder, model.manifest_sha256, subject=model.id, thorough=thorough)
         if model.job_id in jobs and jobs[model.job_id] != model.id:
             yield Finding(subject=model.id, kind="model_of_no_job", message=f"{model.job_id} does not know it.")
+    yield from _check_bases(models, thorough=thorough)
+
+
+def _check_bases(models: Sequence[Model], *, thorough: bool) -> Iterator[Finding]:
+    """Each is looked at once, and told of for every model that needs it."""
+    needed: dict[str, list[str]] = {}
+    for model in models:
+        if model.base_sha256 is not None:
+            needed.setdefault(model.base_sha256, []).append(model.id)
+    for base, adapters in needed.items():
+        try:
+            verify_base(base) if thorough else look_at_base(base)
+        except CorruptArtefactError as error:
+            for model_id in adapters:
+                message = f"The base that it is attached to cannot be used: {error}."
+                yield Finding(subject=model_id, kind="base_corrupt", message=message)
 
 
 def _check_checkpoints(*, thorough: bool) -> Iterator[Finding]:
@@ -65,8 +82,8 @@ def _check_folder(folder: Path, manifest_sha256: str, *, subject: str, thorough:
     try:
         if thorough:
             verify(folder, expected_sha256=manifest_sha256)
-        elif read_manifest(folder).sha256 != manifest_sha256:
-            raise CorruptArtefactError("the manifest is not the one that was committed")
+        else:
+            look_at(folder, expected_sha256=manifest_sha256)
     except CorruptArtefactError as error:
         yield Finding(subject=subject, kind="artifact_corrupt", message=f"{error}.")
 

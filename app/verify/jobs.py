@@ -12,6 +12,7 @@ from app.config import get_settings
 from app.db import now, reading
 from app.job.models import Attempt, Job, JobEvent
 from app.job.states import TERMINAL, JobStatus
+from app.spec.job import JobSpec
 from app.verify.finding import Finding
 
 PAGE: Final = 500
@@ -23,12 +24,25 @@ def check_all() -> Iterator[Finding]:
     after = ""
     while True:
         with reading() as session:
-            jobs = session.scalars(select(Job).where(Job.id > after).order_by(Job.id).limit(PAGE)).all()
-            found = [finding for job in jobs for finding in check_job(session, job, moment=now(session))]
-        yield from found
-        if len(jobs) < PAGE:
+            ids = session.scalars(select(Job.id).where(Job.id > after).order_by(Job.id).limit(PAGE)).all()
+        for job_id in ids:
+            yield from _check_readable(job_id)
+        if len(ids) < PAGE:
             return
-        after = jobs[-1].id
+        after = ids[-1]
+
+
+def _check_readable(job_id: str) -> Iterator[Finding]:
+    """A row that somebody has damaged is found like anything else that is wrong."""
+    try:
+        with reading() as session:
+            job = session.get_one(Job, job_id)
+            JobSpec.model_validate(job.spec)
+            found = list(check_job(session, job, moment=now(session)))
+    except ValueError as error:
+        message = f"The row of the job cannot be read: {str(error).splitlines()[0]}."
+        found = [Finding(subject=job_id, kind="row_unreadable", message=message)]
+    yield from found
 
 
 def check_job(session: Session, job: Job, *, moment: datetime) -> Iterator[Finding]:

@@ -60,6 +60,7 @@ def test_a_key_has_a_length(stocked, key):
     client, spec = stocked
     answer = client.post("/jobs", json=spec, headers={"idempotency-key": key})
     assert (answer.status_code, count(client)) == (422, 0)
+    assert answer.json()["error"]["param"] == "idempotency-key"
 
 
 def test_old_keys_are_forgotten(stocked, monkeypatch):

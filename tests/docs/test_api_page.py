@@ -151,6 +151,7 @@ def test_what_auto_becomes_has_the_numbers_of_the_recipe() -> None:
             recipe.LARGE_HIDDEN_SIZE,
             recipe.LEARNING_RATE_OF_LARGE_MODELS,
             recipe.ADAPTER_RATE_FACTOR,
+            recipe.MOST_OF_AN_ADAPTER,
             recipe.LEARNING_RATE_OF_T5,
             recipe.LEARNING_RATE_OF_T5_ADAPTERS,
         },

@@ -131,3 +131,21 @@ def test_all_at_once_is_what_comes_one_by_one():
         stream.push_all(tokens[:length])
         stream.finish()
         assert stream.text == steps(tokenizer, tokens[:length])[-1]
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_a_text_behind_another_keeps_the_space_between_them(at_once):
+    tokenizer, tokens = pieces_of("so 👍 is it")
+    whole = tokenizer.decode(tokens)
+    for end in range(1, len(tokens)):
+        prompt = tokenizer.decode(tokens[:end])
+        if "\N{REPLACEMENT CHARACTER}" in prompt:
+            continue
+        stream = TextStream(tokenizer, stop=(), behind=tokens[:end])
+        if at_once:
+            stream.push_all(tokens[end:])
+        else:
+            for token in tokens[end:]:
+                stream.push(token)
+        stream.finish()
+        assert prompt + stream.text == whole

@@ -5,6 +5,8 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForMaskedLM, AutoModelForSequenceClassification, AutoTokenizer
 
+from app.errors import InvalidRequest
+from app.spec.run import ResolvedMessage
 from tests.trainer.conftest import Recorder, task_for
 from worker.trainer import base_model
 
@@ -98,3 +100,12 @@ def test_one_output_is_a_number_whatever_its_name(load):
     config = AutoConfig.for_model("bert", **SHAPES["bert"], num_labels=1)
     old, new, warned = load(AutoModelForSequenceClassification.from_config(config), task_for(NUMBER, num_outputs=1))
     assert (warned, differing(old, new)) == ([], set())
+
+
+def test_the_length_that_one_job_chose_does_not_bind_the_next(lab):
+    first = lab.run(max_length=8, num_train_epochs=1)
+    lab.model = first.folder / "model"
+    second = lab.run(max_length=16, num_train_epochs=1)
+    assert second.all_of(ResolvedMessage)[0].spec.training.max_length == 16
+    with pytest.raises(InvalidRequest, match="reads at most 64 tokens"):
+        lab.run(max_length=65, num_train_epochs=1)

@@ -5,6 +5,7 @@ import math
 import pytest
 
 from app.errors import InvalidRequest
+from app.spec.adapter import AdapterSpec
 from app.spec.job import JobSpec
 from app.spec.recipe import fill
 from worker.trainer.plan import Plan
@@ -43,6 +44,16 @@ def test_small_data_gets_small_batches_and_wide_models_a_small_rate():
     rates = {size: filled(hidden_size=size).training.learning_rate for size in (384, 512, 513, 768, 1024, 0)}
     assert rates == {384: 2e-4, 512: 2e-4, 513: 5e-5, 768: 5e-5, 1024: 2e-5, 0: 5e-5}
     assert filled(hidden_size=384, num_examples=1999).training.learning_rate == 1e-4
+
+
+@pytest.mark.parametrize(
+    ("num_examples", "hidden_size", "rate"),
+    [(1000, 384, 1e-3), (5000, 384, 1e-3), (5000, 768, 5e-4), (5000, 1024, 2e-4)],
+)
+def test_an_adapter_learns_at_ten_times_the_rate_but_not_at_more_than_it_bears(num_examples, hidden_size, rate):
+    spec = spec_of().model_copy(update={"adapter": AdapterSpec(type="lora")})
+    chosen = fill(spec, num_examples=num_examples, num_labels=2, model_config={"hidden_size": hidden_size})
+    assert chosen.training.learning_rate == pytest.approx(rate)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import text, update
 
 from app.clock import utc_now
 from app.config import get_settings
@@ -152,9 +152,44 @@ def test_artefacts_that_are_gone_or_changed_are_found(job, settings_home):
     assert kinds() == ["artifact_corrupt", "artifact_corrupt", "file_changed"]
     path.unlink()
     assert kinds() == ["artifact_corrupt", "artifact_corrupt", "file_missing"]
-    assert [finding.kind for finding in verify(thorough=False)] == ["file_missing"], "a quick look reads no weights"
+    quick = [finding.kind for finding in verify(thorough=False)]
+    assert quick == ["file_missing", "artifact_corrupt"], "a quick look misses files, and does not read them"
     change(job, status="cancelled", finished_at=utc_now())
     assert kinds() == ["artifact_corrupt", "file_missing"], "checkpoints of a job that is over are needed by nobody"
+
+
+def test_a_base_that_is_gone_or_changed_is_found_for_each_model_on_it(database, settings_home):
+    settings = get_settings()
+    base = read_manifest(sealed(settings.artefacts_dir / "bases" / "unnamed"))
+    folder = settings.artefacts_dir / "bases" / base.weights_sha256()
+    (settings.artefacts_dir / "bases" / "unnamed").rename(folder)
+    with transaction() as session:
+        for name in ("a", "b"):
+            manifest = read_manifest(sealed(settings.artefacts_dir / "models" / name))
+            session.add(
+                Model(
+                    id=name, kind="fine-tuned", path=f"models/{name}", manifest_sha256=manifest.sha256, weights_sha256="0" * 64,
+                    size_bytes=7, config={}, metrics={}, created_at=utc_now(), base_sha256=base.weights_sha256(),
+                )
+            )  # fmt: skip
+    assert kinds() == []
+    (folder / "model.safetensors").write_bytes(b"weightz")
+    assert [(finding.subject, finding.kind) for finding in verify()] == [("a", "base_corrupt"), ("b", "base_corrupt")]
+    assert list(verify(thorough=False)) == []
+    (folder / "model.safetensors").unlink()
+    assert [finding.kind for finding in verify(thorough=False)] == ["base_corrupt"] * 2
+
+
+@pytest.mark.parametrize("spec", ["{x", "{}"])
+def test_a_row_that_cannot_be_read_is_found_and_hides_no_other(sqlite_home, spec):
+    broken, contradictory = insert_job(), insert_job()
+    with transaction() as session:
+        session.execute(text("UPDATE jobs SET spec = :spec WHERE id = :id"), {"spec": spec, "id": broken})
+    change(contradictory, status="cancelled")
+    assert {(finding.subject, finding.kind) for finding in verify()} == {
+        (broken, "row_unreadable"),
+        (contradictory, "end_without_time"),
+    }
 
 
 def test_what_is_half_made_and_old_is_found(database, settings_home):

@@ -13,16 +13,21 @@ MOST_PENDING: Final = 3
 """Tokens that may wait for the rest of a character, which has four bytes at most and a token for each at worst."""
 
 
+CONTEXT_TOKENS: Final = 5
+"""Of what a text follows: more than any tokenizer looks back."""
+
+
 class TextStream:
     """The text of tokens pushed so far."""
 
-    def __init__(self, tokenizer: Any, *, stop: Sequence[str]) -> None:
+    def __init__(self, tokenizer: Any, *, stop: Sequence[str], behind: Sequence[int] = ()) -> None:
+        """``behind``: what the text follows, whose end tells whether its first word is one of its own."""
         self._tokenizer = tokenizer
         self._stop = stop
-        self._tokens: list[int] = []
+        self._tokens: list[int] = list(behind[-CONTEXT_TOKENS:])
         self._context = 0
-        self._read = 0
-        self._before = ""
+        self._read = len(self._tokens)
+        self._before = self._decode(0, self._read)
         """What the tokens from ``_context`` to ``_read`` say, whose text is known already."""
         self.text = ""
         """Of whole characters; ends where a stop text begins."""
@@ -51,14 +56,15 @@ class TextStream:
 
     def push_all(self, tokens: Sequence[int]) -> None:
         """The same for the first tokens of all, in one go where they hold nothing but whole characters."""
-        whole = self._tokenizer.decode(list(tokens), skip_special_tokens=True)
+        whole = str(self._tokenizer.decode([*self._tokens, *tokens], skip_special_tokens=True))[len(self._before) :]
         if self._stop or REPLACEMENT in whole:
             for token in tokens:
                 self.push(token)
         else:
             self.text = whole
-            self._tokens = list(tokens)
-            self._context = self._read = len(tokens)
+            self._tokens += tokens
+            self._context, self._before = self._read, self._decode(self._read, len(self._tokens))
+            self._read = len(self._tokens)
 
     def finish(self) -> None:
         """Nothing comes any more: half a character is left out."""

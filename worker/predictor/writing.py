@@ -44,7 +44,7 @@ class Writing:
         self.begun_at = math.inf
         """When the model first looked at it, in monotonic seconds."""
         self._language = language
-        self._text = TextStream(language.tokenizer, stop=sampling.stop)
+        self._text = TextStream(language.tokenizer, stop=sampling.stop, behind=prompt)
         self._decodes_at_once = streams or bool(sampling.stop)
         self._logprobs: list[float] = []
         self._ends: list[int] = []

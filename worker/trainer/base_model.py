@@ -15,6 +15,7 @@ from transformers.utils import logging as transformers_logging
 from app.errors import InvalidModel, InvalidRequest
 from app.spec.positions import reserved_positions
 from app.spec.run import RunSpec
+from app.spec.serving import SERVING_FILE
 from worker.predictor.encoder_decoder import decoder_inputs, most_written
 from worker.trainer.hub_errors import hub_answers, told_to_the_user
 from worker.trainer.randomness import Stream, seed_torch
@@ -200,12 +201,12 @@ def enable_gradient_checkpointing(model: PreTrainedModel) -> None:
 
 def written_limit(base: BaseModel) -> int:
     """The most tokens that an encoder-decoder may be taught to write."""
-    return min(int(base.tokenizer.model_max_length), most_written(base.config))
+    return min(_told_length(base), most_written(base.config))
 
 
 def length_limit(base: BaseModel, asked: int | str) -> int:
     """The most tokens an input may have. Raises InvalidRequest if ``asked`` is more than the model can."""
-    limit = min(int(base.tokenizer.model_max_length), _num_positions(base.config))
+    limit = min(_told_length(base), _num_positions(base.config))
     if asked == "auto":
         return min(limit, DEFAULT_MAX_LENGTH)
     if int(asked) > limit:
@@ -213,6 +214,13 @@ def length_limit(base: BaseModel, asked: int | str) -> int:
             f"max_length is {asked}, but {base.name} reads at most {limit} tokens", param="training.max_length"
         )
     return int(asked)
+
+
+def _told_length(base: BaseModel) -> int:
+    """What the tokenizer says that the model reads; of a finished model that is what its job chose, and binds no other."""
+    if isinstance(base.source, Path) and (base.source / SERVING_FILE).exists():
+        return 2**31
+    return int(base.tokenizer.model_max_length)
 
 
 def _num_positions(config: Any) -> int:
