@@ -2,8 +2,9 @@
 
 import signal
 from collections import deque
+from collections.abc import Mapping
 from pathlib import Path
-from typing import assert_never
+from typing import Any, assert_never
 
 import structlog
 
@@ -88,8 +89,20 @@ def publish(claim: Claim, result: ResultMessage) -> None:
             base_sha256=result.base.weights_sha256 if result.base else None,
         )
         lifecycle.succeed(
-            session, claim, model_id=model_id, report=result.report, timings=result.timings, best_metrics=_best(result)
+            session,
+            claim,
+            model_id=model_id,
+            report=result.report,
+            timings=result.timings,
+            best_metrics=_best(result),
+            progress=_progress_at_the_end(job.progress, last_step=result.last_step),
         )
+
+
+def _progress_at_the_end(progress: Mapping[str, Any], *, last_step: int) -> dict[str, Any]:
+    """The last that was told is thinned out, and may be of a step before."""
+    max_steps = progress.get("max_steps")
+    return {**progress, "step": last_step} | ({"fraction": min(1.0, last_step / max_steps)} if max_steps else {})
 
 
 def _best(result: ResultMessage) -> dict[str, float]:

@@ -9,7 +9,7 @@ from app.job import repository
 from app.job.forecast import NOTHING, Forecast
 from app.job.models import Checkpoint, Job, JobEvent
 from app.job.schemas import CheckpointOut, EventOut, JobModelOut, JobOut, MetricsOut, ProgressOut, QueueOut, RequestOut
-from app.job.states import JobPhase, JobRequest, JobStatus
+from app.job.states import TERMINAL, JobPhase, JobRequest, JobStatus
 from app.model.models import Model
 from app.spec.job import JobSpec
 
@@ -25,7 +25,7 @@ def job_out(session: Session, job: Job, *, foretold: Forecast = NOTHING) -> JobO
         request=_request(job),
         attempt=job.attempt,
         retry_of=job.retry_of,
-        progress=ProgressOut.model_validate(job.progress),
+        progress=_progress(job),
         queue=_queue(session, job, foretold),
         estimated_finish_at=foretold.finish_at,
         metrics=MetricsOut(latest=job.latest_metrics, best=job.best_metrics),
@@ -39,6 +39,12 @@ def job_out(session: Session, job: Job, *, foretold: Forecast = NOTHING) -> JobO
         metadata=job.job_metadata,
         spec=JobSpec.model_validate(job.spec),
     )
+
+
+def _progress(job: Job) -> ProgressOut:
+    """Of a job that is over nothing is still to come."""
+    found = ProgressOut.model_validate(job.progress)
+    return found.model_copy(update={"eta_seconds": None}) if JobStatus(job.status) in TERMINAL else found
 
 
 def _request(job: Job) -> RequestOut | None:

@@ -67,13 +67,14 @@ def pause(job_id: str) -> JobOut:
 def resume(job_id: str) -> JobOut:
     """Put a paused job back into the queue, or withdraw the request of a running one to pause. Else nothing changes.
 
-    Raises NotFound, and Conflict when the job is over.
+    Raises NotFound, and Conflict when the job is over or was asked for something else.
     """
     with transaction() as session:
         job = _locked(session, job_id)
         status = JobStatus(job.status)
         if status in TERMINAL:
             raise _is_over(status, "resume")
+        _refuse_another(job, JobRequest.PAUSE)
         if status == JobStatus.PAUSED:
             _change(session, job, JobStatus.QUEUED, not_before=now(session))
             _tell(session, job, "The job was resumed: it waits for a worker.", JobStatus.QUEUED)

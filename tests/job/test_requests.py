@@ -90,7 +90,7 @@ def test_a_cancel_takes_the_place_of_any_other_request(job):
     requests.cancel(job)
     with transaction() as session:
         assert lifecycle.asked_for(session, current) == "cancel"
-    for action in (requests.pause, requests.stop):
+    for action in (requests.pause, requests.resume, requests.stop):
         with pytest.raises(Conflict) as refusal:
             action(job)
         assert refusal.value.code == "request_pending"
@@ -120,7 +120,7 @@ def test_a_waiting_job_is_stopped_only_if_it_has_a_model_to_keep(database, statu
     assert (stopped.status, stopped.request.action) == ("queued", "stop")
 
 
-@pytest.mark.parametrize("status", TERMINAL)
+@pytest.mark.parametrize("status", sorted(TERMINAL))
 @pytest.mark.parametrize("action", [requests.pause, requests.resume, requests.stop])
 def test_nothing_but_a_retry_is_possible_once_a_job_is_over(database, status, action):
     job = insert_job(status=status)

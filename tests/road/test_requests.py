@@ -35,7 +35,8 @@ def test_a_stopped_job_succeeds_with_the_best_model_so_far(service):
     service.http.post(f"/jobs/{job_id}/stop")
     job = service.wait(job_id)
     assert (job["status"], job["request"]["action"]) == ("succeeded", "stop"), job["error"]
-    assert job["progress"]["step"] < job["progress"]["max_steps"]
+    assert job["progress"]["step"] == job["metrics"]["latest"]["step"] < job["progress"]["max_steps"]
+    assert job["progress"]["eta_seconds"] is None
     answer = service.http.post("/predict", json={"model": job_id, "inputs": "this film seemed great again"})
     assert answer.json()["predictions"][0][0]["label"] == "praise"
 
