@@ -11,12 +11,12 @@ score those. Prints a Markdown table; exits 1 if an F1 is not the report's.
 import argparse
 import json
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import httpx2
 from seqeval.metrics import f1_score
+from service import train
 
 TRAINING = {"per_device_train_batch_size": 32, "learning_rate": 2e-4, "warmup_steps": 0, "weight_decay": 0.0,
             "max_length": 128}  # fmt: skip
@@ -31,7 +31,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
     http = httpx2.Client(base_url=args.url, timeout=120)
-    job = train(http, args)
+    training = TRAINING | {"seed": args.seed, "num_train_epochs": args.epochs}
+    job = train(http, data=args.data, model=args.model, training=training)
     lines = (args.data / "validation.jsonl").read_text(encoding="utf-8").split("\n")
     rows = [json.loads(line) for line in lines if line]
     truth = [tags_by_name(row["ner_tags"], job["spec"]["label_names"]) for row in rows]
@@ -47,25 +48,6 @@ def main() -> int:
         failed |= abs(f1 - expected) > 1e-9
     print(f"\n{len(rows)} rows; {'DIFFERENT' if failed else 'the same'}")
     return int(failed)
-
-
-def train(http: httpx2.Client, args: argparse.Namespace) -> dict[str, Any]:
-    parts = [("files", (path.name, path.read_bytes())) for path in sorted(args.model.iterdir()) if path.is_file()]
-    http.post("/models", data={"name": "benchmark-encoder"}, files=parts).raise_for_status()
-    files = {
-        split: http.post("/files", files={"file": (f"{split}.jsonl", (args.data / f"{split}.jsonl").read_bytes())})
-        .raise_for_status().json()["id"]
-        for split in ("train", "validation")
-    }  # fmt: skip
-    training = TRAINING | {"seed": args.seed, "num_train_epochs": args.epochs}
-    spec = {"model": "benchmark-encoder", "dataset": files, "training": training}
-    job_id = http.post("/jobs", json=spec).raise_for_status().json()["id"]
-    while True:
-        job: dict[str, Any] = http.get(f"/jobs/{job_id}").raise_for_status().json()
-        if job["finished_at"] is not None:
-            assert job["status"] == "succeeded", job["error"]
-            return job
-        time.sleep(1)
 
 
 def tags_by_name(tags: list[Any], names: list[str]) -> list[str]:

@@ -13,12 +13,12 @@ import io
 import json
 import sys
 import tempfile
-import time
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import httpx2
+from service import train
 
 NEAR_TIE = 1e-5
 TRAINING = {"num_train_epochs": 3, "per_device_train_batch_size": 32, "learning_rate": 5e-5, "warmup_steps": 0,
@@ -33,7 +33,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=42)
     args = parser.parse_args()
     http = httpx2.Client(base_url=args.url, timeout=120)
-    job = train(http, args)
+    job = train(http, data=args.data, model=args.model, training=TRAINING | {"seed": args.seed}, metrics="glue/mrpc")
     report, best = job["report"], job["metrics"]["best"]
     rows = [
         json.loads(line) for line in (args.data / "validation.jsonl").read_text(encoding="utf-8").split("\n") if line
@@ -59,29 +59,6 @@ def main() -> int:
         failed |= unlike > 0 or abs(accuracy - best["eval/accuracy"]) > 1e-9 or abs(f1 - best["eval/f1"]) > 1e-9
     print(f"\n{sum(map(sum, report['confusion_matrix']))} pairs; {'DIFFERENT' if failed else 'the same'}")
     return int(failed)
-
-
-def train(http: httpx2.Client, args: argparse.Namespace) -> dict[str, Any]:
-    parts = [("files", (path.name, path.read_bytes())) for path in sorted(args.model.iterdir()) if path.is_file()]
-    http.post("/models", data={"name": "benchmark-encoder"}, files=parts).raise_for_status()
-    files = {
-        split: http.post("/files", files={"file": (f"{split}.jsonl", (args.data / f"{split}.jsonl").read_bytes())})
-        .raise_for_status().json()["id"]
-        for split in ("train", "validation")
-    }  # fmt: skip
-    spec = {
-        "model": "benchmark-encoder",
-        "dataset": files,
-        "training": TRAINING | {"seed": args.seed},
-        "metrics": "glue/mrpc",
-    }
-    job_id = http.post("/jobs", json=spec).raise_for_status().json()["id"]
-    while True:
-        job: dict[str, Any] = http.get(f"/jobs/{job_id}").raise_for_status().json()
-        if job["finished_at"] is not None:
-            assert job["status"] == "succeeded", job["error"]
-            return job
-        time.sleep(1)
 
 
 def ask(http: httpx2.Client, model: str, rows: list[dict[str, Any]], *, size: int) -> list[dict[str, float]]:
