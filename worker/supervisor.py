@@ -16,6 +16,7 @@ import structlog
 from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
+from app import failpoints
 from app.config import get_settings
 from app.db import transaction
 from app.errors import ServiceError
@@ -57,6 +58,7 @@ def run_attempt(claimed: ClaimedJob, *, draining: threading.Event, gpus: Sequenc
     claimed_at = time.monotonic()
     with structlog.contextvars.bound_contextvars(job_id=claimed.claim.job_id, attempt=claimed.claim.attempt):
         try:
+            failpoints.reach("claim.stored")
             run_dir = _prepare(claimed, gpus=gpus)
             if run_dir is not None:
                 _Supervision(claimed, run_dir, draining, claimed_at=claimed_at).run()
@@ -127,13 +129,16 @@ class _Supervision:
 
     def run(self) -> None:
         """Raises ClaimLost, after the trainer was killed."""
+        failpoints.reach("attempt.prepared")
         trainer = TrainerProcess(self.run_dir)
+        failpoints.reach("attempt.started")
         log.info("trainer started", pid=trainer.pid)
         try:
             exit_code = self._watch(trainer)
         finally:
             trainer.close()
         log.info("trainer ended", exit_code=exit_code)
+        failpoints.reach("attempt.ended")
         _until_the_database_answers(self.relay.flush)
         if exit_code != ExitCode.SUCCESS and self.order == "cancel":
             exit_code = ExitCode.CANCELLED
