@@ -5,7 +5,7 @@
 Exits as pytest does. With options the page is left alone: it tells of whole runs only.
 """
 
-import datetime
+import datetime as dt
 import json
 import os
 import re
@@ -15,7 +15,7 @@ import tempfile
 from collections import defaultdict
 from pathlib import Path
 from typing import Any, Final
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/reliability.md"
@@ -56,9 +56,9 @@ def main(options: list[str]) -> int:
             [*command, *(options or ["-q"]), *files], env=dict(os.environ) | {"FAULTS_REPORT": str(notes)}, cwd=ROOT, check=False
         )  # fmt: skip
         rows = [json.loads(line) for line in notes.read_text().splitlines()]
-        cases = list(ElementTree.parse(junit).iter("testcase"))
+        cases = list(ET.parse(junit).iter("testcase"))
     text = table([*rows, *rows_elsewhere(cases)], failed=failures(cases))
-    print(text)
+    sys.stdout.write(f"{text}\n")
     if not options:
         write(text)
     return done.returncode
@@ -86,7 +86,7 @@ def rows_elsewhere(cases: list[Any]) -> list[dict[str, str]]:
 
 
 def table(rows: list[dict[str, str]], *, failed: list[str]) -> str:
-    day = datetime.datetime.now(tz=datetime.UTC).date()
+    day = dt.datetime.now(tz=dt.UTC).date()
     lines = [
         f"{day}, {os.cpu_count()} shared cores. {len(rows)} rows, {len(failed)} failed.",
         "",
