@@ -34,7 +34,7 @@ FAILPOINTS: Final = {
     "folder.renamed": "a folder is renamed, its parent not flushed",
     "checkpoint.committed": "a checkpoint is whole, the worker is not told",
     "checkpoint.told": "the worker is told of a checkpoint, old ones are not removed",
-    "checkpoint.rotated": "old checkpoints are removed",
+    "checkpoint.rotated": "old checkpoints are removed, the next is not begun",
     "model.built": "the finished model is sealed in the run directory, the worker is not told",
     "trainer.told": "the worker is told the result, the trainer has not ended",
 }

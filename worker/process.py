@@ -123,8 +123,15 @@ class TrainerProcess:
         return [bytes(line) for line in lines]
 
     def tell(self, order: Order) -> None:
+        self._say(order)
+
+    def confirm(self, *, recorded_step: int) -> None:
+        """Let it remove what the checkpoint of that step has replaced."""
+        self._say(f"recorded {recorded_step}")
+
+    def _say(self, line: str) -> None:
         with contextlib.suppress(BrokenPipeError):
-            os.write(self._control_fd, f"{order}\n".encode())
+            os.write(self._control_fd, f"{line}\n".encode())
 
     def kill(self) -> None:
         """SIGKILL to the whole group, and wait until the trainer is gone."""

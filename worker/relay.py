@@ -53,6 +53,8 @@ class Relay:
     def __init__(self, claim: Claim) -> None:
         self.claim = claim
         self.pending: list[Message] = []
+        self.recorded_step = 0
+        """Of the newest checkpoint that stands in the database."""
         self._phase: str | None = None
 
     def flush(self) -> JobRequest | None:
@@ -108,6 +110,8 @@ class Relay:
                 failpoints.reach("relay.written")
         if batch:
             failpoints.reach("relay.stored")
+        saved = [message.step for message in batch if isinstance(message, CheckpointMessage)]
+        self.recorded_step = max([self.recorded_step, *saved])
         return request
 
     def _apply(self, session: Session, message: Message, so_far: dict[str, Any]) -> dict[str, Any]:

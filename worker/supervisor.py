@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app import failpoints
 from app.config import get_settings
 from app.db import transaction
+from app.disk import is_full
 from app.errors import ServiceError
 from app.job import lifecycle
 from app.job.lifecycle import ClaimedJob, ClaimLost
@@ -64,24 +65,27 @@ def run_attempt(claimed: ClaimedJob, *, draining: threading.Event, gpus: Sequenc
                 _Supervision(claimed, run_dir, draining, claimed_at=claimed_at).run()
         except ClaimLost:
             log.warning("the claim is lost; the trainer was stopped")
-        except Exception:  # the outermost frame: whatever went wrong here, the job must not hang until its lease ends
+        except (
+            Exception
+        ) as error:  # the outermost frame: whatever went wrong here, the job must not hang until its lease ends
             log.exception("the supervisor failed")
-            _give_back(claimed)
+            _give_back(claimed, error)
 
 
-def _give_back(claimed: ClaimedJob) -> None:
+def _give_back(claimed: ClaimedJob, error: Exception) -> None:
     """Count a fault of the worker itself as a crash. If even that cannot be stored, the lease ends by itself."""
+    code, message, hint = "worker_error", "The worker itself failed.", "The worker's log says more."
+    if is_full(error):
+        code, message, hint = (
+            "disk_full",
+            "The disk of the worker is full.",
+            "Delete files or models, or enlarge the disk.",
+        )
     try:
         with transaction() as session:
-            lifecycle.crashed(
-                session,
-                claimed.claim,
-                code="worker_error",
-                message="The worker itself failed.",
-                hint="The worker's log says more.",
-            )
-    except (ClaimLost, SQLAlchemyError) as error:
-        log.warning("the job waits for the end of its lease", error=str(error))
+            lifecycle.crashed(session, claimed.claim, code=code, message=message, hint=hint)
+    except (ClaimLost, SQLAlchemyError) as reason:
+        log.warning("the job waits for the end of its lease", error=str(reason))
 
 
 def _prepare(claimed: ClaimedJob, *, gpus: Sequence[str] | None) -> Path | None:
@@ -160,7 +164,7 @@ class _Supervision:
                     self._take(trainer.read_lines())
                 if exit_code is not None:
                     return exit_code
-                self._flush_when_due()
+                self._flush_when_due(trainer)
                 self._give_orders(trainer)
                 self._give_up_if_in_vain(trainer)
                 time.sleep(0.01)  # at the end of file the descriptor is always readable
@@ -184,13 +188,16 @@ class _Supervision:
             else:
                 self.relay.pending.append(message)
 
-    def _flush_when_due(self) -> None:
+    def _flush_when_due(self, trainer: TrainerProcess) -> None:
         if time.monotonic() - self._flushed_at < FLUSH_SECONDS:
             return
         self._flushed_at = time.monotonic()
+        recorded_before = self.relay.recorded_step
         try:
             self.request = self.relay.flush()
             self._database_seen_at = time.monotonic()
+            if self.relay.recorded_step > recorded_before:
+                trainer.confirm(recorded_step=self.relay.recorded_step)
         except SQLAlchemyError as error:
             if not is_outage(error) or time.monotonic() - self._database_seen_at > DATABASE_OUTAGE_SECONDS:
                 raise

@@ -1,7 +1,7 @@
 """What the worker tells a trainer (``run.json`` in the run directory) and what the trainer tells back (JSON lines).
 
 The control descriptor goes the other way: the worker writes ``finish`` (train no further, publish the best model),
-``drain`` (checkpoint at the next optimizer step, exit 75) or ``cancel`` (leave without a checkpoint) and a newline; its end of file means the worker is dead and the trainer exits.
+``recorded N`` (the checkpoint of step N stands in the database: what it replaces may go), ``drain`` (checkpoint at the next optimizer step, exit 75) or ``cancel`` (leave without a checkpoint) and a newline; its end of file means the worker is dead and the trainer exits.
 """
 
 from enum import IntEnum

@@ -124,6 +124,23 @@ def test_the_best_checkpoint_of_an_earlier_attempt_is_the_one_that_is_published(
     assert second.weights == undisturbed.weights
 
 
+def test_no_checkpoint_goes_before_the_worker_has_recorded_the_one_that_replaces_it(lab):
+    """A worker that was frozen, or has no database, knows of old ones only: its successor goes on from there."""
+    recorded = 5
+
+    def frozen_worker(message, control):
+        control.recorded_step = recorded
+
+    attempt = lab.run(save_strategy="steps", save_steps=1, save_total_limit=2, on_message=frozen_worker)
+    told = {
+        path for message in attempt.all_of(CheckpointMessage) if message.step <= recorded for path in message.deleted
+    }
+    saved = {message.path for message in attempt.all_of(CheckpointMessage)}
+    left = {str(path) for path in (attempt.folder / "checkpoints").iterdir()}
+    assert told
+    assert left == saved - told
+
+
 def test_rotation_keeps_the_best_and_the_newest(lab):
     attempt = lab.run(save_strategy="steps", save_steps=1, save_total_limit=2, eval_strategy="steps", eval_steps=3)
     saved = {message.path for message in attempt.all_of(CheckpointMessage)}

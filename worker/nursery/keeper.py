@@ -16,6 +16,7 @@ from typing import Final
 
 import structlog
 
+from app.config import get_settings
 from app.stack.commands import tethered
 from worker.nursery.words import READY
 
@@ -25,7 +26,7 @@ IMPORT_SECONDS: Final = 120.0
 """A nursery that is not ready by then hangs."""
 PATIENCE_SECONDS: Final = 15.0
 """How long a job waits for a nursery that is still importing: what is left of that is shorter than a cold start, which
-imports the same. Well within a lease, and within the time that a stopping worker has."""
+imports the same. Within the time that a stopping worker has; a quarter of a lease, where that is less, for nobody renews it meanwhile."""
 FORK_SECONDS: Final = 5.0
 """A birth takes some 20 ms; a nursery that has not answered by then hangs."""
 FIRST_PAUSE_SECONDS: Final = 0.5
@@ -166,7 +167,7 @@ class Keeper:
         Raises NurseryUnavailableError if there is no nursery, or none that answers in time.
         """
         with self._requests:
-            ready = self.wait_until_ready(seconds=PATIENCE_SECONDS)
+            ready = self.wait_until_ready(seconds=min(PATIENCE_SECONDS, get_settings().lease_seconds / 4))
             nursery = self._nursery
             if nursery is None or not ready:
                 raise NurseryUnavailableError("there is no nursery that is ready")

@@ -18,7 +18,7 @@ from worker.predictor.engine import LoadedModel
 from worker.trainer import base_model, publishing
 from worker.trainer.adapters import adapter_report, add_adapter
 from worker.trainer.batching import TrainBatches
-from worker.trainer.checkpoints import WEIGHTS, Checkpoints, load_logits, load_weights
+from worker.trainer.checkpoints import WEIGHTS, Checkpoints, Rotation, load_logits, load_weights
 from worker.trainer.control import Control
 from worker.trainer.evaluation import Evaluator, engine_logits, measure
 from worker.trainer.forward import choose_forward
@@ -132,7 +132,7 @@ def assemble(
         weights=weights,
         optimizer=optimizer,
         fingerprint=fingerprint(prepared),
-        limit=args.save_total_limit,
+        rotation=Rotation(limit=args.save_total_limit, recorded_step=lambda: control.recorded_step),
         report=report,
         writes=ranks.is_first,
     )

@@ -6,7 +6,8 @@ nothing is saved holds no optimizer: it is not resumable.
 """
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -34,6 +35,16 @@ STATE: Final = "trainer_state.json"
 LOGITS: Final = "eval_logits.safetensors"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Rotation:
+    """When old checkpoints go."""
+
+    limit: int
+    """So many of the newest stay, beside the best."""
+    recorded_step: Callable[[], float]
+    """Of the newest checkpoint that the database knows: nothing goes before the one that replaces it stands there."""
+
+
 class Checkpoints:
     """The checkpoints of a job, as far as this attempt knows them."""
 
@@ -45,7 +56,7 @@ class Checkpoints:
         weights: TrainedWeights,
         optimizer: torch.optim.Optimizer,
         fingerprint: str,
-        limit: int,
+        rotation: Rotation,
         report: Reporter,
         writes: bool = True,
     ) -> None:
@@ -55,11 +66,12 @@ class Checkpoints:
         """
         self._folder, self._model, self._optimizer = folder, model, optimizer
         self._weights = weights
-        self._fingerprint, self._limit, self._report = fingerprint, limit, report
+        self._fingerprint, self._rotation, self._report = fingerprint, rotation, report
         self._writes = writes
         self._resumable: list[Path] = []
         self._best_only: list[Path] = []
-        self._to_remove: list[Path] = []
+        self._to_remove: list[tuple[int, list[Path]]] = []
+        """What the checkpoint of a step has replaced."""
 
     def save(self, state: TrainState, *, epoch: float, resumable: bool, best: tuple[float, Evaluation] | None) -> None:
         """Commit a checkpoint of the current step and tell the worker. ``best``: value and evaluation if it is the best."""
@@ -91,12 +103,13 @@ class Checkpoints:
                 metrics={} if best is None else {f"eval/{name}": value for name, value in best[1].metrics.items()},
                 manifest_sha256=manifest.sha256,
                 size_bytes=manifest.size_bytes,
-                deleted=self._rotate(state.best),
+                deleted=self._rotate(state.best, step=state.step),
             )
         )
         failpoints.reach("checkpoint.told")
 
     def _write(self, target: Path, state: TrainState, *, logits: np.ndarray | None, resumable: bool) -> None:
+        self.remove_old()
         shutil.rmtree(target, ignore_errors=True)  # only where a run directory is used again by hand
         about = {"step": state.step, "fingerprint": self._fingerprint, "resumable": resumable}
         with committed_folder(target, about=about) as temporary:
@@ -129,10 +142,13 @@ class Checkpoints:
         return found or TrainState()
 
     def remove_old(self) -> None:
-        """Remove what the last message but one said, those of earlier attempts too."""
-        for path in self._to_remove:
-            shutil.rmtree(path, ignore_errors=True)
-        self._to_remove = []
+        """Remove what recorded checkpoints have replaced, those of earlier attempts too."""
+        recorded = self._rotation.recorded_step()
+        for step, paths in self._to_remove:
+            for path in paths if step <= recorded else ():
+                shutil.rmtree(path, ignore_errors=True)
+        self._to_remove = [(step, paths) for step, paths in self._to_remove if step > recorded]
+        failpoints.reach("checkpoint.rotated")
 
     def _verify(self, path: Path) -> Manifest:
         manifest = verify(path)
@@ -154,15 +170,13 @@ class Checkpoints:
             raise CorruptArtefactError(f"{path.name}: {error}") from error
         return state
 
-    def _rotate(self, best: Best | None) -> list[str]:
-        """Choose what goes. It is removed at the next save: by then the worker has long recorded this one."""
-        self.remove_old()
-        failpoints.reach("checkpoint.rotated")
-        kept = {*self._resumable[-self._limit :], *([Path(best.path)] if best and best.path else [])}
+    def _rotate(self, best: Best | None, *, step: int) -> list[str]:
+        """Choose what goes. It is removed at a later save, when this one is recorded."""
+        kept = {*self._resumable[-self._rotation.limit :], *([Path(best.path)] if best and best.path else [])}
         gone = [path for path in (*self._resumable, *self._best_only) if path not in kept]
         self._resumable = [path for path in self._resumable if path in kept]
         self._best_only = [path for path in self._best_only if path in kept]
-        self._to_remove = gone
+        self._to_remove.append((step, gone))
         return [str(path) for path in gone]
 
 

@@ -1,9 +1,10 @@
 """The way in: what the worker asks of a running trainer.
 
-``finish``, ``drain`` and ``cancel`` come as lines on the control descriptor; SIGTERM means ``drain``. The descriptor is also a death
-pipe: its end of file means that the worker is gone, and the trainer with it, at once.
+``finish``, ``drain`` and ``cancel`` come as lines on the control descriptor; SIGTERM means ``drain``. ``recorded N`` says that the
+checkpoint of step N stands in the database. The descriptor is also a death pipe: its end of file means that the worker is gone, and the trainer with it, at once.
 """
 
+import math
 import os
 import signal
 import sys
@@ -46,12 +47,15 @@ class Control:
         """This process was asked to make the step that runs the last; the others of its group need not know yet."""
         self.must_finish = False
         """All of them know."""
+        self.recorded_step = math.inf
+        """Of the newest checkpoint that the worker has recorded; infinite where there is no worker."""
         self._deferred = False
 
     def start(self, descriptor: int | None) -> None:
         """Listen to SIGTERM and, if given, to the control descriptor. Main thread only."""
         signal.signal(signal.SIGTERM, self._on_signal)
         if descriptor is not None:
+            self.recorded_step = 0
             threading.Thread(target=self._listen, args=(descriptor,), name="control", daemon=True).start()
 
     @contextmanager
@@ -90,15 +94,17 @@ class Control:
     def _listen(self, descriptor: int) -> None:
         with os.fdopen(descriptor, "rb") as lines:
             for line in lines:
-                match line.strip():
-                    case b"finish":
+                match line.split():
+                    case [b"recorded", step]:
+                        self.recorded_step = int(step)
+                    case [b"finish"]:
                         self.wants_to_finish = True
-                    case b"drain":
+                    case [b"drain"]:
                         self._request(ExitCode.DRAINED)
-                    case b"cancel":
+                    case [b"cancel"]:
                         self._request(ExitCode.CANCELLED)
-                    case unknown:
-                        print(f"control: no such request: {unknown!r}", file=sys.stderr)  # noqa: T201 - the trainer's log
+                    case _:
+                        print(f"control: no such request: {line!r}", file=sys.stderr)  # noqa: T201 - the trainer's log
         os._exit(ORPHANED)
 
     def _request(self, code: ExitCode) -> None:
