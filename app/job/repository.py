@@ -59,10 +59,10 @@ def _has_metadata(session: Session, key: str, value: str) -> ColumnElement[bool]
     return exists().where(pair.c.key == key, pair.c.value == value)
 
 
-def queue_position(session: Session, job: Job) -> int:
-    """1 for the job that is claimed next; at most ``LONGEST_QUEUE`` are counted before it, which is quick in any queue."""
-    ahead = select(Job.id).where(_is_before(job)).limit(LONGEST_QUEUE).subquery()
-    return 1 + (session.scalar(select(func.count()).select_from(ahead)) or 0)
+def first_in_queue(session: Session) -> Sequence[str]:
+    """The jobs that are claimed next, in that order; at most ``LONGEST_QUEUE``, which is quick in any queue."""
+    query = select(Job.id).where(Job.status == JobStatus.QUEUED).order_by(Job.priority.desc(), Job.id)
+    return session.scalars(query.limit(LONGEST_QUEUE)).all()
 
 
 def before_in_queue(session: Session, job: Job, *, limit: int) -> Sequence[Job]:
@@ -224,6 +224,14 @@ def checkpoints(session: Session, job_id: str, *, committed_only: bool) -> Seque
     if committed_only:
         query = query.where(Checkpoint.state == "committed")
     return session.scalars(query.order_by(Checkpoint.step.desc(), Checkpoint.id.desc())).all()
+
+
+def best_checkpoints(session: Session, job_ids: Sequence[str]) -> dict[str, Checkpoint]:
+    """By job, where it has one that is still there."""
+    query = select(Checkpoint).where(
+        Checkpoint.job_id.in_(job_ids), Checkpoint.is_best.is_(True), Checkpoint.state == "committed"
+    )
+    return {checkpoint.job_id: checkpoint for checkpoint in session.scalars(query)}
 
 
 def mark_checkpoints(session: Session, job_id: str, *, paths: Sequence[str], state: str) -> None:

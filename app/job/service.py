@@ -16,7 +16,7 @@ from app.errors import InvalidRequest, NotFound
 from app.job import repository
 from app.job.forecast import forecast
 from app.job.models import Job
-from app.job.presentation import checkpoint_out, event_out, job_out
+from app.job.presentation import checkpoint_out, event_out, job_out, jobs_out
 from app.job.schemas import CheckpointPage, EventPage, JobOut, JobPage, LogPage, MetricOut, MetricPage
 from app.job.states import TERMINAL, JobStatus
 from app.spec.run import TRAINER_LOG
@@ -50,7 +50,7 @@ def list_jobs(*, status: JobStatus | None, metadata: Mapping[str, str], after: s
         raise InvalidRequest("A metadata filter cannot hold a NUL.", param="metadata")
     with reading() as session:
         rows = repository.page(session, status=status, metadata=metadata, after=after, limit=limit)
-        data = [job_out(session, job) for job in rows[:limit]]
+        data = jobs_out(session, rows[:limit])
     return JobPage(
         data=data,
         has_more=len(rows) > limit,

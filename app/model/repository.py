@@ -14,6 +14,11 @@ def get(session: Session, model_id: str) -> Model | None:
     return session.get(Model, model_id)
 
 
+def by_id(session: Session, model_ids: Sequence[str]) -> dict[str, Model]:
+    """Those of them that are there."""
+    return {model.id: model for model in session.scalars(select(Model).where(Model.id.in_(model_ids)))}
+
+
 def page(session: Session, *, after: Model | None, limit: int) -> Sequence[Model]:
     """Newest first, one row more than ``limit`` if there is more."""
     query = select(Model).order_by(Model.created_at.desc(), Model.id.desc()).limit(limit + 1)
