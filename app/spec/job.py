@@ -158,10 +158,12 @@ class JobSpec(Contract):
         if self.problem_type != "auto" and self.task not in {"auto", TASK_OF[self.problem_type]}:
             raise ValueError(f"problem_type {self.problem_type} is {TASK_OF[self.problem_type]}, not {self.task}")
         batch_size = self.training.per_device_train_batch_size
-        if batch_size != "auto" and batch_size < self.resources.processes:
+        processes = self.resources.all_processes
+        if batch_size != "auto" and batch_size < processes:
+            on_nodes = f" on each of {self.resources.nodes} nodes" if self.resources.nodes > 1 else ""
             raise ValueError(
-                f"resources.processes is {self.resources.processes}, but training.per_device_train_batch_size is "
-                f"{batch_size}: the processes share its examples, so it must be {self.resources.processes} at least "
+                f"resources.processes is {self.resources.processes}{on_nodes}, but training.per_device_train_batch_size is "
+                f"{batch_size}: the processes share its examples, so it must be {processes} at least "
                 "(with fewer gradient_accumulation_steps a step stays the same)"
             )
         return self
