@@ -28,6 +28,8 @@ log = structlog.get_logger(__name__)
 LOOK_SECONDS: Final = 0.25
 YIELD_SECONDS: Final = 2.0
 """A job that yields to another comes back so much later: by then its worker has taken a seat of that one."""
+HOPELESS_SECONDS: Final = 5.0
+"""A worker that was idle when the job was claimed may be about to start another, or to end: so long it is not missed."""
 VERDICT_SECONDS: Final = 3.0
 """How long a crash waits to be explained by another node: the death of one breaks the operations of all at once."""
 DISMISSAL_SECONDS: Final = 10.0
@@ -116,7 +118,7 @@ def gather(claim: Claim, *, nodes: int, draining: threading.Event) -> Company | 
     None when the claim was given back instead: too few came in time, another job goes before, this worker is to stop, or the job
     was asked to. Nothing has been started then. Raises ClaimLost.
     """
-    deadline = time.monotonic() + get_settings().gather_seconds
+    began_at = time.monotonic()
     opened = False
     while True:
         try:
@@ -125,8 +127,12 @@ def gather(claim: Claim, *, nodes: int, draining: threading.Event) -> Company | 
                 if not opened:
                     seats.open_all(session, claim, nodes=nodes)
                 missing = seats.free_deserted(session, claim, now=now(session))
-                is_late = time.monotonic() > deadline
-                if _end_if_asked(session, claim, nodes=nodes, missing=missing, draining=draining, is_late=is_late):
+                if _ends_as_asked(session, claim):
+                    return None
+                waited = time.monotonic() - began_at
+                pause = 0.0 if draining.is_set() else _next_try_in(session, claim, missing=missing, waited=waited)
+                if pause is not None:
+                    gathering.give_back(session, claim, nodes=nodes, missing=missing, pause_seconds=pause)
                     return None
         except SQLAlchemyError as error:
             if not is_outage(error):
@@ -144,26 +150,29 @@ def gather(claim: Claim, *, nodes: int, draining: threading.Event) -> Company | 
         time.sleep(LOOK_SECONDS)
 
 
-def _end_if_asked(
-    session: Session, claim: Claim, *, nodes: int, missing: int, draining: threading.Event, is_late: bool
-) -> bool:
-    """End the attempt that has not begun, if there is a reason to; whether there was one."""
+def _ends_as_asked(session: Session, claim: Claim) -> bool:
+    """Cancel or pause the job, if that was asked for."""
     request = lifecycle.asked_for(session, claim)
     if request == JobRequest.CANCEL:
         lifecycle.cancelled(session, claim)
     elif request == JobRequest.PAUSE:
         lifecycle.drained(session, claim)
-    elif draining.is_set():
-        gathering.give_back(session, claim, nodes=nodes, missing=missing, pause_seconds=0)
-    elif missing and is_late:
-        # Not always the same: two that are in each other's way must not come back at once.
-        pause = get_settings().gather_seconds * random.uniform(0.5, 1)  # noqa: S311 - no secret
-        gathering.give_back(session, claim, nodes=nodes, missing=missing, pause_seconds=pause)
-    elif missing and seats.stands_in_the_way(session, claim, now=now(session)):
-        gathering.give_back(session, claim, nodes=nodes, missing=missing, pause_seconds=YIELD_SECONDS)
-    else:
-        return False
-    return True
+    return request in {JobRequest.CANCEL, JobRequest.PAUSE}
+
+
+def _next_try_in(session: Session, claim: Claim, *, missing: int, waited: float) -> float | None:
+    """Seconds for which the claim is to be given back, or None to go on waiting for the ``missing`` workers."""
+    if not missing:
+        return None
+    patience = get_settings().gather_seconds
+    moment = now(session)
+    if waited > patience:
+        # Two that are in each other's way must not come back at once.
+        return patience * random.uniform(0.5, 1)  # noqa: S311 - no secret
+    if seats.stands_in_the_way(session, claim, now=moment):
+        return YIELD_SECONDS
+    is_hopeless = seats.num_idle(session, now=moment, besides=claim.worker_id) < missing
+    return YIELD_SECONDS if is_hopeless and waited > HOPELESS_SECONDS else None
 
 
 def _is_at_work(session: Session, row: NodeSeat, moment: datetime) -> bool:

@@ -14,12 +14,15 @@ from typing import Any, Final
 import structlog
 from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
+from app import host
 from app.config import get_settings
 from app.db import now, reading, transaction
-from app.errors import ServiceError
+from app.errors import InvalidRequest, ServiceError
 from app.job import repository, seats
 from app.job.lifecycle import ClaimedJob
+from app.job.models import WorkerPresence
 from app.job.repository import Claim
 from app.job.seats import Heard, Seat
 from app.outage import is_outage
@@ -94,6 +97,12 @@ def _prepare(seat: Seat, endpoint: str, *, gpus: Sequence[str] | None) -> Path:
         if job is None or job.token != seat.token:
             raise SeatLost(seat)
         saved = repository.checkpoints(session, seat.job_id, committed_only=True)
+        if endpoint.startswith("127.") and not _is_on_this_machine(session, job.worker_id):
+            raise InvalidRequest(
+                f"the nodes are to meet at {endpoint}, which is another place on each machine",
+                code="node_unreachable",
+                hint="Set TUNERY_NODE_ADDRESS for every worker to its own address in the network of the machines.",
+            )
         claimed = ClaimedJob(
             claim=Claim(job_id=job.id, attempt=seat.attempt, token=seat.token, worker_id=seat.worker_id),
             spec=job.spec,
@@ -102,6 +111,12 @@ def _prepare(seat: Seat, endpoint: str, *, gpus: Sequence[str] | None) -> Path:
         )
     node = NodeSpec(rank=seat.node_rank, count=claimed.nodes, endpoint=endpoint)
     return run_directory.prepare(claimed, gpus=gpus, node=node)
+
+
+def _is_on_this_machine(session: Session, worker_id: str | None) -> bool:
+    """As far as can be told: containers of one machine count as one."""
+    worker = session.get(WorkerPresence, worker_id)
+    return worker is None or worker.host.partition("/")[0] == host.identity().partition("/")[0]
 
 
 def _end(seat: Seat, error: dict[str, Any] | None) -> None:

@@ -16,6 +16,7 @@ from app.db import now, transaction
 from app.job import gathering, lifecycle, seats
 from app.job.lifecycle import ClaimedJob
 from app.job.seats import Seat
+from app.spec.job import LOWEST_PRIORITY
 from app.task_queue import TASK
 from worker.devices import Devices, Lent, visible_gpus
 from worker.node import run_node
@@ -101,19 +102,18 @@ def _with_gpus(devices: Devices) -> tuple[ClaimedJob | Seat | None, Lent]:
 def _claim_or_sit(session: Session, *, max_processes: int | None = None) -> ClaimedJob | Seat | None:
     """A free seat goes before the jobs that wait, but for those of a higher priority."""
     moment = now(session)
+    idle = max(1, seats.num_idle(session, now=moment))
+    waited_for = seats.waited_for_priority(session, now=moment, idle=idle)
+    least = LOWEST_PRIORITY if waited_for is None else waited_for
 
-    def claim(*, above_priority: int | None = None) -> ClaimedJob | None:
+    def claim(*, at_least: int) -> ClaimedJob | None:
         return lifecycle.claim_next(
-            session,
-            worker_id=WORKER_ID,
-            max_processes=max_processes,
-            max_nodes=max(1, seats.num_idle(session, now=moment)),
-            above_priority=above_priority,
+            session, worker_id=WORKER_ID, max_processes=max_processes, max_nodes=idle, least_priority=at_least
         )
 
-    priority = seats.best_free_priority(session, worker_id=WORKER_ID, max_processes=max_processes)
-    if priority is None:
-        return claim()
-    if claimed := claim(above_priority=priority):
+    seat_priority = seats.best_free_priority(session, worker_id=WORKER_ID, max_processes=max_processes)
+    if seat_priority is None:
+        return claim(at_least=least)
+    if claimed := claim(at_least=max(least, seat_priority + 1)):
         return claimed
-    return seats.take(session, worker_id=WORKER_ID, now=moment, max_processes=max_processes) or claim()
+    return seats.take(session, worker_id=WORKER_ID, now=moment, max_processes=max_processes) or claim(at_least=least)

@@ -51,9 +51,9 @@ def claim_next(
     worker_id: str,
     max_processes: int | None = None,
     max_nodes: int | None = None,
-    above_priority: int | None = None,
+    least_priority: int | None = None,
 ) -> ClaimedJob | None:
-    """Claim the best eligible job for this worker, or None. The limits: none that asks for more, or has no higher priority."""
+    """Claim the best eligible job for this worker, or None. The limits: none that asks for more, or has a lower priority."""
     moment = now(session)
     limits = {"processes": max_processes, "nodes": max_nodes}
     job = repository.claim_next(
@@ -62,7 +62,7 @@ def claim_next(
         now=moment,
         lease_until=_lease_end(moment),
         limits={resource: most for resource, most in limits.items() if most is not None},
-        above_priority=above_priority,
+        least_priority=least_priority,
     )
     if job is None:
         return None

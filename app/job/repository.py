@@ -121,15 +121,15 @@ def claim_next(
     now: datetime,
     lease_until: datetime,
     limits: Mapping[str, int],
-    above_priority: int | None = None,
+    least_priority: int | None = None,
 ) -> Job | None:
     """Take the best eligible job in one statement; None if there is none. SKIP LOCKED keeps claimers apart on PostgreSQL.
 
     ``limits``: the best of those that ask for no more of these resources.
     """
     eligible = _eligible(now).where(*(asked(resource) <= most for resource, most in limits.items()))
-    if above_priority is not None:
-        eligible = eligible.where(Job.priority > above_priority)
+    if least_priority is not None:
+        eligible = eligible.where(Job.priority >= least_priority)
     chosen = eligible.with_for_update(skip_locked=True).scalar_subquery()
     statement = (
         update(Job)

@@ -61,10 +61,12 @@ class Heard:
 
 
 def open_all(session: Session, claim: Claim, *, nodes: int) -> None:
-    """Seat 0 for the claim's own worker, and free ones for the others."""
+    """Seat 0 for the claim's own worker, and free ones for the others. Those that are there already stay as they are."""
     for rank in range(nodes):
-        state, worker_id = (SeatState.FREE, None) if rank else (SeatState.TAKEN, claim.worker_id)
-        session.add(NodeSeat(job_id=claim.job_id, token=claim.token, node_rank=rank, state=state, worker_id=worker_id))
+        if session.get(NodeSeat, (claim.job_id, claim.token, rank)) is None:
+            state, worker_id = (SeatState.FREE, None) if rank else (SeatState.TAKEN, claim.worker_id)
+            key = {"job_id": claim.job_id, "token": claim.token, "node_rank": rank}
+            session.add(NodeSeat(**key, state=state, worker_id=worker_id))
 
 
 def best_free_priority(session: Session, *, worker_id: str, max_processes: int | None = None) -> int | None:
@@ -214,13 +216,33 @@ def stands_in_the_way(session: Session, claim: Claim, *, now: datetime) -> bool:
     return comes_first and num_idle(session, now=now) < sum(num_free for *_, num_free in gathering)
 
 
-def num_idle(session: Session, *, now: datetime) -> int:
-    """How many workers live and could take one more job, or one more seat."""
-    seen_since = now - timedelta(seconds=get_settings().lease_seconds)
-    workers = session.scalars(select(WorkerPresence).where(WorkerPresence.seen_at >= seen_since)).all()
+def num_idle(session: Session, *, now: datetime, besides: str | None = None) -> int:
+    """How many workers, ``besides`` that one, live and could take one more job, or one more seat."""
     busy = Counter(session.scalars(select(Job.worker_id).where(Job.status == JobStatus.RUNNING)))
     busy.update(session.scalars(select(NodeSeat.worker_id).where(NodeSeat.node_rank > 0, NodeSeat.state.in_(HELD))))
-    return sum(busy[worker.id] < worker.slots and not _is_dead_neighbour(worker) for worker in workers)
+    return sum(worker.id != besides and busy[worker.id] < worker.slots for worker in _living(session, now=now))
+
+
+def waited_for_priority(session: Session, *, now: datetime, idle: int) -> int | None:
+    """The highest priority of the jobs that wait until enough of the workers that live are idle; None if there are none.
+
+    An idle worker is kept for them from jobs of a lower priority, or those would never leave enough of them idle.
+    """
+    nodes = repository.asked("nodes")
+    return session.scalar(
+        select(func.max(Job.priority)).where(
+            Job.status == JobStatus.QUEUED,
+            Job.not_before <= now,
+            nodes > idle,
+            nodes <= len(_living(session, now=now)),
+        )
+    )
+
+
+def _living(session: Session, *, now: datetime) -> list[WorkerPresence]:
+    seen_since = now - timedelta(seconds=get_settings().lease_seconds)
+    workers = session.scalars(select(WorkerPresence).where(WorkerPresence.seen_at >= seen_since))
+    return [worker for worker in workers if not _is_dead_neighbour(worker)]
 
 
 def clear(session: Session, job_id: str) -> None:

@@ -15,6 +15,8 @@ HUB_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?"
 SPLIT_NAME: Final = re.compile(r"[\w.-]{1,64}(\[[\w%:+-]{0,32}\])?")
 FINE_TUNED_ID: Final = re.compile(r"ft:[\w./-]{1,200}:[\w-]*:[\w-]{0,64}:[\w-]{1,64}(:ckpt-step-\d+)?")
 
+LOWEST_PRIORITY: Final = -100
+
 Name = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 MetricName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]{1,40}(/[a-z0-9_]{1,40})?$")]
 
@@ -130,7 +132,7 @@ class JobSpec(Contract):
     resources: ResourcesSpec = ResourcesSpec()
     metrics: Annotated[list[MetricName], Field(min_length=1, max_length=16)] | MetricName | Auto = "auto"
     """Metric names, or a named set such as ``glue/mrpc``."""
-    priority: Annotated[StrictInt, Field(ge=-100, le=100)] = 0
+    priority: Annotated[StrictInt, Field(ge=LOWEST_PRIORITY, le=100)] = 0
     """Of the jobs that wait, those with the highest number run first; among equals the oldest."""
     max_runtime_seconds: Annotated[float, Field(gt=0)] | None = None
     """The job fails once its attempts have run for longer together; waiting does not count."""

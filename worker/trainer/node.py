@@ -8,6 +8,7 @@ never starts one again. What the launcher does not do is here too: a rank ends w
 import os
 import select
 import signal
+import sys
 import threading
 import time
 import traceback
@@ -24,6 +25,8 @@ from worker.trainer.reporting import FollowersReporter, Reporter, log
 MEETING_SECONDS: Final = 120
 """How long the nodes wait for each other: all have been told to start, and may do so cold."""
 MONITOR_SECONDS: Final = 0.1
+LOOPBACK: Final = "lo0" if sys.platform == "darwin" else "lo"
+"""Interface for nodes that are all on this machine: nobody else is to reach it."""
 LAUNCHER_FOLDER: Final = "launcher"
 """In the run directory: what torch writes about its ranks."""
 
@@ -41,6 +44,8 @@ def launch(run: RunSpec, node: NodeSpec, *, arguments: list[str], run_dir: Path,
 
     processes = run.spec.resources.processes
     log(f"node {node.rank} of {node.count}, {processes} processes; they meet at {node.endpoint}")
+    if node.endpoint.startswith("127."):
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", LOOPBACK)
     config = LaunchConfig(
         min_nodes=node.count,
         max_nodes=node.count,
@@ -76,8 +81,9 @@ def _run_rank(arguments: list[str]) -> None:
     # The launcher says with it that another rank has failed. Nothing is left to do then, and a rank that waits for a collective
     # operation would not hear of it in Python.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    rank, size = os.environ["RANK"], os.environ["WORLD_SIZE"]
-    torch.set_num_threads(max(1, torch.get_num_threads() // int(os.environ["LOCAL_WORLD_SIZE"])))
+    environment = os.environ
+    rank, size = environment["RANK"], environment["WORLD_SIZE"]
+    torch.set_num_threads(max(1, torch.get_num_threads() // int(environment["LOCAL_WORLD_SIZE"])))
     setproctitle(f"trainer, rank {rank} of {size}: python -m worker.trainer {' '.join(arguments)}")
     try:
         code = main(arguments)

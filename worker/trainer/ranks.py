@@ -24,7 +24,6 @@ from worker.trainer.group import RENDEZVOUS, Place
 BUCKET_BYTES: Final = 32 * 2**20
 """Gradients that are summed at once: one copy of so many bytes, instead of an exchange for each of hundreds of tensors."""
 
-LOOPBACK: Final = "lo0" if sys.platform == "darwin" else "lo"
 LONGEST_WAIT: Final = timedelta(hours=2)
 """A rank may wait for another that tokenises, or whose disk is slow. A dead one is not waited for (``worker.trainer.group``)."""
 
@@ -152,12 +151,10 @@ def join(place: Place, *, run_dir: Path) -> Ranks:
         os.environ["ACCELERATE_TORCH_DEVICE"] = f"cuda:{place.local_rank}"
         backend = "cpu:gloo,cuda:nccl"
     if place.is_launched:
-        if os.environ.get("MASTER_ADDR", "").startswith("127."):
-            os.environ.setdefault("GLOO_SOCKET_IFNAME", LOOPBACK)
         dist.init_process_group(backend, timeout=LONGEST_WAIT)
         return Ranks(place)
     torch.set_num_threads(max(1, torch.get_num_threads() // place.num_local))
-    os.environ["GLOO_SOCKET_IFNAME"] = LOOPBACK  # nobody else is to reach it
+    os.environ["GLOO_SOCKET_IFNAME"] = "lo0" if sys.platform == "darwin" else "lo"  # nobody else is to reach it
     store = dist.FileStore(str(run_dir / RENDEZVOUS), place.size)  # type: ignore[attr-defined] # torch lists no exports
     dist.init_process_group(backend, store=store, rank=place.rank, world_size=place.size, timeout=LONGEST_WAIT)
     return Ranks(place)
