@@ -31,6 +31,9 @@ class Settings(BaseSettings):
         default=(), description="Further host names a browser may call the API by, comma-separated"
     )
 
+    min_free_bytes: int = Field(
+        default=2**28, ge=0, description="With less free on the disk uploads are refused, and no job is begun"
+    )
     max_upload_bytes: int = Field(default=4 * 2**30, gt=0, description="Largest data file")
     max_row_bytes: int = Field(default=4 * 2**20, gt=0, description="Longest row of a data file")
     max_body_bytes: int = Field(default=2 * 2**20, gt=0, description="Largest JSON body")
@@ -54,7 +57,11 @@ class Settings(BaseSettings):
     max_crashes: int = Field(default=3, ge=1, description="Trainer crashes after which a job fails")
     max_losses: int = Field(default=10, ge=1, description="Lost workers after which a job fails")
     retry_backoff_seconds: float = Field(
-        default=10, ge=0, description="Pause before the second retry; doubles each time"
+        default=10, ge=0, description="Pause before the second retry; doubles each time, up to ten minutes"
+    )
+
+    keep_checkpoints_seconds: float = Field(
+        default=7 * 24 * 3600, ge=0, description="Checkpoints are kept for so long after their job's end"
     )
 
     predict_timeout_seconds: float = Field(default=60, gt=0, description="Longest wait for a prediction")

@@ -16,6 +16,8 @@ from typing import Any, Final
 
 import orjson
 
+from app import failpoints
+
 MANIFEST: Final = "manifest.json"
 TEMPORARY_PREFIX: Final = ".tmp-"
 _CHUNK_BYTES: Final = 4 * 2**20
@@ -70,12 +72,16 @@ def committed_folder(target: Path, *, about: dict[str, Any] | None = None) -> It
     temporary = target.parent / f"{TEMPORARY_PREFIX}{target.name}-{os.getpid()}"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
+    failpoints.reach("folder.begun")
     try:
         yield temporary
+        failpoints.reach("folder.filled")
         seal(temporary, about=about or {})
         if target.exists():
             raise FileExistsError(target)
+        failpoints.reach("folder.sealed")
         temporary.rename(target)
+        failpoints.reach("folder.renamed")
         _flush(target.parent)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)

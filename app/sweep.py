@@ -17,7 +17,7 @@ from app import host
 from app.config import get_settings
 from app.db import now, reading, transaction
 from app.file import service as files
-from app.job import idempotency, lifecycle, repository
+from app.job import idempotency, lifecycle, repository, retention
 from app.model import service as models
 from app.task_queue import wake_workers
 
@@ -85,6 +85,8 @@ class Sweep:
         with transaction() as session:
             idempotency.forget_old(session)
         removed = files.collect_leftovers(older_than_seconds=LEFTOVERS_SECONDS)
+        removed += retention.collect_half_written(older_than_seconds=LEFTOVERS_SECONDS)
+        removed += retention.forget_old_checkpoints()
         removed += len(models.remove_strays(older_than=timedelta(days=1)))
         removed += len(models.remove_unused(older_than=timedelta(days=1)))
         if removed:

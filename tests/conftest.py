@@ -18,6 +18,7 @@ from tests.postgres import PostgresServer
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: takes more than ten seconds")
+    config.addinivalue_line("markers", "faults: a row of the fault matrix that only `make faults` runs")
 
 
 def reset_process_state() -> None:

@@ -8,7 +8,7 @@ from typing import Any, assert_never
 
 import structlog
 
-from app import ids
+from app import failpoints, ids
 from app.config import get_settings
 from app.db import transaction
 from app.job import events, gathering, lifecycle, repository
@@ -73,10 +73,12 @@ def publish(claim: Claim, result: ResultMessage) -> None:
         job = repository.get(session, claim.job_id)
         assert job is not None
         spec = JobSpec.model_validate(job.spec)
+    failpoints.reach("publish.announced")
     model_id = ids.fine_tuned_model_id(spec.model, suffix=spec.suffix, job_id=claim.job_id)
     if result.base is not None:
         models.place_base(Path(result.base.path), weights_sha256=result.base.weights_sha256)
     folder = models.place(get_settings().jobs_dir / result.model_path, model_id=model_id)
+    failpoints.reach("publish.placed")
     with transaction() as session:
         attempt = repository.attempt(session, claim)
         assert attempt is not None
@@ -100,6 +102,8 @@ def publish(claim: Claim, result: ResultMessage) -> None:
             best_metrics=_best(result),
             progress=_progress_at_the_end(job.progress, last_step=result.last_step),
         )
+        failpoints.reach("publish.written")
+    failpoints.reach("publish.stored")
 
 
 def _progress_at_the_end(progress: Mapping[str, Any], *, last_step: int) -> dict[str, Any]:

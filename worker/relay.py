@@ -7,7 +7,7 @@ from typing import Any
 import structlog
 from sqlalchemy.orm import Session
 
-from app import ids
+from app import failpoints, ids
 from app.clock import utc_now
 from app.config import get_settings
 from app.db import transaction
@@ -103,7 +103,12 @@ class Relay:
                 columns |= self._apply(session, message, columns)
             if columns:
                 lifecycle.write(session, self.claim, **columns)
-            return lifecycle.asked_for(session, self.claim)
+            request = lifecycle.asked_for(session, self.claim)
+            if batch:
+                failpoints.reach("relay.written")
+        if batch:
+            failpoints.reach("relay.stored")
+        return request
 
     def _apply(self, session: Session, message: Message, so_far: dict[str, Any]) -> dict[str, Any]:
         """Store one message; the columns of the job that it changes."""

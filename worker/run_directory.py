@@ -6,6 +6,7 @@ from pathlib import Path
 
 from app.config import get_settings
 from app.file import service as files
+from app.job import retention
 from app.job.lifecycle import ClaimedJob
 from app.model import service as models
 from app.spec.job import JobSpec
@@ -20,6 +21,7 @@ def prepare(claimed: ClaimedJob, *, gpus: Sequence[str] | None = None, node: Nod
     if node is not None:
         run_dir = node_folder(run_dir, node.rank)
     shutil.rmtree(run_dir, ignore_errors=True)
+    retention.collect_of_earlier_attempts(claim.job_id)
     run_dir.mkdir(parents=True)
     spec = JobSpec.model_validate(claimed.spec)
     model_folder, base_folder = models.own_folders(spec.model)

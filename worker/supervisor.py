@@ -16,6 +16,7 @@ import structlog
 from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
+from app import failpoints
 from app.config import get_settings
 from app.db import transaction
 from app.errors import ServiceError
@@ -59,6 +60,7 @@ def run_attempt(claimed: ClaimedJob, *, draining: threading.Event, gpus: Sequenc
     claimed_at = time.monotonic()
     with structlog.contextvars.bound_contextvars(job_id=claimed.claim.job_id, attempt=claimed.claim.attempt):
         try:
+            failpoints.reach("claim.stored")
             company = None
             if claimed.nodes > 1:
                 company = gather(claimed.claim, nodes=claimed.nodes, draining=draining)
@@ -146,13 +148,16 @@ class _Supervision:
         """Raises ClaimLost, after the trainer was killed."""
         if self.company is not None:
             _until_the_database_answers(self.company.let_start)
+        failpoints.reach("attempt.prepared")
         trainer = TrainerProcess(self.run_dir)
+        failpoints.reach("attempt.started")
         log.info("trainer started", pid=trainer.pid)
         try:
             exit_code = self._watch(trainer)
         finally:
             trainer.close()
         log.info("trainer ended", exit_code=exit_code)
+        failpoints.reach("attempt.ended")
         _until_the_database_answers(self.relay.flush)
         if self.company is not None:
             exit_code = self._end_company(self.company, exit_code)

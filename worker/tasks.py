@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from app.config import get_settings
 from app.db import now, transaction
+from app.disk import has_room
 from app.job import gathering, lifecycle, seats
 from app.job.lifecycle import ClaimedJob
 from app.job.seats import Seat
@@ -46,6 +47,8 @@ def register(celery: Celery) -> None:
 def run_available_jobs() -> None:
     """Claim and run jobs until none is left. A wake-up says nothing but that there may be one."""
     while not draining.is_set():
+        if not _has_room():
+            return
         try:
             work, gpus = _claim(_devices())
         except SQLAlchemyError as error:
@@ -62,6 +65,17 @@ def run_available_jobs() -> None:
         finally:
             if gpus:
                 gpus.give_back()
+
+
+def _has_room() -> bool:
+    """A job that is begun on a full disk would only crash; waiting, it loses nothing."""
+    settings = get_settings()
+    if has_room(settings.jobs_dir, min_free_bytes=settings.min_free_bytes):
+        return True
+    log.warning(
+        "the disk is full: no job is begun", folder=str(settings.jobs_dir), min_free_bytes=settings.min_free_bytes
+    )
+    return False
 
 
 @lru_cache(maxsize=1)

@@ -8,12 +8,12 @@ from typing import Any, Final
 
 from sqlalchemy.orm import Session
 
-from app import ids
+from app import failpoints, ids
 from app.clock import utc_now
 from app.config import get_settings
 from app.dataset.profile import DatasetProfile
 from app.db import reading, transaction
-from app.disk import full_disk_told
+from app.disk import full_disk_told, refuse_without_room
 from app.errors import Conflict, InvalidRequest, NotFound, Unavailable
 from app.file import repository
 from app.file.models import File
@@ -35,10 +35,12 @@ def create_file(parts: Iterable[UploadPart]) -> FileOut:
     settings = get_settings()
     file_id = ids.new_id(ids.FILE)
     folder = settings.artefacts_dir / FOLDER / file_id
+    refuse_without_room(folder, min_free_bytes=settings.min_free_bytes, what="the file")
     with full_disk_told("the file"):
         with committed_folder(folder) as temporary:
             received, purpose = receive(parts, folder=temporary, max_row_bytes=settings.max_row_bytes)
         stored = read_manifest(folder).files[received.stored_as]
+    failpoints.reach("file.sealed")
     file = File(
         id=file_id,
         filename=received.filename,
@@ -56,6 +58,7 @@ def create_file(parts: Iterable[UploadPart]) -> FileOut:
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
+    failpoints.reach("file.stored")
     return _out(file, received.profile)
 
 

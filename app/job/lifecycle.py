@@ -7,16 +7,20 @@ when another attempt owns the job. Callers bring the session; only ``transaction
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy.orm import Session
 
+from app import failpoints
 from app.config import get_settings
 from app.db import now
 from app.job import events, repository, seats
 from app.job.models import Attempt, Job
 from app.job.repository import Claim
 from app.job.states import TERMINAL, JobRequest, JobStatus, check_transition
+
+LONGEST_PAUSE_SECONDS: Final = 600.0
+"""Before a job is tried again."""
 
 
 class ClaimLost(Exception):
@@ -73,6 +77,7 @@ def claim_next(
     )
     events.append(session, job.id, message, kind="status", data={"status": JobStatus.RUNNING, "attempt": job.attempt})
     saved = repository.checkpoints(session, job.id, committed_only=True)
+    failpoints.reach("claim.written")
     return ClaimedJob(
         claim=claim,
         spec=job.spec,
@@ -198,7 +203,7 @@ def crashed(session: Session, claim: Claim, *, code: str, message: str, hint: st
     if job.request == JobRequest.PAUSE:
         _pause(session, claim, outcome="crashed", num_crashes=crashes)
         return
-    pause = 0.0 if crashes == 1 else settings.retry_backoff_seconds * 2 ** (crashes - 2)
+    pause = _pause_before_retry(crashes)
     not_before = now(session) + timedelta(seconds=pause)
     _leave(session, claim, JobStatus.QUEUED, outcome="crashed", not_before=not_before, num_crashes=crashes)
     events.append(
@@ -234,8 +239,9 @@ def lost(session: Session, job: Job, *, reason: str) -> bool:
         status, values = JobStatus.PAUSED, {"request": None, "requested_at": None}
         message = f"{reason} The job is paused."
     else:
-        status, values = JobStatus.QUEUED, {"not_before": moment}
-        message = f"{reason} The job goes back to the queue."
+        pause = _pause_before_retry(losses)
+        status, values = JobStatus.QUEUED, {"not_before": moment + timedelta(seconds=pause)}
+        message = f"{reason} The job goes back to the queue{f', for {pause:.0f} s at least' if pause else ''}."
     check_transition(JobStatus.RUNNING, status)
     released = {"status": status, "phase": None, "worker_id": None, "lease_until": None, "num_losses": losses}
     hit = repository.change_status(
@@ -247,6 +253,13 @@ def lost(session: Session, job: Job, *, reason: str) -> bool:
     _close_attempt(session, claim, outcome="lost", moment=moment)
     events.append(session, job.id, message, level="warn", kind="status", data={"status": status, "losses": losses})
     return True
+
+
+def _pause_before_retry(failures: int) -> float:
+    """Seconds; ``failures`` of a kind, this one counted."""
+    if failures == 1:
+        return 0.0
+    return min(get_settings().retry_backoff_seconds * 2.0 ** (failures - 2), LONGEST_PAUSE_SECONDS)
 
 
 def _pause(session: Session, claim: Claim, *, outcome: str, **values: Any) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session, load_only
 
 from app.job.models import Attempt, Checkpoint, Job, JobEvent, MetricPoint, WorkerPresence
-from app.job.states import JobStatus
+from app.job.states import TERMINAL, JobStatus
 
 LONGEST_QUEUE: Final = 1000
 
@@ -236,6 +236,17 @@ def checkpoints(session: Session, job_id: str, *, committed_only: bool) -> Seque
 def mark_checkpoints(session: Session, job_id: str, *, paths: Sequence[str], state: str) -> None:
     session.execute(
         update(Checkpoint).where(Checkpoint.job_id == job_id, Checkpoint.path.in_(paths)).values(state=state)
+    )
+
+
+def forget_checkpoints(session: Session, *, ended_before: datetime) -> None:
+    """Say of all checkpoints of jobs that ended before then that they are deleted."""
+    ended = select(Job.id).where(Job.status.in_(TERMINAL), Job.finished_at < ended_before)
+    session.execute(
+        update(Checkpoint)
+        .where(Checkpoint.state == "committed", Checkpoint.job_id.in_(ended))
+        .values(state="deleted")
+        .execution_options(synchronize_session=False)
     )
 
 

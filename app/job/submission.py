@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from app import ids
+from app import failpoints, ids
 from app.clock import utc_now
 from app.dataset import inference
 from app.dataset.profile import DatasetProfile
@@ -50,17 +50,21 @@ def submit(requested: JobSpec, *, retry_of: str | None = None, idempotency_key: 
     if idempotency_key is not None and (known := _known(idempotency_key, digest)) is not None:
         return Submitted(job=known, is_new=False)
     checked = check(requested)
+    failpoints.reach("job.checked")
     try:
         with transaction() as session:
             job = _insert(session, requested, checked, retry_of=retry_of)
             if idempotency_key is not None:
                 idempotency.take(session, idempotency_key, request_sha256=digest, job_id=job.id)
             answer = job_out(session, job)
+            failpoints.reach("job.inserted")
     except idempotency.KeyTakenError:
         known = _known(idempotency_key or "", digest)
         assert known is not None, "keys are kept for days"
         return Submitted(job=known, is_new=False)
+    failpoints.reach("job.stored")
     wake_workers()
+    failpoints.reach("job.woken")
     return Submitted(job=answer, is_new=True)
 
 

@@ -13,7 +13,7 @@ from app import ids
 from app.clock import utc_now
 from app.config import get_settings
 from app.db import reading, transaction
-from app.disk import full_disk_told
+from app.disk import full_disk_told, refuse_without_room
 from app.errors import Conflict, InvalidModel, InvalidRequest, NotFound, Unavailable
 from app.manifest import CorruptArtefactError, Manifest, committed_folder, read_manifest, verify
 from app.model import hub, repository
@@ -146,6 +146,7 @@ def register(parts: Iterable[IncomingPart]) -> tuple[ModelOut, bool]:
     behind.
     """
     target = models_dir() / ids.new_id(ids.MODEL)
+    refuse_without_room(target, min_free_bytes=get_settings().min_free_bytes, what="the model")
     with full_disk_told("the model"), committed_folder(target) as folder:
         name = check_name(receive(parts, folder=folder))
         config, serving = inspect_folder(folder)

@@ -60,7 +60,16 @@ def test_only_the_api_knows_fastapi():
     assert offenders(files, {"fastapi", "starlette"}) == []
 
 
-CONTRACT = {"app.spec", "app.dataset", "app.manifest", "app.errors", "app.ids", "app.clock"}
+CONTRACT = {
+    "app.spec",
+    "app.dataset",
+    "app.manifest",
+    "app.errors",
+    "app.ids",
+    "app.clock",
+    "app.disk",
+    "app.failpoints",
+}
 
 
 @pytest.mark.parametrize(

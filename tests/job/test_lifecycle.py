@@ -155,6 +155,18 @@ def test_crashes_are_retried_at_once_then_later_then_not_at_all(job):
     assert (load(job).status, load(job).error["code"], load(job).num_crashes) == ("failed", "trainer_crashed", 3)
 
 
+def test_losses_are_retried_at_once_then_later_but_never_much_later(job):
+    pauses = []
+    for _ in range(9):
+        with transaction() as session:
+            repository.get(session, job).not_before = now(session)
+        claim()
+        with transaction() as session:
+            assert lifecycle.lost(session, repository.get_locked(session, job), reason="Its worker died.")
+            pauses.append(round((load_in(session, job).not_before - now(session)).total_seconds()))
+    assert pauses == [0, 10, 20, 40, 80, 160, 320, 600, 600]
+
+
 def load_in(session, job_id):
     session.expire_all()
     return repository.get(session, job_id)

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from app.errors import ServiceError
 from app.spec.run import RUN_FILE, ErrorMessage, ExitCode, RunSpec, shared_run_dir
+from worker.trainer import full_disk
 from worker.trainer.control import Stopped
 from worker.trainer.group import form_group
 from worker.trainer.node import NodeRank, launch
@@ -59,8 +60,10 @@ def main(arguments: list[str]) -> int:
         log(f"{group.name}error: {error.code}: {error.message}")
         report.send(ErrorMessage(**error.as_job_error()))
         code = ExitCode.USER_ERROR
-    except Exception:
+    except Exception as error:
         group.await_verdict()
+        if (message := full_disk.told(error)) is not None:
+            report.send(message)
         raise
     else:
         code = ExitCode.SUCCESS

@@ -11,6 +11,7 @@ import orjson
 from accelerate import Accelerator
 from transformers import PreTrainedModel
 
+from app import failpoints
 from app.dataset.resolved import Split
 from app.spec.run import ResultMessage, RunSpec, StartedMessage
 from worker.predictor.engine import LoadedModel
@@ -74,6 +75,7 @@ def run_attempt(
             num_examples={name: len(split) for name, split in prepared.tokens.items()},
         )
     )
+    failpoints.reach("trainer.ready")
     first_step_at = time.monotonic()
     with control.deferred(), closing(parts.trackers):
         train(parts, state)
@@ -91,6 +93,7 @@ def run_attempt(
         "publishing_seconds": time.monotonic() - trained_at,
     }
     report.send(result.model_copy(update={"timings": {name: round(value, 3) for name, value in timings.items()}}))
+    failpoints.reach("trainer.told")
 
 
 def assemble(
@@ -211,6 +214,7 @@ def publish(
         spec=prepared.spec,
         metrics=measure(trained_logits, data.splits["validation"], task=task, metrics=metrics) | best.metrics,
     )
+    failpoints.reach("model.built")
     served = LoadedModel.load(folder, expected_manifest_sha256=manifest.sha256, base=prepared.kept_folder)
     guess = task.guess(data.splits["train"].labels)
     reports: dict[str, dict[str, Any]] = {}

@@ -18,9 +18,11 @@ from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from app import failpoints
 from app.manifest import CorruptArtefactError, Manifest, committed_folder, read_manifest, verify
 from app.spec.run import CheckpointMessage, CorruptMessage
 from worker.trainer.evaluation import Evaluation
+from worker.trainer.full_disk import written_when_there_is_room
 from worker.trainer.optim import optimizer_tensors, restore_optimizer
 from worker.trainer.reporting import Reporter
 from worker.trainer.state import Best, TrainState
@@ -67,16 +69,13 @@ class Checkpoints:
             state.best = Best(step=state.step, value=best[0], metrics=best[1].metrics)
         if not self._writes:
             return
-        shutil.rmtree(target, ignore_errors=True)  # only where a run directory is used again by hand
-        about = {"step": state.step, "fingerprint": self._fingerprint, "resumable": resumable}
-        with committed_folder(target, about=about) as temporary:
-            save_file(weights_of(self._model), temporary / WEIGHTS)
-            if best is not None:
-                save_arrays({"logits": best[1].logits}, temporary / LOGITS)
-            if resumable:
-                tensors = optimizer_tensors(self._optimizer, self._weights.names)
-                save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, temporary / OPTIMIZER)
-                (temporary / STATE).write_text(state.model_dump_json(indent=2))
+        logits = None if best is None else best[1].logits
+        written_when_there_is_room(
+            lambda: self._write(target, state, logits=logits, resumable=resumable),
+            what=f"the checkpoint of step {state.step}",
+            report=self._report,
+        )
+        failpoints.reach("checkpoint.committed")
         manifest = read_manifest(target)
         if best is not None:
             assert state.best is not None
@@ -95,6 +94,20 @@ class Checkpoints:
                 deleted=self._rotate(state.best),
             )
         )
+        failpoints.reach("checkpoint.told")
+
+    def _write(self, target: Path, state: TrainState, *, logits: np.ndarray | None, resumable: bool) -> None:
+        shutil.rmtree(target, ignore_errors=True)  # only where a run directory is used again by hand
+        about = {"step": state.step, "fingerprint": self._fingerprint, "resumable": resumable}
+        with committed_folder(target, about=about) as temporary:
+            save_file(weights_of(self._model), temporary / WEIGHTS)
+            failpoints.reach("checkpoint.weights")
+            if logits is not None:
+                save_arrays({"logits": logits}, temporary / LOGITS)
+            if resumable:
+                tensors = optimizer_tensors(self._optimizer, self._weights.names)
+                save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, temporary / OPTIMIZER)
+                (temporary / STATE).write_text(state.model_dump_json(indent=2))
 
     def restore(self, candidates: Sequence[Path]) -> TrainState:
         """Go on from the first of ``candidates`` (newest first) that is whole; a fresh state if there is none.
@@ -144,6 +157,7 @@ class Checkpoints:
     def _rotate(self, best: Best | None) -> list[str]:
         """Choose what goes. It is removed at the next save: by then the worker has long recorded this one."""
         self.remove_old()
+        failpoints.reach("checkpoint.rotated")
         kept = {*self._resumable[-self._limit :], *([Path(best.path)] if best and best.path else [])}
         gone = [path for path in (*self._resumable, *self._best_only) if path not in kept]
         self._resumable = [path for path in self._resumable if path in kept]

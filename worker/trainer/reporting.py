@@ -8,6 +8,7 @@ import queue
 import sys
 import threading
 import time
+from contextlib import suppress
 from typing import Final
 
 from app.spec.run import (
@@ -145,5 +146,6 @@ class FollowersReporter(Reporter):
 
 
 def log(message: str) -> None:
-    """A line of ``trainer.log``."""
-    print(time.strftime("%H:%M:%S"), message, file=sys.stderr, flush=True)  # noqa: T201 - the log of a trainer is its stderr
+    """A line of ``trainer.log``; nothing where the disk is full."""
+    with suppress(OSError):
+        print(time.strftime("%H:%M:%S"), message, file=sys.stderr, flush=True)  # noqa: T201 - the log of a trainer is its stderr

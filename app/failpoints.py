@@ -1,0 +1,56 @@
+"""Named places between two durable effects, where the tests have a process killed. Off, unless ``TUNERY_FAILPOINT`` names one.
+
+``TUNERY_FAILPOINT=name@mark``: the first process that comes to ``name`` makes the file ``mark`` and kills itself with SIGKILL;
+whoever comes there later finds the file and goes on. Nobody dies as long as the folder of ``mark`` does not exist.
+"""
+
+import os
+import signal
+from typing import Final
+
+FAILPOINTS: Final = {
+    "file.sealed": "an upload's bytes are in place, its row is not stored",
+    "file.stored": "the row of an upload is committed, the answer not sent",
+    "job.checked": "a job is found to be in order, nothing is stored",
+    "job.inserted": "the row and its first event are written, not committed",
+    "job.stored": "the job is committed, no worker woken",
+    "job.woken": "a worker is woken, the answer not sent",
+    "claim.written": "a worker has claimed a job, not committed",
+    "claim.stored": "the claim is committed, no run directory made",
+    "attempt.prepared": "the run directory is made, no trainer started",
+    "attempt.started": "the trainer is started, nothing heard of it",
+    "relay.written": "messages of the trainer are written, not committed",
+    "relay.stored": "messages of the trainer are committed, still held as pending",
+    "attempt.ended": "the trainer is gone, its end not committed",
+    "publish.announced": "the job is in the phase publishing",
+    "publish.placed": "the model's folder is where models live, it has no row",
+    "publish.written": "the model's row and the job's success are written, not committed",
+    "publish.stored": "the job has succeeded, the worker does not know yet",
+    "trainer.ready": "data and model are loaded, no step done",
+    "folder.begun": "a temporary folder is made, and empty",
+    "checkpoint.weights": "a checkpoint's weights are written, its optimizer is not",
+    "folder.filled": "all files of a folder are written, its manifest is not",
+    "folder.sealed": "the manifest is written, the folder not renamed",
+    "folder.renamed": "a folder is renamed, its parent not flushed",
+    "checkpoint.committed": "a checkpoint is whole, the worker is not told",
+    "checkpoint.told": "the worker is told of a checkpoint, old ones are not removed",
+    "checkpoint.rotated": "old checkpoints are removed",
+    "model.built": "the finished model is sealed in the run directory, the worker is not told",
+    "trainer.told": "the worker is told the result, the trainer has not ended",
+}
+"""What is durable at each, and what is not."""
+
+_NAME, _, _MARK = os.environ.get("TUNERY_FAILPOINT", "").partition("@")
+if _NAME and _NAME not in FAILPOINTS:
+    raise ValueError(f"TUNERY_FAILPOINT: there is no failpoint {_NAME!r}")
+
+
+def reach(name: str) -> None:
+    """Die here if a test says so."""
+    if name != _NAME:
+        return
+    try:
+        os.close(os.open(_MARK, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    except (FileExistsError, FileNotFoundError):
+        return
+    os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,68 @@
+"""What attempts leave on the disk, and when it goes: half-written folders soon, checkpoints of jobs that have ended later."""
+
+import shutil
+import time
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from app.clock import utc_now
+from app.config import get_settings
+from app.db import reading, transaction
+from app.job import repository
+from app.job.models import Job
+from app.job.states import TERMINAL
+from app.manifest import TEMPORARY_PREFIX
+
+
+def collect_half_written(*, older_than_seconds: float) -> int:
+    """Remove folders that a trainer was writing when it was killed, and in which nothing has changed for so long. How many."""
+    newest = time.time() - older_than_seconds
+    return sum(_remove(path) for path in _half_written(get_settings().jobs_dir) if _last_change(path) < newest)
+
+
+def collect_of_earlier_attempts(job_id: str) -> None:
+    """The same at once, for a job whose earlier attempts are over: whoever still writes for one of them has lost it."""
+    for path in _half_written(get_settings().jobs_dir / job_id):
+        _remove(path)
+
+
+def forget_old_checkpoints() -> int:
+    """Delete checkpoints of jobs that ended ``TUNERY_KEEP_CHECKPOINTS_SECONDS`` ago. Logs and models stay. How many jobs.
+
+    First the rows say so, then the bytes go; what a crash between the two leaves, the next call finds by the folders.
+    """
+    settings = get_settings()
+    ended_before = utc_now() - timedelta(seconds=settings.keep_checkpoints_seconds)
+    with transaction() as session:
+        repository.forget_checkpoints(session, ended_before=ended_before)
+    removed = 0
+    for folder in sorted({path.parent.parent for path in settings.jobs_dir.glob("*/attempt-*/checkpoints")}):
+        with reading() as session:
+            job = repository.get(session, folder.name)
+        if job is not None and _ended_before(job, ended_before):
+            for attempt in folder.glob("attempt-*"):
+                for name in ("checkpoints", "model", "engine"):
+                    shutil.rmtree(attempt / name, ignore_errors=True)
+            removed += 1
+    return removed
+
+
+def _ended_before(job: Job, moment: datetime) -> bool:
+    return job.status in TERMINAL and job.finished_at is not None and job.finished_at < moment
+
+
+def _half_written(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob(f"{TEMPORARY_PREFIX}*") if path.is_dir()]
+
+
+def _last_change(folder: Path) -> float:
+    """When anything in it changed last; now, if it vanishes meanwhile."""
+    try:
+        return max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
+    except FileNotFoundError:
+        return time.time()
+
+
+def _remove(folder: Path) -> bool:
+    shutil.rmtree(folder, ignore_errors=True)
+    return not folder.exists()

@@ -1,0 +1,62 @@
+"""Row B1: a process is killed at each named place between two durable effects, and the job ends as if nothing had been."""
+
+import re
+import time
+from pathlib import Path
+
+import pytest
+
+from app.failpoints import FAILPOINTS
+from tests.faults.conftest import IMPATIENT, TRAINING, running
+from tests.road.tiny import reviews
+
+ROOT = Path(__file__).parents[2]
+QUICK = ("job.stored", "claim.stored", "folder.sealed", "publish.placed")
+"""One of the API, two of the worker, one of the trainer."""
+
+
+def test_each_failpoint_stands_in_one_place():
+    sources = [path.read_text() for package in ("app", "worker") for path in (ROOT / package).rglob("*.py")]
+    reached = [name for text in sources for name in re.findall(r"failpoints\.reach\(\"([\w.]+)\"\)", text)]
+    assert sorted(reached) == sorted(FAILPOINTS)
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.faults) for name in FAILPOINTS]
+)
+def test_a_process_that_is_killed_there_costs_nothing(name, tmp_path, encoder, undisturbed, matrix):
+    """Folders are sealed by the API and by trainers; here it is a trainer that dies at it."""
+    armed = tmp_path / "armed"
+    mark = armed / name
+    expected = undisturbed()
+    with running(tmp_path / "home", encoder, TUNERY_FAILPOINT=f"{name}@{mark}", **IMPATIENT) as service:
+        if name.startswith("folder."):
+            rows = service.upload(reviews(120, seed=1))
+            armed.mkdir()
+        else:
+            armed.mkdir()
+            rows = service.upload(reviews(120, seed=1))
+        job = service.wait(service.submit(model="tiny-bert", dataset={"train": rows}, training=TRAINING))
+        assert mark.exists(), "nothing came there"
+        took = time.time() - mark.stat().st_mtime
+        assert job["status"] == "succeeded", job["error"]
+        assert job["model"]["weights_sha256"] == expected
+        assert len(service.http.get("/jobs").json()["data"]) == 1
+    matrix(
+        "B1", f"kill -9 at `{name}`: {FAILPOINTS[name]}", promise="one job, the same weights",
+        measured=f"{job['attempt']} attempts, over {took:.1f} s later",
+    )  # fmt: skip
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("name", [name for name in FAILPOINTS if name.startswith("folder.")])
+def test_an_upload_whose_api_is_killed_there_can_be_sent_again(name, tmp_path, encoder, matrix):
+    armed = tmp_path / "armed"
+    with running(tmp_path / "home", encoder, TUNERY_FAILPOINT=f"{name}@{armed / name}", **IMPATIENT) as service:
+        armed.mkdir()
+        file_id = service.upload(reviews(120, seed=1))
+        assert (armed / name).exists(), "nothing came there"
+        assert [file["id"] for file in service.http.get("/files").json()["data"]] == [file_id]
+    matrix(
+        "B1", f"kill -9 of the API at `{name}` of an upload", promise="sent again, it is there once", measured="it is"
+    )
