@@ -5,6 +5,7 @@ soon as the attempt is over or the seat is lost.
 """
 
 import selectors
+import signal
 import threading
 import time
 from collections.abc import Sequence
@@ -150,7 +151,8 @@ class _Share:
             return None
         if self.error is not None:
             return self.error.model_dump(include={"code", "message", "hint"})
-        return _error("trainer_crashed", f"Its trainer ended with exit code {exit_code}.", hint="Its log says more.")
+        how = f"died of {signal.Signals(-exit_code).name}" if exit_code < 0 else f"ended with exit code {exit_code}"
+        return _error("trainer_crashed", f"Its trainer {how}.", hint="Its log says more.")
 
     def _watch(self, trainer: TrainerProcess) -> int | None:
         """The exit code; None where the trainer is to be killed, for the attempt is over. Raises SeatLost."""

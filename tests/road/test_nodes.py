@@ -65,11 +65,11 @@ class Workers:
     def trainers(self, job_id: str) -> dict[int, str]:
         return {pid: line for pid, line in self.service.up.children().items() if f"{job_id}/attempt" in line}
 
-    def follower(self, job_id: str) -> int:
-        """The trainer of the node that does not lead."""
-        return next(
-            pid for pid, line in self.trainers(job_id).items() if line.startswith("trainer: ") and "/node-1" in line
-        )
+    def workers_of(self, job_id: str) -> tuple[int, int]:
+        """Process numbers of the worker that leads, and of the other."""
+        agents = {pid: line for pid, line in self.trainers(job_id).items() if not line.startswith("trainer, rank")}
+        leader, follower = sorted(agents, key=lambda pid: "/node-1" in agents[pid])
+        return _parent(leader), _parent(follower)
 
     def leaves(self, job_id: str, *, attempt: int) -> None:
         """Wait until that attempt is over, and see that no process of it is left."""
@@ -163,13 +163,13 @@ def test_a_job_waits_for_its_workers_without_holding_up_others_and_has_the_resul
 
 
 def test_the_life_of_a_job_of_two_nodes(encoder, tmp_path):
-    """On SQLite: a worker is killed, a rank is killed, a worker is stopped, the job is paused and cancelled."""
+    """On SQLite: a worker is killed, a rank is killed, a worker is stopped, the one that leads is killed, the job is cancelled."""
     with running(tmp_path / "home", encoder) as workers:
         workers.add()
         service, job_id = workers.service, workers.submit(training=LONG, resources={"nodes": 2})
 
         workers.trains(job_id, attempt=1, past=50)
-        os.kill(_parent(workers.follower(job_id)), signal.SIGKILL)
+        os.kill(workers.workers_of(job_id)[1], signal.SIGKILL)
         workers.leaves(job_id, attempt=1)
         workers.replace_ended()
 
@@ -179,29 +179,28 @@ def test_the_life_of_a_job_of_two_nodes(encoder, tmp_path):
         workers.leaves(job_id, attempt=2)
 
         drained_at = workers.trains(job_id, attempt=3, past=50)
-        stopped = _parent(workers.follower(job_id))
+        stopped = workers.workers_of(job_id)[1]
         os.kill(stopped, signal.SIGTERM)
         workers.leaves(job_id, attempt=3)
         workers.ends(stopped)
         workers.replace_ended()
 
-        paused_at = workers.trains(job_id, attempt=4, past=drained_at)
-        service.http.post(f"/jobs/{job_id}/pause").raise_for_status()
-        assert service.wait_for(job_id, lambda job: job["status"] == "paused", seconds=HANG_SECONDS)["attempt"] == 4
-        assert not workers.trainers(job_id), "what is said to be paused has no process"
-        service.http.post(f"/jobs/{job_id}/resume").raise_for_status()
+        workers.trains(job_id, attempt=4, past=drained_at)
+        os.kill(workers.workers_of(job_id)[0], signal.SIGKILL)
+        workers.leaves(job_id, attempt=4)
+        workers.replace_ended()
 
-        workers.trains(job_id, attempt=5, past=paused_at)
+        workers.trains(job_id, attempt=5, past=drained_at)
         service.http.post(f"/jobs/{job_id}/cancel").raise_for_status()
         assert service.wait(job_id, seconds=HANG_SECONDS)["status"] == "cancelled"
         assert not workers.trainers(job_id)
 
         told = workers.data_of_events(job_id)
-        assert [data["losses"] for data in told if "losses" in data] == [1]
+        assert [data["losses"] for data in told if "losses" in data] == [1, 2]
         assert [(data["crashes"], data["code"]) for data in told if "crashes" in data] == [(1, "out_of_memory")]
         resumed = [data["resumed_from_step"] for data in told if "resumed_from_step" in data]
-        assert [step % TRAINING["save_steps"] for step in resumed[:3]] == [0, 0, 0], "from a scheduled checkpoint"
         assert 0 == resumed[0] < resumed[1] <= resumed[2]
-        assert drained_at <= resumed[3] <= resumed[4] >= paused_at, "from where it was stopped"
+        assert [step % TRAINING["save_steps"] for step in resumed[:3]] == [0, 0, 0], "from a scheduled checkpoint"
+        assert drained_at <= resumed[3] <= resumed[4], "from where it was stopped"
         assert len(resumed) == 5
         assert_all_is_well(service.up.home)
