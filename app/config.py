@@ -39,6 +39,12 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(default=2 * 2**20, gt=0, description="Largest JSON body")
     max_model_bytes: int = Field(default=64 * 2**30, gt=0, description="Largest model that can be registered")
 
+    node_address: str = Field(
+        default="127.0.0.1", description="Where the other workers of a job with several nodes reach this one"
+    )
+    gather_seconds: float = Field(
+        default=60, gt=0, description="How long a job's first worker waits for the others that the job asks for"
+    )
     worker_slots: int = Field(default=1, ge=1, description="Jobs a worker runs at a time")
     warm_start: bool = Field(default=True, description="Keep a trainer's libraries loaded, so that jobs start at once")
     lease_seconds: float = Field(default=60, gt=0, description="A running job not heard of for so long is requeued")

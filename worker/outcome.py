@@ -11,7 +11,7 @@ import structlog
 from app import failpoints, ids
 from app.config import get_settings
 from app.db import transaction
-from app.job import events, lifecycle, repository
+from app.job import events, gathering, lifecycle, repository
 from app.job.repository import Claim
 from app.model import service as models
 from app.spec.job import JobSpec
@@ -55,6 +55,9 @@ def commit_outcome(
         if given_up is not None and given_up.for_good:
             failure = {"code": given_up.code, "message": given_up.message, "param": None, "hint": given_up.hint}
             lifecycle.fail(session, claim, error=failure)
+            return
+        if given_up is not None and given_up.is_loss:
+            gathering.node_lost(session, claim, reason=given_up.message)
             return
         message, code, hint = _describe(exit_code, said=given_up or (None if known else error))
         last_lines = _last_log_lines(claim)

@@ -16,9 +16,11 @@ class GivenUp:
 
     code: str
     message: str
-    hint: str
+    hint: str | None
     for_good: bool
     """Another attempt would not help."""
+    is_loss: bool = False
+    """It was not the trainer's doing: another worker was lost, and the attempt with it."""
 
 
 class Patience:

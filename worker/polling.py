@@ -12,8 +12,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.config import get_settings
 from app.db import now, reading
-from app.job import repository
+from app.job import repository, seats
 from worker import tasks
+from worker.presence import WORKER_ID
 
 log = structlog.get_logger(__name__)
 
@@ -47,6 +48,8 @@ class Poller(bootsteps.StartStopStep):  # type: ignore[misc]
     def _has_work(self) -> bool:
         try:
             with reading() as session:
+                if seats.best_free_priority(session, worker_id=WORKER_ID) is not None:
+                    return True
                 return repository.has_eligible(session, now=now(session))
         except SQLAlchemyError as error:
             log.warning("the poller cannot reach the database", error=str(error))

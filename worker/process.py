@@ -28,7 +28,7 @@ PASSED_ON: Final = frozenset(
      "HF_HUB_DOWNLOAD_TIMEOUT", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE",
      "OMP_NUM_THREADS", "TUNERY_FAILPOINT"}
 )  # fmt: skip
-PASSED_ON_PREFIXES: Final = ("LC_", "CUDA_", "NVIDIA_", "NCCL_")
+PASSED_ON_PREFIXES: Final = ("LC_", "CUDA_", "NVIDIA_", "NCCL_", "GLOO_")
 """All else, the service's own settings and their secrets above all, stays out of the trainer's environment."""
 
 FOR_TORCH: Final = {

@@ -10,14 +10,16 @@ from app.job import retention
 from app.job.lifecycle import ClaimedJob
 from app.model import service as models
 from app.spec.job import JobSpec
-from app.spec.run import RUN_FILE, DataFile, RunSpec
+from app.spec.run import RUN_FILE, DataFile, NodeSpec, RunSpec, node_folder
 
 
-def prepare(claimed: ClaimedJob, *, gpus: Sequence[str] | None = None) -> Path:
-    """Make the run directory. Raises a ServiceError when a file or the model is gone, or damaged, since the job was accepted."""
+def prepare(claimed: ClaimedJob, *, gpus: Sequence[str] | None = None, node: NodeSpec | None = None) -> Path:
+    """Make the run directory, of the job or of one of its nodes. Raises a ServiceError when a file or the model is gone, or damaged, since the job was accepted."""
     settings = get_settings()
     claim = claimed.claim
     run_dir = settings.jobs_dir / claim.job_id / f"attempt-{claim.attempt}"
+    if node is not None:
+        run_dir = node_folder(run_dir, node.rank)
     shutil.rmtree(run_dir, ignore_errors=True)
     retention.collect_of_earlier_attempts(claim.job_id)
     run_dir.mkdir(parents=True)
@@ -33,6 +35,7 @@ def prepare(claimed: ClaimedJob, *, gpus: Sequence[str] | None = None) -> Path:
         checkpoints=[str(settings.jobs_dir / path) for path in claimed.checkpoints],
         cache_dir=str(settings.cache_dir),
         devices=None if gpus is None else list(gpus),
+        node=node,
     )
     (run_dir / RUN_FILE).write_text(run.model_dump_json(indent=2), encoding="utf-8")
     return run_dir

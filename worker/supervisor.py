@@ -30,11 +30,13 @@ from app.spec.run import (
     ErrorMessage,
     ExitCode,
     Message,
+    NodeSpec,
     PhaseMessage,
     ProgressMessage,
     ResultMessage,
 )
 from worker import run_directory
+from worker.gathering import Company, gather
 from worker.outcome import commit_outcome
 from worker.patience import GivenUp, Patience
 from worker.process import Order, TrainerProcess
@@ -60,9 +62,14 @@ def run_attempt(claimed: ClaimedJob, *, draining: threading.Event, gpus: Sequenc
     with structlog.contextvars.bound_contextvars(job_id=claimed.claim.job_id, attempt=claimed.claim.attempt):
         try:
             failpoints.reach("claim.stored")
-            run_dir = _prepare(claimed, gpus=gpus)
+            company = None
+            if claimed.nodes > 1:
+                company = gather(claimed.claim, nodes=claimed.nodes, draining=draining)
+                if company is None:
+                    return
+            run_dir = _prepare(claimed, gpus=gpus, node=company.node if company else None)
             if run_dir is not None:
-                _Supervision(claimed, run_dir, draining, claimed_at=claimed_at).run()
+                _Supervision(claimed, run_dir, draining, claimed_at=claimed_at, company=company).run()
         except ClaimLost:
             log.warning("the claim is lost; the trainer was stopped")
         except (
@@ -88,10 +95,10 @@ def _give_back(claimed: ClaimedJob, error: Exception) -> None:
         log.warning("the job waits for the end of its lease", error=str(reason))
 
 
-def _prepare(claimed: ClaimedJob, *, gpus: Sequence[str] | None) -> Path | None:
+def _prepare(claimed: ClaimedJob, *, gpus: Sequence[str] | None, node: NodeSpec | None) -> Path | None:
     """The run directory, or None when the job has failed for want of what it needs."""
     try:
-        return _until_the_database_answers(lambda: run_directory.prepare(claimed, gpus=gpus))
+        return _until_the_database_answers(lambda: run_directory.prepare(claimed, gpus=gpus, node=node))
     except ServiceError as error:
         log.info("the job cannot be prepared", code=error.code)
         failure = error.as_job_error()
@@ -107,10 +114,20 @@ def _fail(claimed: ClaimedJob, error: dict[str, Any]) -> None:
 class _Supervision:
     """State of the loop that watches one trainer."""
 
-    def __init__(self, claimed: ClaimedJob, run_dir: Path, draining: threading.Event, *, claimed_at: float) -> None:
+    def __init__(
+        self,
+        claimed: ClaimedJob,
+        run_dir: Path,
+        draining: threading.Event,
+        *,
+        claimed_at: float,
+        company: Company | None = None,
+    ) -> None:
         self.claim = claimed.claim
         self.run_dir = run_dir
         self.draining = draining
+        self.company = company
+        """The other nodes of the job, if it has any."""
         self.relay = Relay(claimed.claim)
         self.result: ResultMessage | None = None
         self.error: ErrorMessage | None = None
@@ -133,6 +150,8 @@ class _Supervision:
 
     def run(self) -> None:
         """Raises ClaimLost, after the trainer was killed."""
+        if self.company is not None:
+            _until_the_database_answers(self.company.let_start)
         failpoints.reach("attempt.prepared")
         trainer = TrainerProcess(self.run_dir)
         failpoints.reach("attempt.started")
@@ -144,6 +163,8 @@ class _Supervision:
         log.info("trainer ended", exit_code=exit_code)
         failpoints.reach("attempt.ended")
         _until_the_database_answers(self.relay.flush)
+        if self.company is not None:
+            exit_code = self._end_company(self.company, exit_code)
         if exit_code != ExitCode.SUCCESS and self.order == "cancel":
             exit_code = ExitCode.CANCELLED
         elif exit_code != ExitCode.SUCCESS and self.killed:
@@ -151,6 +172,15 @@ class _Supervision:
         _until_the_database_answers(
             lambda: commit_outcome(self.claim, exit_code, result=self.result, error=self.error, given_up=self.given_up)
         )
+
+    def _end_company(self, company: Company, exit_code: int) -> int:
+        """Find out whether another node was why the trainer ended, and end them all; the exit code that counts."""
+        if self.result is not None and self.given_up is not None:
+            exit_code = ExitCode.SUCCESS  # its work was done; it only waited for the others to end
+        elif self.order in {None, "finish"} and self.error is None and exit_code not in set(ExitCode):
+            self.given_up = self.given_up or company.explain()
+        company.dismiss()
+        return exit_code
 
     def _watch(self, trainer: TrainerProcess) -> int:
         """The exit code, once the trainer has ended and everything it said was read."""
@@ -195,6 +225,8 @@ class _Supervision:
         recorded_before = self.relay.recorded_step
         try:
             self.request = self.relay.flush()
+            if self.company is not None:
+                self.company.look()
             self._database_seen_at = time.monotonic()
             if self.relay.recorded_step > recorded_before:
                 trainer.confirm(recorded_step=self.relay.recorded_step)
@@ -217,7 +249,8 @@ class _Supervision:
             trainer.kill()
 
     def _give_up_if_in_vain(self, trainer: TrainerProcess) -> None:
-        if self._kill_at is None and self.given_up is None and (verdict := self.patience.verdict()) is not None:
+        verdict = (self.company and self.company.loss) or self.patience.verdict()
+        if self._kill_at is None and self.given_up is None and verdict is not None:
             log.warning("the trainer is given up", pid=trainer.pid, code=verdict.code)
             self.given_up = verdict
             trainer.kill()
@@ -226,6 +259,8 @@ class _Supervision:
         if self.request == JobRequest.CANCEL:
             return "cancel"
         if self.request == JobRequest.PAUSE or self.draining.is_set():
+            return "drain"
+        if self.company is not None and self.company.wants_to_leave:
             return "drain"
         return "finish" if self.request == JobRequest.STOP else None
 

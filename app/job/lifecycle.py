@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from app import failpoints
 from app.config import get_settings
 from app.db import now
-from app.job import events, repository
+from app.job import events, repository, seats
 from app.job.models import Attempt, Job
 from app.job.repository import Claim
 from app.job.states import TERMINAL, JobRequest, JobStatus, check_transition
@@ -43,12 +43,30 @@ class ClaimedJob:
         """How many it asks for; of a job of an older version, one."""
         return int(self.spec.get("resources", {}).get("processes", 1))
 
+    @property
+    def nodes(self) -> int:
+        """How many workers are to run it together."""
+        return int(self.spec.get("resources", {}).get("nodes", 1))
 
-def claim_next(session: Session, *, worker_id: str, max_processes: int | None = None) -> ClaimedJob | None:
-    """Claim the best eligible job for this worker, or None. ``max_processes``: none that asks for more."""
+
+def claim_next(
+    session: Session,
+    *,
+    worker_id: str,
+    max_processes: int | None = None,
+    max_nodes: int | None = None,
+    least_priority: int | None = None,
+) -> ClaimedJob | None:
+    """Claim the best eligible job for this worker, or None. The limits: none that asks for more, or has a lower priority."""
     moment = now(session)
+    limits = {"processes": max_processes, "nodes": max_nodes}
     job = repository.claim_next(
-        session, worker_id=worker_id, now=moment, lease_until=_lease_end(moment), max_processes=max_processes
+        session,
+        worker_id=worker_id,
+        now=moment,
+        lease_until=_lease_end(moment),
+        limits={resource: most for resource, most in limits.items() if most is not None},
+        least_priority=least_priority,
     )
     if job is None:
         return None
@@ -77,7 +95,7 @@ def tell_too_large(session: Session, *, processes: int, told: Collection[str]) -
 
     Those in ``told`` know it already.
     """
-    too_large = repository.eligible_above(session, processes=processes, now=now(session))
+    too_large = repository.eligible_above(session, limits={"processes": processes}, now=now(session))
     for job in too_large:
         if job.id not in told:
             asked = job.spec["resources"]["processes"]
@@ -155,6 +173,15 @@ def drained(session: Session, claim: Claim) -> None:
         "The trainer has left with a checkpoint; the job goes on from it when a worker is free.",
         kind="status",
         data={"status": JobStatus.QUEUED},
+    )
+
+
+def ungathered(session: Session, claim: Claim, *, message: str, pause_seconds: float, data: dict[str, Any]) -> None:
+    """Too few workers came to run it together: back to the queue. Costs no attempt of the budgets. Raises ClaimLost."""
+    not_before = now(session) + timedelta(seconds=pause_seconds)
+    _leave(session, claim, JobStatus.QUEUED, outcome="ungathered", not_before=not_before)
+    events.append(
+        session, claim.job_id, message, level="warn", kind="status", data={"status": JobStatus.QUEUED, **data}
     )
 
 
@@ -257,6 +284,7 @@ def _close_attempt(session: Session, claim: Claim, *, outcome: str, moment: date
     assert attempt is not None
     attempt.outcome = outcome
     attempt.ended_at = moment
+    seats.clear(session, claim.job_id)
 
 
 def _lease_end(moment: datetime) -> datetime:

@@ -86,7 +86,7 @@ class Attempt(Base):
     started_at: Mapped[datetime] = mapped_column(Instant)
     ended_at: Mapped[datetime | None] = mapped_column(Instant)
     outcome: Mapped[str | None] = mapped_column(String(32))
-    """succeeded, failed, cancelled, drained, crashed or lost."""
+    """succeeded, failed, cancelled, drained, crashed, lost, or ungathered: too few workers came for it to start."""
     resumed_from_step: Mapped[int | None] = mapped_column(Integer)
     last_step: Mapped[int | None] = mapped_column(Integer)
 
@@ -143,6 +143,29 @@ class Checkpoint(Base):
     state: Mapped[str] = mapped_column(String(16), default="committed")
     """committed, or corrupt once a load found it so, or deleted by rotation."""
     created_at: Mapped[datetime] = mapped_column(Instant)
+
+
+class NodeSeat(Base):
+    """A place of a worker in an attempt that several workers run together; it is there for as long as the attempt runs."""
+
+    __tablename__ = "node_seats"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    token: Mapped[int] = mapped_column(Integer, primary_key=True)
+    """That of the attempt."""
+    node_rank: Mapped[int] = mapped_column(Integer, primary_key=True)
+    """0 is the worker that claimed the job."""
+    state: Mapped[str] = mapped_column(String(8))
+    """A ``SeatState`` (``app.job.seats``)."""
+    worker_id: Mapped[str | None] = mapped_column(String(64))
+    lease_until: Mapped[datetime | None] = mapped_column(Instant)
+    """Of seat 0 none: the job's own lease is its."""
+    endpoint: Mapped[str | None] = mapped_column(String(300))
+    """Of seat 0, once all others are taken: ``host:port`` where the nodes meet."""
+    error: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    """Why the share of this node ended, if it did not end well: ``code, message, hint``."""
+
+    __table_args__ = (Index("ix_node_seats_state", "state"),)
 
 
 class WorkerPresence(Base):

@@ -98,14 +98,15 @@ def _eligible(now: datetime) -> Select[str]:
     )
 
 
-def _processes() -> ColumnElement[int]:
-    """What a job asks for; jobs that were stored before one could ask have one."""
-    return func.coalesce(Job.spec[("resources", "processes")].as_integer(), 1)
+def asked(resource: str) -> ColumnElement[int]:
+    """How many of them (``processes``, ``nodes``) a job asks for; jobs that were stored before one could ask have one."""
+    return func.coalesce(Job.spec[("resources", resource)].as_integer(), 1)
 
 
-def eligible_above(session: Session, *, processes: int, now: datetime) -> Sequence[Job]:
-    """Eligible jobs that ask for more ``processes``, the oldest first; at most 100."""
-    query = select(Job).where(Job.status == JobStatus.QUEUED, Job.not_before <= now, _processes() > processes)
+def eligible_above(session: Session, *, limits: Mapping[str, int], now: datetime) -> Sequence[Job]:
+    """Eligible jobs that ask for more of a resource, such as ``{"processes": 2}``, the oldest first; at most 100."""
+    too_many = or_(*(asked(resource) > most for resource, most in limits.items()))
+    query = select(Job).where(Job.status == JobStatus.QUEUED, Job.not_before <= now, too_many)
     return session.scalars(query.order_by(Job.id).limit(100)).all()
 
 
@@ -114,15 +115,21 @@ def has_eligible(session: Session, *, now: datetime) -> bool:
 
 
 def claim_next(
-    session: Session, *, worker_id: str, now: datetime, lease_until: datetime, max_processes: int | None = None
+    session: Session,
+    *,
+    worker_id: str,
+    now: datetime,
+    lease_until: datetime,
+    limits: Mapping[str, int],
+    least_priority: int | None = None,
 ) -> Job | None:
     """Take the best eligible job in one statement; None if there is none. SKIP LOCKED keeps claimers apart on PostgreSQL.
 
-    ``max_processes``: the best of those that ask for no more.
+    ``limits``: the best of those that ask for no more of these resources.
     """
-    eligible = _eligible(now)
-    if max_processes is not None:
-        eligible = eligible.where(_processes() <= max_processes)
+    eligible = _eligible(now).where(*(asked(resource) <= most for resource, most in limits.items()))
+    if least_priority is not None:
+        eligible = eligible.where(Job.priority >= least_priority)
     chosen = eligible.with_for_update(skip_locked=True).scalar_subquery()
     statement = (
         update(Job)

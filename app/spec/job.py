@@ -15,6 +15,8 @@ HUB_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?"
 SPLIT_NAME: Final = re.compile(r"[\w.-]{1,64}(\[[\w%:+-]{0,32}\])?")
 FINE_TUNED_ID: Final = re.compile(r"ft:[\w./-]{1,200}:[\w-]*:[\w-]{0,64}:[\w-]{1,64}(:ckpt-step-\d+)?")
 
+LOWEST_PRIORITY: Final = -100
+
 Name = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 MetricName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]{1,40}(/[a-z0-9_]{1,40})?$")]
 
@@ -130,7 +132,7 @@ class JobSpec(Contract):
     resources: ResourcesSpec = ResourcesSpec()
     metrics: Annotated[list[MetricName], Field(min_length=1, max_length=16)] | MetricName | Auto = "auto"
     """Metric names, or a named set such as ``glue/mrpc``."""
-    priority: Annotated[StrictInt, Field(ge=-100, le=100)] = 0
+    priority: Annotated[StrictInt, Field(ge=LOWEST_PRIORITY, le=100)] = 0
     """Of the jobs that wait, those with the highest number run first; among equals the oldest."""
     max_runtime_seconds: Annotated[float, Field(gt=0)] | None = None
     """The job fails once its attempts have run for longer together; waiting does not count."""
@@ -158,10 +160,12 @@ class JobSpec(Contract):
         if self.problem_type != "auto" and self.task not in {"auto", TASK_OF[self.problem_type]}:
             raise ValueError(f"problem_type {self.problem_type} is {TASK_OF[self.problem_type]}, not {self.task}")
         batch_size = self.training.per_device_train_batch_size
-        if batch_size != "auto" and batch_size < self.resources.processes:
+        processes = self.resources.all_processes
+        if batch_size != "auto" and batch_size < processes:
+            on_nodes = f" on each of {self.resources.nodes} nodes" if self.resources.nodes > 1 else ""
             raise ValueError(
-                f"resources.processes is {self.resources.processes}, but training.per_device_train_batch_size is "
-                f"{batch_size}: the processes share its examples, so it must be {self.resources.processes} at least "
+                f"resources.processes is {self.resources.processes}{on_nodes}, but training.per_device_train_batch_size is "
+                f"{batch_size}: the processes share its examples, so it must be {processes} at least "
                 "(with fewer gradient_accumulation_steps a step stays the same)"
             )
         return self

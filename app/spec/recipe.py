@@ -80,7 +80,7 @@ def fill(spec: JobSpec, *, num_examples: int, num_labels: int, model_config: Map
     batch_size = training.per_device_train_batch_size
     if batch_size == "auto":
         batch_size = SMALL_BATCH_SIZE if num_examples < SMALL_DATASET else BATCH_SIZE
-        batch_size = max(batch_size, spec.resources.processes)
+        batch_size = max(batch_size, spec.resources.all_processes)
     learning_rate = training.learning_rate
     if learning_rate == "auto":
         learning_rate = _learning_rate(spec, model_config=model_config, num_examples=num_examples)

@@ -7,10 +7,17 @@ from pydantic import Field
 from app.spec.base import Contract
 
 MAX_PROCESSES: Final = 64
+MAX_NODES: Final = 64
 
 
 class ResourcesSpec(Contract):
     """Speed, not the result: the examples of a step are those of ``training`` whatever is asked for here."""
 
     processes: Annotated[int, Field(ge=1, le=MAX_PROCESSES, strict=True)] = 1
-    """Processes of one machine that share each micro-batch, each on a GPU of its own; without GPUs they share the processors."""
+    """Processes on each node that share each micro-batch, each on a GPU of its own; without GPUs they share the processors."""
+    nodes: Annotated[int, Field(ge=1, le=MAX_NODES, strict=True)] = 1
+    """Workers that run the job together, each with so many processes: several machines, or several workers of one."""
+
+    @property
+    def all_processes(self) -> int:
+        return self.processes * self.nodes

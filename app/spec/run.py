@@ -5,6 +5,7 @@ The control descriptor goes the other way: the worker writes ``finish`` (train n
 """
 
 from enum import IntEnum
+from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
@@ -39,6 +40,16 @@ class DataFile(_Message):
     sha256: str
 
 
+class NodeSpec(_Message):
+    """Which part of a job that several workers run together this run directory is of."""
+
+    rank: int
+    """0 leads: its run directory is the one that all ranks of the job work in. That of node 3 is ``node-3`` below it."""
+    count: int
+    endpoint: str
+    """``host:port`` of the leader, where the nodes meet."""
+
+
 class RunSpec(_Message):
     """A trainer's only world. All paths are absolute."""
 
@@ -56,6 +67,18 @@ class RunSpec(_Message):
     cache_dir: str
     devices: list[str] | None = None
     """GPUs that are this attempt's, as ``CUDA_VISIBLE_DEVICES`` names them; unset: what the environment says."""
+    node: NodeSpec | None = None
+    """Unset: the job has one node, and its processes fork from the first."""
+
+
+def node_folder(run_dir: Path, rank: int) -> Path:
+    """The run directory of a node, where ``run_dir`` is the leader's."""
+    return run_dir / f"node-{rank}" if rank else run_dir
+
+
+def shared_run_dir(node: NodeSpec, run_dir: Path) -> Path:
+    """The run directory of the leader, where ``run_dir`` is that of ``node``."""
+    return run_dir.parent if node.rank else run_dir
 
 
 class PhaseMessage(_Message):

@@ -10,7 +10,8 @@ from sqlalchemy.orm import Session
 
 from app.config import get_settings
 from app.db import now, reading
-from app.job.models import Attempt, Job, JobEvent
+from app.job.models import Attempt, Job, JobEvent, NodeSeat
+from app.job.seats import SeatState
 from app.job.states import TERMINAL, JobStatus
 from app.spec.job import JobSpec
 from app.verify.finding import Finding
@@ -50,6 +51,7 @@ def check_job(session: Session, job: Job, *, moment: datetime) -> Iterator[Findi
     yield from _check_state(job, moment=moment)
     yield from _check_attempts(job, attempts)
     yield from _check_events(session, job)
+    yield from _check_seats(session, job)
     if job.status == JobStatus.SUCCEEDED:
         yield from _check_steps(job, attempts)
 
@@ -97,6 +99,20 @@ def _check_events(session: Session, job: Job) -> Iterator[Finding]:
             "events_with_gaps",
             f"has {count} events, numbered up to {last}, of {job.last_event_number} that were told",
         )
+
+
+def _check_seats(session: Session, job: Job) -> Iterator[Finding]:
+    """Only the attempt that runs has any, and those that wait for nobody are taken."""
+    seats = session.scalars(select(NodeSeat).where(NodeSeat.job_id == job.id)).all()
+    left = [seat for seat in seats if job.status != JobStatus.RUNNING or seat.token != job.token]
+    if left:
+        yield _about(job, "seats_left", f"is {job.status}, and has {len(left)} seats of an attempt that is over")
+    started = any(seat.endpoint is not None for seat in seats)
+    if any((seat.worker_id is None) != (seat.state == SeatState.FREE) for seat in seats) or (
+        started and any(seat.state == SeatState.FREE for seat in seats)
+    ):
+        told = [(seat.node_rank, seat.state, seat.worker_id) for seat in seats]
+        yield _about(job, "seats_inconsistent", f"has seats that do not fit together: {told}")
 
 
 def _check_steps(job: Job, attempts: Sequence[Attempt]) -> Iterator[Finding]:

@@ -24,7 +24,12 @@ def check_all() -> Iterator[Finding]:
             for job_id, attempt in session.execute(select(Job.id, Job.attempt).where(Job.status == JobStatus.RUNNING))
         }
     for pid, words in sorted(living.items()):
-        if host.command_lines().get(pid) == words and not any(f"{folder} " in f"{words} " for folder in running):
+        if host.command_lines().get(pid) == words and not any(_is_of(words, folder) for folder in running):
             yield Finding(
                 subject=f"process {pid}", kind="orphan", message=f"It trains for an attempt that is over: {words}"
             )
+
+
+def _is_of(words: str, folder: str) -> bool:
+    """Whether a command line names that run directory, or a node's below it."""
+    return f"{folder} " in f"{words} " or f"{folder}/" in words

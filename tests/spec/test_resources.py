@@ -10,13 +10,14 @@ SPEC = {"model": "acme/tiny", "dataset": {"name": "nyu-mll/glue"}, "problem_type
 
 
 def test_a_job_has_one_process_unless_it_says_so_and_it_is_written_back():
-    assert JobSpec.model_validate(SPEC).model_dump()["resources"] == {"processes": 1}
+    assert JobSpec.model_validate(SPEC).model_dump()["resources"] == {"processes": 1, "nodes": 1}
 
 
-@pytest.mark.parametrize("processes", [0, -1, 65, 1.5, "2", True, None])
-def test_a_number_of_processes_that_makes_no_sense_is_refused(processes):
-    with pytest.raises(ValidationError, match="processes"):
-        JobSpec.model_validate(SPEC | {"resources": {"processes": processes}})
+@pytest.mark.parametrize("resource", ["processes", "nodes"])
+@pytest.mark.parametrize("number", [0, -1, 65, 1.5, "2", True, None])
+def test_a_number_that_makes_no_sense_is_refused(resource, number):
+    with pytest.raises(ValidationError, match=resource):
+        JobSpec.model_validate(SPEC | {"resources": {resource: number}})
 
 
 def test_a_batch_that_leaves_processes_without_an_example_is_refused_with_what_to_do():
@@ -24,6 +25,20 @@ def test_a_batch_that_leaves_processes_without_an_example_is_refused_with_what_t
     with pytest.raises(ValidationError, match="must be 4 at least"):
         JobSpec.model_validate(SPEC | {"training": training, "resources": {"processes": 4}})
     assert JobSpec.model_validate(SPEC | {"training": training, "resources": {"processes": 3}})
+
+
+def test_the_processes_of_all_nodes_share_a_batch():
+    resources = {"processes": 4, "nodes": 3}
+    training = {"per_device_train_batch_size": 11}
+    with pytest.raises(ValidationError, match=r"4 on each of 3 nodes.* must be 12 at least"):
+        JobSpec.model_validate(SPEC | {"training": training, "resources": resources})
+    filled = fill(
+        JobSpec.model_validate(SPEC | {"resources": resources | {"nodes": 16}}),
+        num_examples=100,
+        num_labels=2,
+        model_config={},
+    )
+    assert filled.training.per_device_train_batch_size == 64
 
 
 def test_a_batch_that_is_chosen_is_large_enough_for_all():

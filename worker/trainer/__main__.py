@@ -14,14 +14,15 @@ from typing import NoReturn
 from pydantic import ValidationError
 
 from app.errors import ServiceError
-from app.spec.run import RUN_FILE, ErrorMessage, ExitCode, RunSpec
+from app.spec.run import RUN_FILE, ErrorMessage, ExitCode, RunSpec, shared_run_dir
 from worker.trainer import full_disk
 from worker.trainer.control import Stopped
 from worker.trainer.group import form_group
+from worker.trainer.node import NodeRank, launch
 from worker.trainer.reporting import log
 
 
-def main(arguments: list[str]) -> ExitCode:
+def main(arguments: list[str]) -> int:
     started_at = time.monotonic()
     parser = argparse.ArgumentParser(prog="python -m worker.trainer", description=__doc__)
     parser.add_argument("run_dir", type=Path)
@@ -35,8 +36,14 @@ def main(arguments: list[str]) -> ExitCode:
         parser.error(f"{RUN_FILE}: {error}")
     if run.devices is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(run.devices)
+    if run.node is not None:
+        if "RANK" not in os.environ:
+            return launch(run, run.node, arguments=arguments, run_dir=run_dir, events=parsed.events_fd)
+        run_dir = shared_run_dir(run.node, run_dir)
     own = [descriptor for descriptor in (parsed.events_fd, parsed.control_fd) if descriptor is not None]
     group = form_group(run.spec.resources.processes, run_dir=run_dir, leaders_own=own)
+    if run.node is not None:
+        group = NodeRank(group.place, life=parsed.control_fd)
     report, control = group.reporter(parsed.events_fd), group.control()
     try:
         control.start(parsed.control_fd if group.leads else None)
@@ -63,7 +70,7 @@ def main(arguments: list[str]) -> ExitCode:
     finally:
         report.close()
     group.stay()
-    return code
+    return group.settle(code)
 
 
 def _leave_working_directory(run_dir: Path) -> None:
@@ -73,7 +80,7 @@ def _leave_working_directory(run_dir: Path) -> None:
     os.chdir(empty)
 
 
-def leave(code: ExitCode) -> NoReturn:
+def leave(code: int) -> NoReturn:
     """End the process. Threads of libraries may not hold up the end: all that matters is written."""
     sys.stdout.flush()
     sys.stderr.flush()

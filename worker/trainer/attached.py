@@ -8,6 +8,7 @@ import os
 import shutil
 from pathlib import Path
 from typing import Any, Final
+from uuid import uuid4
 
 import orjson
 from transformers import PreTrainedModel
@@ -37,7 +38,7 @@ def started_whole(run: RunSpec, *, run_dir: Path) -> RunSpec:
     """
     if run.model_path is None or run.base_path is None:
         return run
-    source, unfinished = Path(run.model_path), run_dir / f"{_START}-{os.getpid()}"
+    source, unfinished = Path(run.model_path), run_dir / f"{_START}-{uuid4().hex}"
     loaded = LoadedModel.load(source, device="cpu", base=Path(run.base_path))
     assert loaded.attachment is not None
     loaded.attachment.save_merged(unfinished, source=source)
@@ -50,7 +51,7 @@ def keep_base(base: BaseModel, folder: Path) -> KeptBase:
 
     Raises InvalidModel if they are not stored as safetensors.
     """
-    unnamed = folder / f"unnamed-{os.getpid()}"
+    unnamed = folder / f"unnamed-{uuid4().hex}"
     unnamed.mkdir(parents=True)
     with told_to_the_user(base.name, kind="model"):
         for path in _weight_files(base):

@@ -41,7 +41,9 @@ class Control:
     asks: ``requested`` holds the exit code until ``raise_if_stopped()`` is called at a place where stopping is right.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, wake_up: signal.Signals = signal.SIGTERM) -> None:
+        """``wake_up``: the signal that means ``drain``, and by which a request interrupts the main thread."""
+        self._wake_up = wake_up
         self.requested: ExitCode | None = None
         self.wants_to_finish = False
         """This process was asked to make the step that runs the last; the others of its group need not know yet."""
@@ -52,8 +54,8 @@ class Control:
         self._deferred = False
 
     def start(self, descriptor: int | None) -> None:
-        """Listen to SIGTERM and, if given, to the control descriptor. Main thread only."""
-        signal.signal(signal.SIGTERM, self._on_signal)
+        """Listen to the signal and, if given, to the control descriptor. Main thread only."""
+        signal.signal(self._wake_up, self._on_signal)
         if descriptor is not None:
             self.recorded_step = 0
             threading.Thread(target=self._listen, args=(descriptor,), name="control", daemon=True).start()
@@ -111,7 +113,7 @@ class Control:
         """A cancel overrides a drain, never the other way round. The signal wakes the main thread."""
         if not self.cancelled():
             self.requested = code
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), self._wake_up)
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         if self.requested is None:
@@ -128,8 +130,8 @@ class Control:
 class FollowersControl(Control):
     """Of a process that does not lead its group: what it is asked for it passes on, and stops with all the others."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, *, wake_up: signal.Signals = signal.SIGTERM) -> None:
+        super().__init__(wake_up=wake_up)
         self._asked = False
 
     @property

@@ -76,6 +76,10 @@ class Group:
     def stay(self) -> None:
         """To be called when there is nothing left to do. A forked rank stays until the leader ends, and ends with it."""
 
+    def settle(self, code: ExitCode) -> ExitCode:
+        """The code to leave with, of an attempt that ended for this rank with ``code``."""
+        return code
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Member:
@@ -126,17 +130,7 @@ class _Leader(Group):
         """A forked rank never ends before its leader, but by accident."""
         _, status = os.waitpid(member.pid, 0)
         code = os.waitstatus_to_exitcode(status)
-        who = f"Rank {member.rank} of {self.place.size} processes"
-        if code == -signal.SIGKILL:
-            error = ErrorMessage(
-                code="out_of_memory",
-                message=f"{who} was killed (SIGKILL), most likely because the machine ran out of memory.",
-                hint="Use a smaller per_device_train_batch_size or max_length, or fewer processes.",
-            )
-        else:
-            how = f"died of {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-            error = ErrorMessage(code="trainer_crashed", message=f"{who} {how}.", hint="The job's log says more.")
-        _leave(error, 128 - code if code < 0 else 1, report)
+        _leave(death_of(member.rank, size=self.place.size, code=code), 128 - code if code < 0 else 1, report)
 
 
 class _Follower(Group):
@@ -190,6 +184,19 @@ def form_group(processes: int, *, run_dir: Path, leaders_own: Sequence[int]) -> 
     import worker.trainer.attempt  # noqa: F401, PLC0415 - once for all; it is there where the trainer was born warm
 
     return _fork(processes, run_dir=run_dir, leaders_own=leaders_own)
+
+
+def death_of(rank: int, *, size: int, code: int) -> ErrorMessage:
+    """What is said of a rank that ended by accident with this exit code, negative for a signal."""
+    who = f"Rank {rank} of {size} processes"
+    if code == -signal.SIGKILL:
+        return ErrorMessage(
+            code="out_of_memory",
+            message=f"{who} was killed (SIGKILL), most likely because the machine ran out of memory.",
+            hint="Use a smaller per_device_train_batch_size or max_length, or fewer processes.",
+        )
+    how = f"died of {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+    return ErrorMessage(code="trainer_crashed", message=f"{who} {how}.", hint="The job's log says more.")
 
 
 def _fork(size: int, *, run_dir: Path, leaders_own: Sequence[int]) -> Group:
