@@ -1,15 +1,27 @@
 """Tables of the job noun."""
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, Index, Integer, String, Text, UniqueConstraint
+from sqlalchemy import BigInteger, ForeignKey, Index, Integer, String, Text, UniqueConstraint, desc
+from sqlalchemy.engine.default import DefaultExecutionContext
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db import Base, Instant, Json
 
 BigId = BigInteger().with_variant(Integer, "sqlite")
 """SQLite numbers rows by itself only in a column of type INTEGER."""
+
+
+def _of_resources(name: str) -> Callable[[DefaultExecutionContext], int]:
+    """A column's default: what the spec that is stored with it asks for."""
+
+    def default(context: DefaultExecutionContext) -> int:
+        spec: dict[str, Any] = context.get_current_parameters()["spec"]  # type: ignore[no-untyped-call] # SQLAlchemy's own
+        return int(spec.get("resources", {}).get(name, 1))
+
+    return default
 
 
 class Job(Base):
@@ -26,6 +38,9 @@ class Job(Base):
     """The spec as it was sent."""
     job_metadata: Mapped[dict[str, str]] = mapped_column("metadata", Json)
     priority: Mapped[int] = mapped_column(Integer, default=0)
+    processes: Mapped[int] = mapped_column(Integer, default=_of_resources("processes"), server_default="1")
+    nodes: Mapped[int] = mapped_column(Integer, default=_of_resources("nodes"), server_default="1")
+    """What the spec's ``resources`` ask for, where a claim can look for it in a long queue."""
     retry_of: Mapped[str | None] = mapped_column(String(64))
     """The job whose spec this one was made from."""
 
@@ -56,8 +71,8 @@ class Job(Base):
     model_id: Mapped[str | None] = mapped_column(String(255))
 
     __table_args__ = (
-        Index("ix_jobs_claim", "status", "not_before", "priority", "id"),
-        Index("ix_jobs_queue", "status", "priority", "id"),
+        Index("ix_jobs_queue", "status", desc("priority"), "id"),
+        Index("ix_jobs_nodes", "status", "nodes"),
         Index("ix_jobs_lease", "status", "lease_until"),
         Index("ix_jobs_status", "status", "id"),
     )

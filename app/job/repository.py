@@ -98,14 +98,9 @@ def _eligible(now: datetime) -> Select[str]:
     )
 
 
-def asked(resource: str) -> ColumnElement[int]:
-    """How many of them (``processes``, ``nodes``) a job asks for; jobs that were stored before one could ask have one."""
-    return func.coalesce(Job.spec[("resources", resource)].as_integer(), 1)
-
-
 def eligible_above(session: Session, *, limits: Mapping[str, int], now: datetime) -> Sequence[Job]:
     """Eligible jobs that ask for more of a resource, such as ``{"processes": 2}``, the oldest first; at most 100."""
-    too_many = or_(*(asked(resource) > most for resource, most in limits.items()))
+    too_many = or_(*(getattr(Job, resource) > most for resource, most in limits.items()))
     query = select(Job).where(Job.status == JobStatus.QUEUED, Job.not_before <= now, too_many)
     return session.scalars(query.order_by(Job.id).limit(100)).all()
 
@@ -127,7 +122,7 @@ def claim_next(
 
     ``limits``: the best of those that ask for no more of these resources.
     """
-    eligible = _eligible(now).where(*(asked(resource) <= most for resource, most in limits.items()))
+    eligible = _eligible(now).where(*(getattr(Job, resource) <= most for resource, most in limits.items()))
     if least_priority is not None:
         eligible = eligible.where(Job.priority >= least_priority)
     chosen = eligible.with_for_update(skip_locked=True).scalar_subquery()

@@ -17,7 +17,6 @@ from sqlalchemy.orm import Session, aliased
 
 from app import host
 from app.config import get_settings
-from app.job import repository
 from app.job.models import Job, NodeSeat, WorkerPresence
 from app.job.repository import Claim
 from app.job.states import JobStatus
@@ -110,7 +109,7 @@ def _free_for(worker_id: str, *, max_processes: int | None) -> ColumnElement[boo
     )
     conditions = [NodeSeat.state == SeatState.FREE, _of_running(Job), ~has_one]
     if max_processes is not None:
-        conditions.append(repository.asked("processes") <= max_processes)
+        conditions.append(Job.processes <= max_processes)
     return and_(*conditions)
 
 
@@ -228,13 +227,12 @@ def waited_for_priority(session: Session, *, now: datetime, idle: int) -> int | 
 
     An idle worker is kept for them from jobs of a lower priority, or those would never leave enough of them idle.
     """
-    nodes = repository.asked("nodes")
     return session.scalar(
         select(func.max(Job.priority)).where(
             Job.status == JobStatus.QUEUED,
             Job.not_before <= now,
-            nodes > idle,
-            nodes <= len(_living(session, now=now)),
+            Job.nodes > idle,
+            Job.nodes <= len(_living(session, now=now)),
         )
     )
 
