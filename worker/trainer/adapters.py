@@ -77,14 +77,14 @@ def merged_weights(model: nn.Module) -> Mapping[str, torch.Tensor]:
     return weights
 
 
-def save_adapter(model: PreTrainedModel, folder: Path, *, base_model: str) -> None:
-    """Write the adapter and the head alone, as ``PeftModel.from_pretrained(base, folder)`` takes them."""
+def save_adapter(model: PreTrainedModel, folder: Path, *, base_model: str, weights: Mapping[str, torch.Tensor]) -> None:
+    """Write the adapter and the head alone, ``adapter_weights``, as ``PeftModel.from_pretrained(base, folder)`` takes them."""
     folder.mkdir(exist_ok=True)
     config: Any = copy.copy(model.peft_config[_NAME])
     config.base_model_name_or_path, config.inference_mode = base_model, True
     config.save_pretrained(folder)
     path = folder / ADAPTER_WEIGHTS
-    stored = {f"{PREFIX}{name}": tensor.cpu().contiguous() for name, tensor in adapter_weights(model).items()}
+    stored = {f"{PREFIX}{name}": tensor for name, tensor in weights.items()}
     save_file(stored, path)
 
 

@@ -10,16 +10,26 @@ import torch
 from app.errors import InvalidRequest
 from app.spec.training import TrainingSpec
 from worker.trainer.batching import StepBatch
+from worker.trainer.ranks import Ranks
 from worker.trainer.reporting import Reporter
 
 _CPU_MESSAGE = "can't allocate memory"
 """How torch says it on a CPU, where it has no error class for it."""
 
 
-def refuse_unless_smaller_parts_help(error: RuntimeError, *, parts: int, batch: StepBatch) -> None:
-    """Raises ``error`` itself if it is about something else, InvalidRequest if parts are single."""
+def refuse_unless_smaller_parts_help(error: RuntimeError, *, parts: int, batch: StepBatch, ranks: Ranks) -> None:
+    """Raises ``error`` itself if it is about something else, InvalidRequest if parts are single or other ranks wait for this one."""
     if not isinstance(error, torch.OutOfMemoryError) and _CPU_MESSAGE not in str(error):
         raise error
+    if ranks.acts_together:
+        raise InvalidRequest(
+            "a batch did not fit into the memory of a process, and one that shares its weights with others "
+            "cannot begin a step anew by itself",
+            param="training.per_device_train_batch_size",
+            code="out_of_memory",
+            hint="Halve per_device_train_batch_size and double gradient_accumulation_steps, which leaves the step what it is, "
+            "or ask for more processes.",
+        ) from error
     if parts >= max(map(len, batch.micro_batches)):
         raise InvalidRequest(
             "the memory is too small for a step of a single example",
