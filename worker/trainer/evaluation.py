@@ -100,7 +100,8 @@ class Evaluator:
             self._opened = self._open_engine()
             self._encoded = self._encode(self._opened.engine)
         engine, pace = self._opened.engine, self._opened.pace
-        engine.take_weights(adapter_weights(model) if engine.attachment is not None else merged_weights(model))
+        attached = engine.attachment is not None
+        engine.take_weights(adapter_weights(model) if attached else merged_weights(model, ranks=self._ranks))
         logits = shared_logits(
             self._opened, self._encoded, max_tokens=self._max_tokens, interrupted=interrupted, ranks=self._ranks
         )

@@ -48,7 +48,7 @@ def build_model_folder(
 
     Of several ``ranks`` that publish, all call it, and the first writes.
     """
-    weights = {} if serving.base is not None else ranks.collect(merged_weights(model))
+    weights = {} if serving.base is not None else ranks.collect(merged_weights(model, ranks=ranks))
     adapter = ranks.collect(adapter_weights(model)) if has_adapter(model) else {}
     if not ranks.is_first:
         ranks.wait()

@@ -5,6 +5,7 @@ the sum of the processes' gradients is the gradient that one process would have;
 optimizer, early stopping) is the same computation on the same numbers in each of them.
 """
 
+import copy
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -136,6 +137,14 @@ class Ranks:
     def put(self, target: torch.Tensor, whole: torch.Tensor) -> None:
         """Copy ``whole`` into ``target``, or as much of it as this rank holds. Raises RuntimeError for another shape."""
         target.copy_(whole)
+
+    def whole_copy(self, module: nn.Module) -> nn.Module:
+        """A copy that is no part of a model, with all of each weight."""
+        return copy.deepcopy(module)
+
+    def part_of(self, whole: torch.Tensor, *, like: torch.Tensor) -> torch.Tensor:  # noqa: ARG002 - it is held whole
+        """``whole`` as this rank holds ``like``, a tensor of the same shape."""
+        return whole
 
     def fill_up(self, rows: np.ndarray) -> np.ndarray:
         """``rows`` with the rows of all ranks, each of which must be zero in all ranks but one."""

@@ -3,6 +3,7 @@
 A shard is torch's: along the first dimension, in equal parts rounded up, so that the last ones may be smaller or empty.
 """
 
+import copy
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -62,9 +63,22 @@ class ShardedRanks(Ranks):
             return
         if target.shape != whole.shape:
             raise RuntimeError(f"a weight of {tuple(target.shape)} is stored as {tuple(whole.shape)}")
-        own = own_part(target)
-        first = min(self.rank * _rows_of_each(target, self.size), len(target))
-        own.copy_(whole[first : first + len(own)])
+        own_part(target).copy_(self._own_rows(whole, like=target))
+
+    def whole_copy(self, module: nn.Module) -> nn.Module:
+        whole = {
+            id(held): nn.Parameter(held.full_tensor(), requires_grad=held.requires_grad)
+            for held in module.parameters()
+            if isinstance(held, DTensor)
+        }
+        return copy.deepcopy(module, memo=whole)
+
+    def part_of(self, whole: torch.Tensor, *, like: torch.Tensor) -> torch.Tensor:
+        return as_part(self._own_rows(whole, like=like).clone(), of=like) if isinstance(like, DTensor) else whole
+
+    def _own_rows(self, whole: torch.Tensor, *, like: DTensor) -> torch.Tensor:
+        first = min(self.rank * _rows_of_each(like, self.size), len(like))
+        return whole[first : first + len(own_part(like))]
 
     def refuse_unless_same(self, step: int, parameters: Iterable[nn.Parameter]) -> None:
         """Parameters of which each rank has a part are not compared."""
@@ -90,6 +104,12 @@ def own_part(tensor: torch.Tensor) -> torch.Tensor:
     part: Any = tensor.detach()
     own: torch.Tensor = part.to_local() if isinstance(part, DTensor) else part
     return own
+
+
+def as_part(own: torch.Tensor, *, of: torch.Tensor) -> DTensor:
+    """``own`` as this rank's part of a tensor that is divided as the parameter ``of`` is."""
+    assert isinstance(of, DTensor)
+    return DTensor.from_local(own, of.device_mesh, of.placements, run_check=False, shape=of.shape, stride=of.stride())
 
 
 def _rows_of_each(tensor: torch.Tensor, size: int) -> int:

@@ -16,7 +16,6 @@ import torch.distributed as dist
 from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
-from torch.distributed.tensor import DTensor
 from transformers import PreTrainedModel
 
 from worker.predictor.bases import Bases
@@ -28,7 +27,7 @@ from worker.trainer.layers import stacks_of_layers
 from worker.trainer.memory import give_back_free_memory
 from worker.trainer.optim import optimizer_tensors
 from worker.trainer.ranks import Ranks
-from worker.trainer.sharded_ranks import ShardedRanks, own_part
+from worker.trainer.sharded_ranks import ShardedRanks, as_part, own_part
 from worker.trainer.trained_weights import Weights, rows_in_use
 
 __all__ = ["ShardedHolding", "ShardedRanks"]
@@ -103,7 +102,7 @@ class ShardedWeights:
         for key, tensor in tensors.items():
             name, _, kind = key.rpartition("/")
             if kind in _MOMENTS:
-                tensors[key] = _as_part(tensor, of=whole[name])
+                tensors[key] = as_part(tensor, of=whole[name])
         stored = ranks.collect(tensors)
         for key in (f"{self._table}/{kind}" for kind in _MOMENTS):
             if key in stored:
@@ -119,7 +118,7 @@ class ShardedWeights:
                 if name == self._table:
                     moment = moment.new_zeros(parameter.shape).index_copy(0, self._rows, moment)  # type: ignore[arg-type]
                 state[kind] = torch.zeros_like(own, requires_grad=False)
-                self._ranks.put(_as_part(state[kind], of=parameter), moment)
+                self._ranks.put(as_part(state[kind], of=parameter), moment)
             optimizer.state[own] = state
 
 
@@ -190,9 +189,3 @@ def _blocks(stack: nn.ModuleList) -> Iterator[nn.Module]:
             yield from _blocks(module)
         else:
             yield module
-
-
-def _as_part(own: torch.Tensor, *, of: torch.Tensor) -> DTensor:
-    """``own`` as this process's part of a tensor that is divided as the parameter ``of`` is."""
-    assert isinstance(of, DTensor)
-    return DTensor.from_local(own, of.device_mesh, of.placements, run_check=False, shape=of.shape, stride=of.stride())
