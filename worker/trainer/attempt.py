@@ -150,7 +150,7 @@ def assemble(
         report=report,
         ranks=ranks,
     )
-    prepared_model, prepared_optimizer = accelerator.prepare(model, optimizer)
+    prepared_model, prepared_optimizer = accelerator.prepare(model, optimizer, device_placement=[False, True])
     return Parts(
         args=args,
         plan=plan,

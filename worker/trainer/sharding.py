@@ -169,6 +169,8 @@ def shard(model: PreTrainedModel, *, device: torch.device, bf16: bool) -> None:
         if isinstance(module, FSDPModule):  # a sum: the loss is divided by the targets of all processes
             module.set_gradient_divide_factor(1.0)
             module.set_force_sum_reduction_for_comms(enable=True)
+            if isinstance(module, nn.Embedding):
+                module.set_unshard_in_backward(unshard_in_backward=False)  # its gradient does not depend on its rows
     give_back_free_memory()
 
 
