@@ -24,7 +24,7 @@ from worker.predictor.loading import load_parts
 from worker.trainer.evaluation import Opened, Pace
 from worker.trainer.holding import Holding
 from worker.trainer.layers import stacks_of_layers
-from worker.trainer.memory import give_back_free_memory
+from worker.trainer.memory import give_back_free_memory, give_back_large_tensors_at_once
 from worker.trainer.optim import optimizer_tensors
 from worker.trainer.ranks import Ranks
 from worker.trainer.sharded_ranks import ShardedRanks, as_part, own_part
@@ -40,7 +40,10 @@ _MOMENTS: Final = ("exp_avg", "exp_avg_sq")
 class ShardedHolding(Holding):
     """Each process has a part of every weight on its device."""
 
-    def receive(self, model: PreTrainedModel, *, device: torch.device) -> None:  # noqa: ARG002 - it need not fit there
+    def receive(self, model: PreTrainedModel, *, device: torch.device) -> None:
+        """It stays where it is: on the device it need not fit."""
+        if device.type == "cpu":
+            give_back_large_tensors_at_once()
         self.ranks.refuse_unless_same(0, model.parameters())
 
     def forward_options(self, *, bf16: bool, device: torch.device) -> dict[str, Any]:  # noqa: ARG002
