@@ -81,6 +81,8 @@ class Run:
     """What Python runs for ours; the run directory is given last."""
     processes: int = 1
     """A job's ``resources.processes``, for ours."""
+    fsdp: bool = False
+    """A job's ``resources.fsdp``, for ours."""
     environment: Mapping[str, str | None] = field(default_factory=dict)
     """What ours gets other than a job's trainer does; None: without it."""
 
@@ -135,7 +137,7 @@ def _prepare_ours(run: Run, folder: Path) -> tuple[list[str], Mapping[str, str]]
     spec = JobSpec.model_validate(
         {"model": "benchmark", "dataset": ids, "columns": columns, "training": training,
          "problem_type": data_set.problem_type, "metrics": list(data_set.metrics), "adapter": run.adapter,
-         "resources": {"processes": run.processes}}
+         "resources": {"processes": run.processes, "fsdp": run.fsdp}}
     )  # fmt: skip
     ours = RunSpec(
         job_id="ftjob-benchmark", attempt=1, files=files, model_path=str(run.model.resolve()), cache_dir=str(folder),

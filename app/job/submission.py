@@ -21,7 +21,7 @@ from app.job.states import JobStatus
 from app.model import service as models
 from app.spec import recipe
 from app.spec.base import TASK_OF, TaskName
-from app.spec.fit import check_model_fits
+from app.spec.fit import check_model_fits, check_parts_fit
 from app.spec.job import FILE_ID, JobSpec
 from app.spec.metrics import metric_names
 from app.task_queue import wake_workers
@@ -90,6 +90,7 @@ def check(requested: JobSpec) -> _Checked:
 
     What only the trainer can see (Hub data, the model of an unreachable hub) it checks later by the same rules.
     """
+    check_parts_fit(requested)
     reference = models.resolve_reference(requested.model, revision=requested.model_revision)
     pinned = requested.model_copy(update={"model_revision": reference.revision})
     metric_names([] if requested.metrics == "auto" else requested.metrics)

@@ -1,7 +1,8 @@
-"""Whether a model can be fine-tuned for a task at all: the same rule in the API and, for what only it sees, in the trainer."""
+"""Whether a job can be done at all: the same rules in the API and, for what only it sees, in the trainer."""
 
-from app.errors import InvalidModel
+from app.errors import InvalidModel, InvalidRequest
 from app.spec.base import TaskName
+from app.spec.job import JobSpec
 
 
 def check_model_fits(task: TaskName, *, model: str, is_encoder_decoder: bool) -> None:
@@ -22,3 +23,13 @@ def check_model_fits(task: TaskName, *, model: str, is_encoder_decoder: bool) ->
         code="model_unsupported",
         hint='Take one such as T5 or BART, or let a decoder learn the same rows with "task": "text-generation".',
     )
+
+
+def check_parts_fit(spec: JobSpec) -> None:
+    """Raise InvalidRequest if the weights are to be divided between processes and something else needs them in one."""
+    if spec.resources.fsdp and spec.adapter is not None and not spec.adapter.merge:
+        raise InvalidRequest(
+            "With resources.fsdp no process holds the whole base model that an attached adapter is measured on.",
+            param="resources.fsdp",
+            hint="Leave adapter.merge true, which publishes the whole model, or resources.fsdp false.",
+        )

@@ -46,6 +46,8 @@ def merged(spec, change):
         ({"training": {"learnig_rate": 1e-5}}, "training.learnig_rate"),
         ({"resources": {"processes": 1000}}, "resources.processes"),
         ({"resources": {"gpus": 2}}, "resources.gpus"),
+        ({"resources": {"fsdp": True}}, "resources.fsdp"),
+        ({"resources": {"processes": 2, "fsdp": True}, "adapter": {"merge": False}}, "resources.fsdp"),
         ({"training": {"metric_for_best_model": "bleu"}}, "training.metric_for_best_model"),
         ({"training": {"class_weights": {"spam": 2.0}}}, "training.class_weights"),
         ({"trainng": {}}, "trainng"),

@@ -10,7 +10,7 @@ SPEC = {"model": "acme/tiny", "dataset": {"name": "nyu-mll/glue"}, "problem_type
 
 
 def test_a_job_has_one_process_unless_it_says_so_and_it_is_written_back():
-    assert JobSpec.model_validate(SPEC).model_dump()["resources"] == {"processes": 1, "nodes": 1}
+    assert JobSpec.model_validate(SPEC).model_dump()["resources"] == {"processes": 1, "nodes": 1, "fsdp": False}
 
 
 @pytest.mark.parametrize("resource", ["processes", "nodes"])
@@ -46,3 +46,12 @@ def test_a_batch_that_is_chosen_is_large_enough_for_all():
         spec = JobSpec.model_validate(SPEC | {"resources": {"processes": processes}})
         filled = fill(spec, num_examples=100, num_labels=2, model_config={})
         assert filled.training.per_device_train_batch_size == batch_size
+
+
+def test_one_process_has_nobody_to_share_its_weights_with():
+    with pytest.raises(ValidationError, match="of 2 at least") as refusal:
+        JobSpec.model_validate(SPEC | {"resources": {"fsdp": True}})
+    assert refusal.value.errors()[0]["loc"] == ("resources", "fsdp")
+    assert JobSpec.model_validate(SPEC | {"resources": {"processes": 2, "fsdp": True}}).resources.fsdp
+    with pytest.raises(ValidationError, match="valid boolean"):
+        JobSpec.model_validate(SPEC | {"resources": {"processes": 2, "fsdp": "yes"}})

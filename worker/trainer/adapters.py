@@ -22,6 +22,7 @@ from app.spec.adapter import AdapterSpec
 from worker.predictor.attached import ADAPTER_WEIGHTS, PREFIX
 from worker.trainer.layers import stacks_of_layers
 from worker.trainer.randomness import Stream, seed_torch
+from worker.trainer.ranks import Ranks
 
 FOLDER: Final = "adapter"
 """Of a finished model that is whole: the adapter alone, as peft's ``from_pretrained`` takes it."""
@@ -61,8 +62,11 @@ def has_adapter(model: nn.Module) -> bool:
 
 
 @torch.no_grad()
-def merged_weights(model: nn.Module) -> Mapping[str, torch.Tensor]:
-    """The state dict of the model without adapters that answers the same; ``model`` itself is not changed."""
+def merged_weights(model: nn.Module, *, ranks: Ranks) -> Mapping[str, torch.Tensor]:
+    """The state dict of the model without adapters that answers the same; ``model`` itself is not changed.
+
+    Where ``ranks`` hold a part of each weight, so do they of these.
+    """
     if not has_adapter(model):
         return model.state_dict()
     from peft.tuners.tuners_utils import BaseTunerLayer  # noqa: PLC0415
@@ -71,20 +75,24 @@ def merged_weights(model: nn.Module) -> Mapping[str, torch.Tensor]:
     inside = tuple(f"{name}." for name in layers)
     weights = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith(inside)}
     for name, layer in layers.items():
-        merged: Any = copy.deepcopy(layer)
+        merged: Any = ranks.whole_copy(layer)
         merged.merge()
-        weights |= {f"{name}.{part}": tensor for part, tensor in merged.get_base_layer().state_dict().items()}
+        held = layer.get_base_layer().state_dict()
+        weights |= {
+            f"{name}.{part}": ranks.part_of(tensor, like=held[part])
+            for part, tensor in merged.get_base_layer().state_dict().items()
+        }
     return weights
 
 
-def save_adapter(model: PreTrainedModel, folder: Path, *, base_model: str) -> None:
-    """Write the adapter and the head alone, as ``PeftModel.from_pretrained(base, folder)`` takes them."""
+def save_adapter(model: PreTrainedModel, folder: Path, *, base_model: str, weights: Mapping[str, torch.Tensor]) -> None:
+    """Write the adapter and the head alone, ``adapter_weights``, as ``PeftModel.from_pretrained(base, folder)`` takes them."""
     folder.mkdir(exist_ok=True)
     config: Any = copy.copy(model.peft_config[_NAME])
     config.base_model_name_or_path, config.inference_mode = base_model, True
     config.save_pretrained(folder)
     path = folder / ADAPTER_WEIGHTS
-    stored = {f"{PREFIX}{name}": tensor.cpu().contiguous() for name, tensor in adapter_weights(model).items()}
+    stored = {f"{PREFIX}{name}": tensor for name, tensor in weights.items()}
     save_file(stored, path)
 
 

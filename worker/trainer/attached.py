@@ -6,11 +6,13 @@ are linked where the file system can, for they are large and the same for every 
 
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
 
 import orjson
+import torch
 from transformers import PreTrainedModel
 from transformers.utils.hub import cached_file
 
@@ -65,9 +67,11 @@ def identity(kept: KeptBase, spec: JobSpec) -> BaseIdentity:
     return BaseIdentity(model=spec.model, revision=spec.model_revision, weights_sha256=kept.weights_sha256)
 
 
-def save_attached(model: PreTrainedModel, folder: Path, *, base: BaseIdentity) -> None:
+def save_attached(
+    model: PreTrainedModel, folder: Path, *, base: BaseIdentity, weights: Mapping[str, torch.Tensor]
+) -> None:
     """Write the adapter, the head, and the configuration of the model as a whole."""
-    save_adapter(model, folder, base_model=base.model)
+    save_adapter(model, folder, base_model=base.model, weights=weights)
     config: Any = type(model.config).from_dict(model.config.to_dict())
     config.architectures = [type(model).__name__]
     config.save_pretrained(folder)

@@ -14,15 +14,15 @@ from transformers import PreTrainedModel
 from app import failpoints
 from app.dataset.resolved import Split
 from app.spec.run import ResultMessage, RunSpec, StartedMessage
-from worker.predictor.engine import LoadedModel
 from worker.trainer import base_model, publishing
 from worker.trainer.adapters import adapter_report, add_adapter
 from worker.trainer.batching import TrainBatches
 from worker.trainer.checkpoints import WEIGHTS, Checkpoints, Rotation, load_logits, load_weights
 from worker.trainer.control import Control
-from worker.trainer.evaluation import Evaluator, engine_logits, measure
+from worker.trainer.evaluation import Evaluator, measure, shared_logits
 from worker.trainer.forward import choose_forward
 from worker.trainer.group import Place
+from worker.trainer.holding import Holding, meet
 from worker.trainer.layers import freeze, rate_factors
 from worker.trainer.loop import Parts, train
 from worker.trainer.optim import Schedule, make_optimizer
@@ -30,11 +30,9 @@ from worker.trainer.padding import Padding
 from worker.trainer.plan import Plan
 from worker.trainer.precision import make_repeatable, round_tiny_numbers_to_zero
 from worker.trainer.preparation import Prepared, prepare
-from worker.trainer.ranks import Ranks, join
 from worker.trainer.reporting import Reporter
 from worker.trainer.state import Best
 from worker.trainer.tracking import Trackers
-from worker.trainer.trained_weights import TrainedWeights
 
 
 def run_attempt(
@@ -48,9 +46,11 @@ def run_attempt(
 ) -> None:
     """Train, evaluate, publish; of several processes (``place``) only the first publishes. Raises ServiceError for what only the user can mend, Stopped when told to stop."""
     ready_at = time.monotonic()
-    ranks = join(place, run_dir=run_dir)
+    holding = meet(place, run_dir=run_dir, resources=run.spec.resources)
+    ranks = holding.ranks
     if ranks.size > 1:
-        report.log(f"{ranks.size} processes share the examples of each micro-batch", processes=ranks.size)
+        what = "weights and examples" if ranks.acts_together else "the examples"
+        report.log(f"{ranks.size} processes share {what} of each micro-batch", processes=ranks.size)
     round_tiny_numbers_to_zero()
     make_repeatable(full_determinism=run.spec.training.full_determinism, report=report)
     prepared = prepare(run, run_dir=run_dir, report=report, ranks=ranks)
@@ -64,7 +64,7 @@ def run_attempt(
     )
     if prepared.spec.adapter is not None:
         add_adapter(model, prepared.spec.adapter, new=new_weights, seed=prepared.spec.training.seed)
-    parts = assemble(prepared, model, name=run.job_id, run_dir=run_dir, report=report, control=control, ranks=ranks)
+    parts = assemble(prepared, model, name=run.job_id, run_dir=run_dir, report=report, control=control, holding=holding)
     state = parts.checkpoints.restore([Path(path) for path in run.checkpoints])
     ranks.refuse_unless_same(state.step, model.parameters())
     report.send(
@@ -77,13 +77,22 @@ def run_attempt(
     )
     failpoints.reach("trainer.ready")
     first_step_at = time.monotonic()
-    with control.deferred(), closing(parts.trackers):
+    with control.deferred(together=ranks.acts_together), closing(parts.trackers):
         train(parts, state)
     trained_at = time.monotonic()
-    if not ranks.is_first:
+    if ranks.publishers is None:
         return
     assert state.best is not None, "the last step is always evaluated"
-    result = publish(prepared, model, state.best, plan=parts.plan, last_step=state.step, run_dir=run_dir, report=report)
+    result = publish(
+        prepared,
+        model,
+        state.best,
+        plan=parts.plan,
+        last_step=state.step,
+        run_dir=run_dir,
+        report=report,
+        holding=holding,
+    )
     parts.checkpoints.remove_old()
     timings = {
         "import_seconds": ready_at - started_at,
@@ -104,18 +113,20 @@ def assemble(
     run_dir: Path,
     report: Reporter,
     control: Control,
-    ranks: Ranks,
+    holding: Holding,
 ) -> Parts:
     """The parts of the loop, put together."""
-    args, data = prepared.spec.training, prepared.data
+    args, data, ranks = prepared.spec.training, prepared.data, holding.ranks
     accelerator = Accelerator(
         mixed_precision="bf16" if args.bf16 else "no", step_scheduler_with_optimizer=False, device_placement=True
     )
-    model.to(accelerator.device)
+    device, bf16 = accelerator.device, bool(args.bf16)
+    holding.receive(model, device=device)
     if args.gradient_checkpointing:
         base_model.enable_gradient_checkpointing(model)
     tokenizer, train_tokens = prepared.base.tokenizer, prepared.tokens["train"]
-    forward, how = choose_forward(model, train_tokens, padding=Padding.of(tokenizer), bf16=bool(args.bf16))
+    options = holding.forward_options(bf16=bf16, device=device)
+    forward, how = choose_forward(model, train_tokens, padding=Padding.of(tokenizer), **options)
     report.log(f"training {how}")
     plan = Plan.of(args, num_examples=len(train_tokens))
     schedule = Schedule(args, warmup_steps=plan.warmup_steps, max_steps=plan.max_steps)
@@ -124,7 +135,13 @@ def assemble(
     freeze(model, args)
     factors = rate_factors(model, args)
     table_factor = min(factors.values())
-    weights = TrainedWeights(model, token_ids=token_ids, decay=lambda steps: schedule.decay(steps, factor=table_factor))
+    weights = holding.weights(
+        model,
+        token_ids=token_ids,
+        decay=lambda steps: schedule.decay(steps, factor=table_factor),
+        bf16=bf16,
+        device=device,
+    )
     optimizer = make_optimizer(weights.names, args, factors=factors)
     checkpoints = Checkpoints(
         run_dir / "checkpoints",
@@ -134,9 +151,9 @@ def assemble(
         fingerprint=fingerprint(prepared),
         rotation=Rotation(limit=args.save_total_limit, recorded_step=lambda: control.recorded_step),
         report=report,
-        writes=ranks.is_first,
+        ranks=ranks,
     )
-    prepared_model, prepared_optimizer = accelerator.prepare(model, optimizer)
+    prepared_model, prepared_optimizer = accelerator.prepare(model, optimizer, device_placement=[False, True])
     return Parts(
         args=args,
         plan=plan,
@@ -170,7 +187,7 @@ def assemble(
                 tokenizer=tokenizer,
                 serving=prepared.serving,
                 spec=prepared.spec,
-                base=prepared.kept_folder,
+                load=lambda folder: holding.load(folder, base=prepared.kept_folder),
                 ranks=ranks,
             ),
             ranks=ranks,
@@ -198,11 +215,15 @@ def publish(
     last_step: int,
     run_dir: Path,
     report: Reporter,
+    holding: Holding,
 ) -> ResultMessage:
-    """Build the finished model from the best checkpoint and measure it through the serving engine."""
+    """Build the finished model from the best checkpoint and measure it through the serving engine. Only for ``publishers``."""
+    ranks = holding.ranks.publishers
+    assert ranks is not None
     report.phase("evaluating")
+    ranks.wait()  # for the first, which writes the checkpoint
     data, task, metrics = prepared.data, prepared.data.task, prepared.metrics
-    load_weights(model, Path(best.path or "") / WEIGHTS)
+    load_weights(model, Path(best.path or "") / WEIGHTS, ranks=ranks)
     trained_logits = load_logits(best)
     serving = prepared.serving
     folder = run_dir / "model"
@@ -213,9 +234,11 @@ def publish(
         serving=serving,
         spec=prepared.spec,
         metrics=measure(trained_logits, data.splits["validation"], task=task, metrics=metrics) | best.metrics,
+        ranks=ranks,
     )
     failpoints.reach("model.built")
-    served = LoadedModel.load(folder, expected_manifest_sha256=manifest.sha256, base=prepared.kept_folder)
+    opened = holding.load(folder, base=prepared.kept_folder, expected_manifest_sha256=manifest.sha256)
+    served = opened.engine
     guess = task.guess(data.splits["train"].labels)
     reports: dict[str, dict[str, Any]] = {}
     names: tuple[Split, ...] = ("validation", "test")
@@ -223,7 +246,7 @@ def publish(
         if name in data.splits:
             examples = data.splits[name]
             encoded = task.encode(served, examples, prepared.tokens[name])
-            logits = engine_logits(served, encoded, max_tokens=prepared.max_tokens)
+            logits = shared_logits(opened, encoded, max_tokens=prepared.max_tokens, ranks=ranks)
             assert logits is not None, "nothing interrupts it"
             if name == "validation":
                 publishing.refuse_mismatch(

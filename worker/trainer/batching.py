@@ -1,7 +1,7 @@
 """Which examples a forward sees, and in which order."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -21,6 +21,8 @@ class StepBatch:
 
     micro_batches: list[np.ndarray]
     """Their numbers in the training split, as many to a forward as the job says; of several processes, this one's share."""
+    sizes: list[int]
+    """Examples of each micro-batch in all processes."""
     num_examples: int
     """Of all processes."""
     num_targets: int
@@ -38,6 +40,8 @@ class MicroBatch:
     """``[targets, …]``, as the task makes them."""
     num_tokens: int
     """Without padding."""
+    weight: float = 1.0
+    """What its loss counts: nothing, if it is there only because another process computes something in its place."""
 
 
 class TrainBatches:
@@ -58,6 +62,7 @@ class TrainBatches:
         self._tokens, self._labels, self._forward = tokens, labels, forward
         self._batch_size, self._accumulation, self._seed = batch_size, accumulation, seed
         self._by_length, self._ranks = by_length, ranks
+        self._filler = np.argmin(tokens.lengths, keepdims=True)
 
     def of_epoch(self, epoch: int, *, start_at: int = 0) -> Iterator[StepBatch]:
         """The optimizer steps of an epoch from number ``start_at``; the last may be short."""
@@ -73,6 +78,7 @@ class TrainBatches:
             group = micro_batches[start : start + self._accumulation]
             yield StepBatch(
                 micro_batches=[self._ranks.share(part, lengths=self._tokens.lengths[part]) for part in group],
+                sizes=[len(part) for part in group],
                 num_examples=sum(map(len, group)),
                 num_targets=max(1, sum(map(self._num_targets, group))),
             )
@@ -92,11 +98,21 @@ class TrainBatches:
         return np.concatenate([run[np.argsort(-self._tokens.lengths[run], kind="stable")] for run in runs])
 
     def micro_batches(self, step: StepBatch, *, parts: int) -> Iterator[MicroBatch]:
-        """What goes through the model for a step, each of its micro-batches in so many ``parts``; none of an empty share."""
-        for whole in filter(len, step.micro_batches):
-            for indices in np.array_split(whole, min(parts, len(whole))):
-                yield MicroBatch(
-                    inputs=self._forward.collate(self._tokens, indices),
-                    labels=torch.from_numpy(self._labels[self._targets(indices)]),
-                    num_tokens=int(self._tokens.lengths[indices].sum()),
+        """What goes through the model for a step, each of its micro-batches in so many ``parts``.
+
+        Nothing of an empty share, or where the processes must compute as often as each other the shortest example, for nothing.
+        """
+        for share, size in zip(step.micro_batches, step.sizes, strict=True):
+            for indices in self._ranks.pieces(share, parts=parts, of=size):
+                yield (
+                    self._micro_batch(indices)
+                    if len(indices)
+                    else replace(self._micro_batch(self._filler), num_tokens=0, weight=0.0)
                 )
+
+    def _micro_batch(self, indices: np.ndarray) -> MicroBatch:
+        return MicroBatch(
+            inputs=self._forward.collate(self._tokens, indices),
+            labels=torch.from_numpy(self._labels[self._targets(indices)]),
+            num_tokens=int(self._tokens.lengths[indices].sum()),
+        )

@@ -6,17 +6,17 @@ nothing is saved holds no optimizer: it is not resumable.
 """
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file as load_arrays
 from safetensors.numpy import save_file as save_arrays
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import nn
 
 from app import failpoints
@@ -24,10 +24,10 @@ from app.manifest import CorruptArtefactError, Manifest, committed_folder, read_
 from app.spec.run import CheckpointMessage, CorruptMessage
 from worker.trainer.evaluation import Evaluation
 from worker.trainer.full_disk import written_when_there_is_room
-from worker.trainer.optim import optimizer_tensors, restore_optimizer
+from worker.trainer.ranks import ALONE, Ranks
 from worker.trainer.reporting import Reporter
 from worker.trainer.state import Best, TrainState
-from worker.trainer.trained_weights import TrainedWeights
+from worker.trainer.trained_weights import Weights
 
 WEIGHTS: Final = "model.safetensors"
 OPTIMIZER: Final = "optimizer.safetensors"
@@ -53,21 +53,21 @@ class Checkpoints:
         folder: Path,
         *,
         model: nn.Module,
-        weights: TrainedWeights,
+        weights: Weights,
         optimizer: torch.optim.Optimizer,
         fingerprint: str,
         rotation: Rotation,
         report: Reporter,
-        writes: bool = True,
+        ranks: Ranks = ALONE,
     ) -> None:
         """``fingerprint`` stands for data and settings: a checkpoint with another is not resumed from.
 
-        Without ``writes``, ``save`` only takes note: another process of the job writes the same.
+        Of several ``ranks`` the first writes; all must call ``save``, and those that are needed for it take part.
         """
         self._folder, self._model, self._optimizer = folder, model, optimizer
         self._weights = weights
         self._fingerprint, self._rotation, self._report = fingerprint, rotation, report
-        self._writes = writes
+        self._ranks = ranks
         self._resumable: list[Path] = []
         self._best_only: list[Path] = []
         self._to_remove: list[tuple[int, list[Path]]] = []
@@ -79,11 +79,19 @@ class Checkpoints:
         target = self._folder / f"step-{state.step:08d}"
         if best is not None:
             state.best = Best(step=state.step, value=best[0], metrics=best[1].metrics)
-        if not self._writes:
+        publishers = self._ranks.publishers
+        if publishers is None:
             return
+        weights = publishers.collect(weights_of(self._model))
+        tensors = self._weights.store(self._optimizer, ranks=publishers) if resumable else {}
+        if not publishers.is_first:
+            if state.best is not None and best is not None:
+                state.best = state.best.model_copy(update={"path": str(target)})
+            return
+        contents = {WEIGHTS: weights} | ({OPTIMIZER: tensors} if resumable else {})
         logits = None if best is None else best[1].logits
         written_when_there_is_room(
-            lambda: self._write(target, state, logits=logits, resumable=resumable),
+            lambda: self._write(target, state, contents=contents, logits=logits),
             what=f"the checkpoint of step {state.step}",
             report=self._report,
         )
@@ -108,18 +116,26 @@ class Checkpoints:
         )
         failpoints.reach("checkpoint.told")
 
-    def _write(self, target: Path, state: TrainState, *, logits: np.ndarray | None, resumable: bool) -> None:
+    def _write(
+        self,
+        target: Path,
+        state: TrainState,
+        *,
+        contents: Mapping[str, dict[str, torch.Tensor]],
+        logits: np.ndarray | None,
+    ) -> None:
+        """``contents``: the tensors of each file. With an optimizer among them it can be resumed from."""
         self.remove_old()
         shutil.rmtree(target, ignore_errors=True)  # only where a run directory is used again by hand
+        resumable = OPTIMIZER in contents
         about = {"step": state.step, "fingerprint": self._fingerprint, "resumable": resumable}
         with committed_folder(target, about=about) as temporary:
-            save_file(weights_of(self._model), temporary / WEIGHTS)
+            save_file(contents[WEIGHTS], temporary / WEIGHTS)
             failpoints.reach("checkpoint.weights")
             if logits is not None:
                 save_arrays({"logits": logits}, temporary / LOGITS)
             if resumable:
-                tensors = optimizer_tensors(self._optimizer, self._weights.names)
-                save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, temporary / OPTIMIZER)
+                save_file(contents[OPTIMIZER], temporary / OPTIMIZER)
                 (temporary / STATE).write_text(state.model_dump_json(indent=2))
 
     def restore(self, candidates: Sequence[Path]) -> TrainState:
@@ -163,9 +179,9 @@ class Checkpoints:
                 state.best = state.best.model_copy(update={"path": str(path), "manifest_sha256": manifest.sha256})
             elif state.best is not None and state.best.path is not None:
                 verify(Path(state.best.path), expected_sha256=state.best.manifest_sha256)
-            load_weights(self._model, path / WEIGHTS)
+            load_weights(self._model, path / WEIGHTS, ranks=self._ranks)
             self._weights.read()
-            restore_optimizer(self._optimizer, load_file(path / OPTIMIZER), self._weights.names)
+            self._weights.restore(self._optimizer, StoredTensors(path / OPTIMIZER))
         except (ValueError, KeyError, OSError, SafetensorError) as error:
             raise CorruptArtefactError(f"{path.name}: {error}") from error
         return state
@@ -181,20 +197,39 @@ class Checkpoints:
 
 
 def weights_of(model: nn.Module) -> dict[str, torch.Tensor]:
-    """Parameters that are trained (tied ones once) and stored buffers by name, on the CPU. The others are the base model's."""
+    """Parameters that are trained (tied ones once) and stored buffers by name. The others are the base model's."""
     parameters = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     tied = {name for name, _ in model.named_parameters(remove_duplicate=False)}
     buffers = {name: tensor for name, tensor in model.state_dict().items() if name not in tied}
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in {**parameters, **buffers}.items()}
+    return {name: tensor.detach() for name, tensor in {**parameters, **buffers}.items()}
 
 
-def load_weights(model: nn.Module, path: Path) -> None:
+def load_weights(model: nn.Module, path: Path, *, ranks: Ranks) -> None:
     """Put stored weights into ``model``, in place. Raises KeyError if a name is missing, RuntimeError for another shape."""
-    stored = load_file(path)
-    targets = {**model.state_dict(), **dict(model.named_parameters())}
-    with torch.no_grad():
-        for name in weights_of(model):
-            targets[name].copy_(stored[name])
+    stored = StoredTensors(path)
+    for name, target in weights_of(model).items():
+        ranks.put(target, stored[name])
+
+
+class StoredTensors(Mapping[str, torch.Tensor]):
+    """The tensors of a safetensors file by name, each read when it is asked for."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises SafetensorError or OSError."""
+        self._file: Any = safe_open(path, framework="pt")
+        self._names = dict.fromkeys(self._file.keys())  # type: ignore[no-untyped-call]
+
+    def __getitem__(self, name: str) -> torch.Tensor:
+        if name not in self._names:
+            raise KeyError(name)
+        tensor: torch.Tensor = self._file.get_tensor(name)
+        return tensor
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 def load_logits(best: Best) -> np.ndarray:

@@ -38,7 +38,8 @@ class Control:
     """What has been asked for so far.
 
     Outside of ``deferred()`` a request raises ``Stopped`` in the main thread wherever it is. Inside, the training loop
-    asks: ``requested`` holds the exit code until ``raise_if_stopped()`` is called at a place where stopping is right.
+    asks: ``requested`` holds the exit code until ``raise_if_stopped()`` is called at a place where stopping is right. Where
+    all processes of a group must drain at the same place (``together``), it holds a drain once they have agreed on it.
     """
 
     def __init__(self, *, wake_up: signal.Signals = signal.SIGTERM) -> None:
@@ -51,7 +52,9 @@ class Control:
         """All of them know."""
         self.recorded_step = math.inf
         """Of the newest checkpoint that the worker has recorded; infinite where there is no worker."""
-        self._deferred = False
+        self._deferred = self._together = False
+        self._asked = False
+        """A drain was asked for that not all processes know of."""
 
     def start(self, descriptor: int | None) -> None:
         """Listen to the signal and, if given, to the control descriptor. Main thread only."""
@@ -61,19 +64,33 @@ class Control:
             threading.Thread(target=self._listen, args=(descriptor,), name="control", daemon=True).start()
 
     @contextmanager
-    def deferred(self) -> Iterator[None]:
-        """Within the block requests wait for ``raise_if_stopped`` (a drain needs its checkpoint first)."""
-        self._deferred = True
+    def deferred(self, *, together: bool = False) -> Iterator[None]:
+        """Within the block requests wait for ``raise_if_stopped`` (a drain needs its checkpoint first).
+
+        ``together``: and a drain for ``agree_to_stop``, since no process can write a checkpoint without the others.
+        """
+        self._deferred, self._together = True, together
         try:
             yield
         finally:
-            self._deferred = False
+            self._deferred = self._together = False
+        self._take_what_nobody_heard()
         self.raise_if_stopped()
+
+    def _take_what_nobody_heard(self) -> None:
+        """Asked for when there was no further step to agree in."""
+        if self._asked:
+            self.agree_to_stop()
 
     @property
     def wants_to_stop(self) -> bool:
         """This process was asked to; the others of its group need not know yet."""
-        return self.requested is not None
+        return self._asked or self.requested is not None
+
+    @property
+    def interrupts(self) -> bool:
+        """An evaluation is to be broken off: by this process alone, or where they act together by all, who are told of it."""
+        return self.wants_to_stop if self._together else self.requested is not None
 
     def agree_to_stop(self) -> None:
         """Some process of the group was asked to, and all know it: each drains after this step."""
@@ -111,11 +128,14 @@ class Control:
 
     def _request(self, code: ExitCode) -> None:
         """A cancel overrides a drain, never the other way round. The signal wakes the main thread."""
-        if not self.cancelled():
+        if not self.cancelled() and not (self._together and code is ExitCode.DRAINED):
             self.requested = code
         os.kill(os.getpid(), self._wake_up)
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        if self._together and not self.cancelled():
+            self._asked = True
+            return
         if self.requested is None:
             self.requested = ExitCode.DRAINED
         if self._deferred and not self.cancelled():
@@ -130,13 +150,12 @@ class Control:
 class FollowersControl(Control):
     """Of a process that does not lead its group: what it is asked for it passes on, and stops with all the others."""
 
-    def __init__(self, *, wake_up: signal.Signals = signal.SIGTERM) -> None:
-        super().__init__(wake_up=wake_up)
-        self._asked = False
-
     @property
     def wants_to_stop(self) -> bool:
         return self._asked
+
+    def _take_what_nobody_heard(self) -> None:
+        """This process goes on as long as the leader does, who may need it."""
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self._asked = True

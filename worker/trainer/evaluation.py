@@ -49,6 +49,26 @@ def measure(
     return found
 
 
+class Pace:
+    """How the processes of a job go through an evaluation: each at its own."""
+
+    def begin(self, interrupted: Callable[[], bool]) -> Callable[[], bool]:
+        """What to ask in place of ``interrupted`` on the way."""
+        return interrupted
+
+    def end(self, forward: Callable[[], object]) -> bool:  # noqa: ARG002 - here nobody waits for anyone
+        """To be called behind the last forward; whether all were interrupted on the way. ``forward`` makes one more, for nothing."""
+        return False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """An engine, and how the processes of the job go through it."""
+
+    engine: LoadedModel
+    pace: Pace
+
+
 class Evaluator:
     """Evaluates the weights of the training model on one split. Draws no random numbers and leaves that model alone."""
 
@@ -61,7 +81,7 @@ class Evaluator:
         metrics: Metrics,
         writer: Writer | None,
         max_tokens: int,
-        open_engine: Callable[[], LoadedModel],
+        open_engine: Callable[[], Opened],
         ranks: Ranks = ALONE,
     ) -> None:
         """``open_engine`` gives an engine for a model of the same shape; it is called at the first evaluation.
@@ -71,24 +91,25 @@ class Evaluator:
         self._examples, self._encode, self._max_tokens = examples, encode, max_tokens
         self._task, self._metrics, self._writer = task, metrics, writer
         self._open_engine, self._ranks = open_engine, ranks
-        self._engine: LoadedModel | None = None
+        self._opened: Opened | None = None
         self._encoded: list[EncodedText] = []
 
     def evaluate(self, model: nn.Module, *, interrupted: Callable[[], bool]) -> Evaluation | None:
         """None if ``interrupted`` became true on the way."""
-        if self._engine is None:
-            self._engine = self._open_engine()
-            self._encoded = self._encode(self._engine)
-        attached = self._engine.attachment is not None
-        self._engine.take_weights(adapter_weights(model) if attached else merged_weights(model))
+        if self._opened is None:
+            self._opened = self._open_engine()
+            self._encoded = self._encode(self._opened.engine)
+        engine, pace = self._opened.engine, self._opened.pace
+        attached = engine.attachment is not None
+        engine.take_weights(adapter_weights(model) if attached else merged_weights(model, ranks=self._ranks))
         logits = shared_logits(
-            self._engine, self._encoded, max_tokens=self._max_tokens, interrupted=interrupted, ranks=self._ranks
+            self._opened, self._encoded, max_tokens=self._max_tokens, interrupted=interrupted, ranks=self._ranks
         )
         if logits is None:
             return None
         written = None
         if self._writer is not None:
-            written = self._writer.write(self._engine, self._examples, interrupted=interrupted)
+            written = self._writer.write(engine, self._examples, interrupted=pace.begin(interrupted))
             if written is None:
                 return None
         metrics = measure(logits, self._examples, task=self._task, metrics=self._metrics, written=written)
@@ -96,24 +117,26 @@ class Evaluator:
 
 
 def shared_logits(
-    engine: LoadedModel,
+    opened: Opened,
     encoded: Sequence[EncodedText],
     *,
     max_tokens: int,
-    interrupted: Callable[[], bool],
+    interrupted: Callable[[], bool] = lambda: False,
     ranks: Ranks,
 ) -> np.ndarray | None:
     """``engine_logits``, of which each process of the job computes its share and gets all."""
+    engine = opened.engine
     if ranks.size == 1:
         return engine_logits(engine, encoded, max_tokens=max_tokens, interrupted=interrupted)
     places = row_places(encoded)
     logits = np.zeros((places[-1], engine.num_outputs), dtype=np.float32)
     share = ranks.share(np.arange(len(encoded)), lengths=np.array([item.num_tokens for item in encoded]))
+    interrupted = opened.pace.begin(interrupted)
+    found = engine_logits(engine, [encoded[index] for index in share], max_tokens=max_tokens, interrupted=interrupted)
+    shortest = min((part for item in encoded for part in item.parts), key=lambda part: part.num_tokens)
+    if opened.pace.end(lambda: engine.forward([shortest])) or found is None:
+        return None
     if len(share):
-        own = [encoded[index] for index in share]
-        found = engine_logits(engine, own, max_tokens=max_tokens, interrupted=interrupted)
-        if found is None:
-            return None
         logits[np.concatenate([np.arange(places[index], places[index + 1]) for index in share])] = found
     return ranks.fill_up(logits)
 

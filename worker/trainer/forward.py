@@ -47,12 +47,12 @@ class PaddedInputs:
 class PaddedForward:
     """A batch is cut into groups of like length, and each is padded and computed for itself."""
 
-    def __init__(self, padding: Padding) -> None:
-        self._padding = padding
+    def __init__(self, padding: Padding, *, forward_cost: int = FORWARD_COST) -> None:
+        self._padding, self._cost = padding, forward_cost
 
     def collate(self, tokens: Tokens, indices: np.ndarray) -> PaddedInputs:
         order = np.argsort(tokens.lengths[indices], kind="stable")
-        groups = cut(tokens.lengths[indices][order], cost=FORWARD_COST)
+        groups = cut(tokens.lengths[indices][order], cost=self._cost)
         parts = [self._padding.batch(tokens, indices[order[begin:end]]) for begin, end in groups]
         back = np.argsort(order)
         if tokens.words is not None:
@@ -77,8 +77,8 @@ class EncoderDecoderForward(PaddedForward):
     Both sides are padded on the right, as the model is served.
     """
 
-    def __init__(self, padding: Padding, *, model: PreTrainedModel) -> None:
-        super().__init__(replace(padding, left=False))
+    def __init__(self, padding: Padding, *, model: PreTrainedModel, forward_cost: int = FORWARD_COST) -> None:
+        super().__init__(replace(padding, left=False), forward_cost=forward_cost)
         self._model = model
 
     def collate(self, tokens: Tokens, indices: np.ndarray) -> PaddedInputs:
@@ -86,7 +86,7 @@ class EncoderDecoderForward(PaddedForward):
         assert tokens.labels is not None
         order = np.argsort(tokens.lengths[indices], kind="stable")
         starts, num_places, parts = np.empty(len(indices), dtype=np.int64), 0, []
-        for begin, end in cut(tokens.lengths[indices][order], cost=FORWARD_COST):
+        for begin, end in cut(tokens.lengths[indices][order], cost=self._cost):
             chosen = indices[order[begin:end]]
             spans = zip(tokens.words.offsets[chosen], tokens.words.offsets[chosen + 1], strict=True)
             labels = padded([tokens.labels[first:behind] for first, behind in spans], filler=NO_TARGET)
@@ -140,14 +140,24 @@ class PackedForward:
         return logits if inputs.targets is None else logits[0].index_select(0, inputs.targets.to(device))
 
 
-def choose_forward(model: PreTrainedModel, tokens: Tokens, *, padding: Padding, bf16: bool) -> tuple[Forward, str]:
+def choose_forward(
+    model: PreTrainedModel,
+    tokens: Tokens,
+    *,
+    padding: Padding,
+    bf16: bool,
+    device: torch.device | None = None,
+    forward_cost: int = FORWARD_COST,
+) -> tuple[Forward, str]:
     """The fastest forward that gives this model's logits, and in words which it is.
 
-    A model is packed if it can be hooked and answers the same on a few examples of the training split (``tokens``).
+    A model is packed if it can be hooked and answers the same on a few examples of the training split (``tokens``). ``device``
+    is where it will be trained, if not where it is; ``bf16``: with linear layers of our own there, if it is a CPU.
+    ``forward_cost``: places of padding that are cheaper than one more forward.
     """
     if model.config.is_encoder_decoder:
         how = "with padding, in groups of like length (encoder-decoders are not packed)"
-        return EncoderDecoderForward(padding, model=model), how
+        return EncoderDecoderForward(padding, model=model, forward_cost=forward_cost), how
     sample = _sample(tokens.lengths)
     was_training = model.training
     model.eval()  # type: ignore[no-untyped-call]
@@ -158,12 +168,14 @@ def choose_forward(model: PreTrainedModel, tokens: Tokens, *, padding: Padding, 
             for head in heads:
                 forward = _packed(model, tokens, sample, padding, head=head, expected=expected)
                 if forward is not None:
-                    if next(model.parameters()).device.type == "cpu":
+                    if (device or next(model.parameters()).device).type == "cpu":
                         put_kernels(model, bf16=bf16)
                     return PackedForward(forward, padding, head=head), "without padding"
     finally:
         model.train(was_training)
-    return PaddedForward(padding), "with padding, in groups of like length (this model cannot be packed)"
+    return PaddedForward(
+        padding, forward_cost=forward_cost
+    ), "with padding, in groups of like length (this model cannot be packed)"
 
 
 def _packed(

@@ -26,7 +26,7 @@ from worker.trainer.speed import Speed
 from worker.trainer.state import TrainState
 from worker.trainer.tasks import Task
 from worker.trainer.tracking import Trackers
-from worker.trainer.trained_weights import TrainedWeights
+from worker.trainer.trained_weights import Weights
 
 STEPS_BETWEEN_TIDYING: Final = 16
 
@@ -41,7 +41,7 @@ class Parts:
     accelerator: Accelerator
     model: nn.Module
     """As ``accelerator.prepare`` gave it: its forward runs in the job's precision and returns float32 logits."""
-    weights: TrainedWeights
+    weights: Weights
     forward: Forward
     optimizer: torch.optim.Optimizer
     schedule: Schedule
@@ -73,7 +73,7 @@ def train(parts: Parts, state: TrainState) -> None:
             loss_tensor, num_tokens = accumulate(parts, state, batch)
             loss_tensor, num_tokens = add_up(parts, loss_tensor, num_tokens)
             learning_rate = parts.schedule.set_rate(parts.optimizer, state.step)
-            grad_norm = clip(parts.optimizer, max_norm=parts.args.max_grad_norm)
+            grad_norm = clip(parts.optimizer, max_norm=parts.args.max_grad_norm, ranks=parts.ranks)
             loss = refuse_unless_finite(loss_tensor, grad_norm, step=state.step + 1)
             parts.optimizer.step()
             parts.optimizer.zero_grad(set_to_none=True)
@@ -97,7 +97,7 @@ def accumulate(parts: Parts, state: TrainState, batch: StepBatch) -> tuple[torch
                 loss += forward_backward(parts, micro_batch, num_targets=batch.num_targets)
                 num_tokens += micro_batch.num_tokens
         except RuntimeError as error:
-            refuse_unless_smaller_parts_help(error, parts=state.micro_batch_parts, batch=batch)
+            refuse_unless_smaller_parts_help(error, parts=state.micro_batch_parts, batch=batch, ranks=parts.ranks)
         else:
             return loss, num_tokens
         parts.optimizer.zero_grad(set_to_none=True)
@@ -110,7 +110,7 @@ def forward_backward(parts: Parts, micro_batch: MicroBatch, *, num_targets: int)
     device = parts.accelerator.device
     logits = parts.forward(parts.model, micro_batch.inputs, device=device)
     total = parts.task.training_loss(logits, micro_batch.labels.to(device), args=parts.args)
-    loss = total / num_targets
+    loss = micro_batch.weight * total / num_targets
     parts.accelerator.backward(loss)
     return loss.detach()
 
@@ -118,6 +118,7 @@ def forward_backward(parts: Parts, micro_batch: MicroBatch, *, num_targets: int)
 def add_up(parts: Parts, loss: torch.Tensor, num_tokens: int) -> tuple[torch.Tensor, int]:
     """Give every process of the job the whole step's gradient, loss and number of tokens; and all hear at once that they are to end."""
     control = parts.control
+    parts.weights.take_gradients()
     totals = parts.ranks.add_up(
         parts.weights.parameters,
         loss=loss,
@@ -202,6 +203,7 @@ def evaluate(parts: Parts, state: TrainState) -> tuple[float, Evaluation] | None
         parts.accelerator.unwrap_model(parts.model), interrupted=lambda: is_interrupted(parts)
     )
     if evaluation is None:
+        parts.control.agree_to_stop()
         return None
     state.evaluation_pending = False
     if not all(math.isfinite(value) for value in evaluation.metrics.values()):
@@ -220,7 +222,7 @@ def evaluate(parts: Parts, state: TrainState) -> tuple[float, Evaluation] | None
 
 def is_interrupted(parts: Parts) -> bool:
     parts.report.goes_on()
-    return parts.control.requested is not None
+    return parts.control.interrupts
 
 
 def _not_finite(message: str) -> InvalidData:

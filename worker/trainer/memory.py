@@ -4,22 +4,34 @@ A batch that does not fit makes the same step in smaller parts, so that the job'
 """
 
 import ctypes
+from typing import Final
 
 import torch
 
 from app.errors import InvalidRequest
 from app.spec.training import TrainingSpec
 from worker.trainer.batching import StepBatch
+from worker.trainer.ranks import Ranks
 from worker.trainer.reporting import Reporter
 
+LARGE_BYTES: Final = 2**20
 _CPU_MESSAGE = "can't allocate memory"
 """How torch says it on a CPU, where it has no error class for it."""
 
 
-def refuse_unless_smaller_parts_help(error: RuntimeError, *, parts: int, batch: StepBatch) -> None:
-    """Raises ``error`` itself if it is about something else, InvalidRequest if parts are single."""
+def refuse_unless_smaller_parts_help(error: RuntimeError, *, parts: int, batch: StepBatch, ranks: Ranks) -> None:
+    """Raises ``error`` itself if it is about something else, InvalidRequest if parts are single or other ranks wait for this one."""
     if not isinstance(error, torch.OutOfMemoryError) and _CPU_MESSAGE not in str(error):
         raise error
+    if ranks.acts_together:
+        raise InvalidRequest(
+            "a batch did not fit into the memory of a process, and one that shares its weights with others "
+            "cannot begin a step anew by itself",
+            param="training.per_device_train_batch_size",
+            code="out_of_memory",
+            hint="Halve per_device_train_batch_size and double gradient_accumulation_steps, which leaves the step what it is, "
+            "or ask for more processes.",
+        ) from error
     if parts >= max(map(len, batch.micro_batches)):
         raise InvalidRequest(
             "the memory is too small for a step of a single example",
@@ -50,4 +62,18 @@ def give_back_free_memory() -> None:
         _trim(0)
 
 
-_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+def give_back_large_tensors_at_once() -> None:
+    """Have the system lend the memory of each large tensor by itself, and take it back when the tensor is gone.
+
+    For a process that puts large weights together and takes them apart all the time: of a BERT-base in two halves its allocator held
+    0.8 GB that no tensor was in. Memory that comes anew is filled with zeros first, which others need not wait for. Only glibc.
+    """
+    if _set_option is not None:
+        _set_option(_MMAP_THRESHOLD, LARGE_BYTES)
+
+
+_C: Final = ctypes.CDLL(None)
+_trim = getattr(_C, "malloc_trim", None)
+_set_option = getattr(_C, "mallopt", None)
+_MMAP_THRESHOLD: Final = -3
+"""``M_MMAP_THRESHOLD`` of ``malloc.h``."""

@@ -11,6 +11,7 @@ from transformers import get_scheduler
 
 from app.errors import InvalidRequest
 from app.spec.training import TrainingSpec
+from worker.trainer.ranks import ALONE, Ranks
 
 FACTOR: Final = "rate_factor"
 """Key of a group of parameters: the fraction of the schedule's rate that it learns at."""
@@ -79,14 +80,14 @@ class Schedule:
         return math.prod(1.0 - self.rate(step) * factor * self._weight_decay for step in range(num_steps))
 
 
-def clip(optimizer: torch.optim.Optimizer, *, max_norm: float) -> torch.Tensor:
+def clip(optimizer: torch.optim.Optimizer, *, max_norm: float, ranks: Ranks = ALONE) -> torch.Tensor:
     """Have the next step take the gradient as if its norm were at most ``max_norm`` (0: as it is); return the norm it has.
 
     As ``torch.nn.utils.clip_grad_norm_``, without passes over memory of its own: a fused optimizer divides by
     ``grad_scale`` as it reads the gradient.
     """
     gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-    norm = torch.nn.utils.get_total_norm(gradients)
+    norm = ranks.norm(gradients)
     fused: Any = optimizer.optimizer if isinstance(optimizer, AcceleratedOptimizer) else optimizer
     fused.grad_scale = ((norm + 1e-6) / max_norm).clamp_(min=1.0) if max_norm else None
     return norm
@@ -103,7 +104,7 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer, names: Mapping[nn.Parame
 
 
 def restore_optimizer(
-    optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor], names: Mapping[nn.Parameter, str]
+    optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor], names: Mapping[nn.Parameter, str]
 ) -> None:
     """Put back what ``optimizer_tensors`` gave. Raises KeyError for a parameter without its state."""
     for group in optimizer.param_groups:

@@ -1,6 +1,7 @@
 """The finished model: its folder, and the proof that serving it gives what was measured in training."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,13 +13,12 @@ from app.manifest import Manifest, committed_folder, read_manifest
 from app.spec.job import JobSpec
 from app.spec.metrics import CONTINUOUS
 from app.spec.serving import SERVING_FILE, ServingSpec
-from worker.predictor.engine import LoadedModel
-from worker.trainer.adapters import FOLDER, has_adapter, merged_weights, save_adapter
+from worker.trainer.adapters import FOLDER, adapter_weights, has_adapter, merged_weights, save_adapter
 from worker.trainer.attached import how_to_load, save_attached
-from worker.trainer.evaluation import measure
+from worker.trainer.evaluation import Opened, measure
 from worker.trainer.examples import Examples
 from worker.trainer.metrics import Metrics
-from worker.trainer.ranks import Ranks
+from worker.trainer.ranks import ALONE, Ranks
 from worker.trainer.tasks import Task
 
 ROUNDING: Final = {True: 1e-3, False: 1e-9}
@@ -42,21 +42,31 @@ def build_model_folder(
     serving: ServingSpec,
     spec: JobSpec,
     metrics: dict[str, float],
+    ranks: Ranks = ALONE,
 ) -> Manifest:
-    """Write and seal the folder that ``from_pretrained`` and the predictor load. One left by an earlier try is replaced."""
+    """Write and seal the folder that ``from_pretrained`` and the predictor load. One left by an earlier try is replaced.
+
+    Of several ``ranks`` that publish, all call it, and the first writes.
+    """
+    weights = {} if serving.base is not None else ranks.collect(merged_weights(model, ranks=ranks))
+    adapter = ranks.collect(adapter_weights(model)) if has_adapter(model) else {}
+    if not ranks.is_first:
+        ranks.wait()
+        return read_manifest(folder)
     shutil.rmtree(folder, ignore_errors=True)
     tokenizer.backend_tokenizer.no_truncation()
     tokenizer.model_max_length = serving.max_length
     with committed_folder(folder, about={"base_model": serving.base_model}) as temporary:
         if serving.base is not None:
-            save_attached(model, temporary, base=serving.base)
+            save_attached(model, temporary, base=serving.base, weights=adapter)
         else:
-            model.save_pretrained(temporary, state_dict=dict(merged_weights(model)), max_shard_size=_MAX_SHARD)
+            model.save_pretrained(temporary, state_dict=weights, max_shard_size=_MAX_SHARD)
             if has_adapter(model):
-                save_adapter(model, temporary / FOLDER, base_model=serving.base_model)
+                save_adapter(model, temporary / FOLDER, base_model=serving.base_model, weights=adapter)
         tokenizer.save_pretrained(temporary)
         (temporary / SERVING_FILE).write_text(serving.model_dump_json(indent=2))
         (temporary / "README.md").write_text(model_card(serving, spec=spec, metrics=metrics))
+    ranks.wait()
     return read_manifest(folder)
 
 
@@ -67,18 +77,20 @@ def open_engine(
     tokenizer: Any,
     serving: ServingSpec,
     spec: JobSpec,
-    base: Path | None,
+    load: Callable[[Path], Opened],
     ranks: Ranks,
-) -> LoadedModel:
+) -> Opened:
     """The predictor's engine on the model as it now is, by way of a folder that is removed again.
 
     Of several processes the first makes the folder (transformers would not let another one do it), and all read it.
     """
-    if ranks.is_first:
-        build_model_folder(folder, model=model, tokenizer=tokenizer, serving=serving, spec=spec, metrics={})
+    if (writers := ranks.publishers) is not None:
+        build_model_folder(
+            folder, model=model, tokenizer=tokenizer, serving=serving, spec=spec, metrics={}, ranks=writers
+        )
     ranks.wait()
     try:
-        engine = LoadedModel.load(folder, base=base)
+        engine = load(folder)
         ranks.wait()
     finally:
         if ranks.is_first:

@@ -5,9 +5,10 @@ the sum of the processes' gradients is the gradient that one process would have;
 optimizer, early stopping) is the same computation on the same numbers in each of them.
 """
 
+import copy
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -60,6 +61,16 @@ class Ranks:
         """``path``, or beside it one for this rank alone."""
         return path if self.is_first else path.with_name(f"{path.name}-{self.rank}")
 
+    @property
+    def acts_together(self) -> bool:
+        """Each needs all others for whatever it does with the weights: none may stop, save or begin anew by itself."""
+        return False
+
+    @property
+    def publishers(self) -> "Ranks | None":
+        """Those that write down the weights and publish the model, seen from this one; None if it is none of them."""
+        return ALONE if self.is_first else None
+
     def share(self, indices: np.ndarray, *, lengths: np.ndarray) -> np.ndarray:
         """This rank's part of ``indices``, in their order: as many as any other's, or one less, and about as many tokens.
 
@@ -72,6 +83,10 @@ class Ranks:
         dealt_to[np.argsort(-lengths, kind="stable")] = np.where(rounds % 2, self.size - 1 - places, places)
         share: np.ndarray = indices[dealt_to == self.rank]
         return share
+
+    def pieces(self, share: np.ndarray, *, parts: int, of: int) -> list[np.ndarray]:  # noqa: ARG002 - of no matter alone
+        """``share`` of a micro-batch of ``of`` examples in so many ``parts``, none of them empty."""
+        return np.array_split(share, min(parts, len(share))) if len(share) else []
 
     @contextmanager
     def first_then_others(self) -> Iterator[None]:
@@ -111,6 +126,26 @@ class Ranks:
             _sum_together(bucket)
         return StepTotals(totals[0].to(loss.dtype), int(total_tokens), total_stops > 0, total_finishes > 0)
 
+    def norm(self, gradients: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Of the step's whole gradient (L2), once it is added up."""
+        return torch.nn.utils.get_total_norm(gradients)
+
+    def collect(self, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """``tensors`` on the CPU, in one piece each; those that share their memory still do. To be called by ``publishers``."""
+        return on_cpu(tensors, places=[tensor.data_ptr() for tensor in tensors.values()])
+
+    def put(self, target: torch.Tensor, whole: torch.Tensor) -> None:
+        """Copy ``whole`` into ``target``, or as much of it as this rank holds. Raises RuntimeError for another shape."""
+        target.copy_(whole)
+
+    def whole_copy(self, module: nn.Module) -> nn.Module:
+        """A copy that is no part of a model, with all of each weight."""
+        return copy.deepcopy(module)
+
+    def part_of(self, whole: torch.Tensor, *, like: torch.Tensor) -> torch.Tensor:  # noqa: ARG002 - it is held whole
+        """``whole`` as this rank holds ``like``, a tensor of the same shape."""
+        return whole
+
     def fill_up(self, rows: np.ndarray) -> np.ndarray:
         """``rows`` with the rows of all ranks, each of which must be zero in all ranks but one."""
         if self.size > 1:
@@ -122,7 +157,7 @@ class Ranks:
         if self.size == 1:
             return
         sums = [parameter.detach().view(torch.int32).sum(dtype=torch.int64).cpu() for parameter in parameters]
-        mine = torch.stack([torch.tensor(step), torch.stack(sums).sum()])
+        mine = torch.stack([torch.tensor(step), torch.stack([torch.tensor(0), *sums]).sum()])
         least, most = mine.clone(), mine.clone()
         dist.all_reduce(least, op=dist.ReduceOp.MIN)
         dist.all_reduce(most, op=dist.ReduceOp.MAX)
@@ -136,7 +171,7 @@ class Ranks:
 ALONE: Final = Ranks(Place())
 
 
-def join(place: Place, *, run_dir: Path) -> Ranks:
+def join(place: Place, *, run_dir: Path, ranks: type[Ranks] = Ranks) -> Ranks:
     """Meet the other ranks: gloo for what is in memory, NCCL for what is on GPUs, of which each rank takes its own.
 
     Raises InvalidRequest if there are too few GPUs.
@@ -152,12 +187,28 @@ def join(place: Place, *, run_dir: Path) -> Ranks:
         backend = "cpu:gloo,cuda:nccl"
     if place.is_launched:
         dist.init_process_group(backend, timeout=LONGEST_WAIT)
-        return Ranks(place)
+        return ranks(place)
     torch.set_num_threads(max(1, torch.get_num_threads() // place.num_local))
     os.environ["GLOO_SOCKET_IFNAME"] = "lo0" if sys.platform == "darwin" else "lo"  # nobody else is to reach it
     store = dist.FileStore(str(run_dir / RENDEZVOUS), place.size)  # type: ignore[attr-defined] # torch lists no exports
     dist.init_process_group(backend, store=store, rank=place.rank, world_size=place.size, timeout=LONGEST_WAIT)
-    return Ranks(place)
+    return ranks(place)
+
+
+def on_cpu(
+    tensors: Mapping[str, torch.Tensor],
+    *,
+    places: Sequence[int],
+    copy: Callable[[torch.Tensor], torch.Tensor] = lambda tensor: tensor.detach().cpu().contiguous(),
+) -> dict[str, torch.Tensor]:
+    """A ``copy`` of each, and one of those that lie at the same of ``places`` in the same shape."""
+    copies: dict[tuple[int, torch.Size], torch.Tensor] = {}
+    found = {}
+    for (name, tensor), place in zip(tensors.items(), places, strict=True):
+        known = copies.get((place, tensor.shape)) if place else None
+        found[name] = copy(tensor) if known is None else known
+        copies[place, tensor.shape] = found[name]
+    return found
 
 
 def _refuse_too_few(num_gpus: int, place: Place) -> None:
