@@ -16,7 +16,7 @@ SETUP_STAMP  := $(VENV)/.bootstrap-train-demo
 TEST_STAMP   := $(VENV)/.bootstrap-train-demo-test
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test demo run test faults lint format
+.PHONY: help setup setup-test demo run test faults soak lint format
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -33,6 +33,9 @@ run: $(SETUP_STAMP) ## start the service
 
 faults: $(TEST_STAMP) ## the whole fault matrix; its results go into docs/reliability.md
 	$(VENV)/bin/python -m tests.faults.report $(ARGS)
+
+soak: $(TEST_STAMP) ## processes killed and stopped at random for 20 minutes while jobs run
+	$(VENV)/bin/python -m tests.faults.soak $(ARGS)
 
 test: lint ## lint, then the whole suite
 	$(VENV)/bin/pytest $(PYTEST_FLAGS) $(ARGS)
