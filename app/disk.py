@@ -1,6 +1,7 @@
 """Room on the disk: kept free for what is under way, and told in the user's words where it is gone."""
 
 import errno
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,6 +31,15 @@ def full_disk_told(what: str) -> Iterator[None]:
         if not is_full(error):
             raise
         raise OutOfSpace(f"The disk is full; {what} was not stored.", hint=_HINT) from error
+
+
+def clock_of(folder: Path) -> float:
+    """Now, as seconds since 1970, by the clock that stamps what is written in ``folder``.
+
+    On a network's file system that is its server's, and this machine's may be hours off. Touches the folder.
+    """
+    os.utime(folder)
+    return folder.stat().st_mtime
 
 
 def has_room(folder: Path, *, min_free_bytes: int) -> bool:

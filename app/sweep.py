@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 from sqlalchemy.exc import DBAPIError
@@ -32,6 +32,8 @@ class Sweep:
 
     def __init__(self) -> None:
         self._reachable_since: float | None = None
+        self._looked_at: datetime | None = None
+        """By the database's clock: the last time that leases were compared with it."""
         self._collect_at = 0.0
 
     def once(self) -> None:
@@ -42,8 +44,7 @@ class Sweep:
                     now(session)
                 self._reachable_since = time.monotonic()
             self._reap_dead_neighbours()
-            if time.monotonic() - self._reachable_since >= get_settings().lease_seconds:
-                self._reap_expired()
+            self._reap_expired()
             self._wake_for_waiting_jobs()
             self._collect_leftovers()
         except DBAPIError as error:
@@ -51,8 +52,18 @@ class Sweep:
             log.warning("the sweep cannot reach the database", error=str(error))
 
     def _reap_expired(self) -> None:
+        settings = get_settings()
+        lease = settings.lease_seconds
+        longest_break = timedelta(seconds=max(lease, 2 * settings.sweep_seconds))
         with transaction() as session:
-            for job in repository.expired(session, now=now(session)):
+            moment = now(session)
+            if self._looked_at is not None and moment - self._looked_at > longest_break:
+                # It hung, or its clock was set, or all of this machine stood still: no worker could renew its lease either.
+                self._reachable_since = time.monotonic()
+            self._looked_at = moment
+            if self._reachable_since is None or time.monotonic() - self._reachable_since < lease:
+                return
+            for job in repository.expired(session, now=moment):
                 if lifecycle.lost(session, job, reason="Its worker was not heard of any more."):
                     log.warning("lease expired", job_id=job.id, attempt=job.attempt)
 

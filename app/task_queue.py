@@ -11,6 +11,7 @@ from typing import Final
 
 import structlog
 from celery import Celery
+from kombu import Exchange, Queue
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
@@ -29,6 +30,9 @@ def create_celery(settings: Settings) -> Celery:
     celery = Celery("tunery", broker=settings.broker, set_as_current=False)
     celery.conf.update(
         task_default_queue=QUEUE,
+        # A wake-up is gone once it is taken: one that waits to be acknowledged would keep the worker from taking the next,
+        # and one that cannot be read is never acknowledged.
+        task_queues=[Queue(QUEUE, Exchange(QUEUE), routing_key=QUEUE, no_ack=True)],
         task_ignore_result=True,
         task_serializer="json",
         accept_content=["json"],
@@ -41,6 +45,7 @@ def create_celery(settings: Settings) -> Celery:
         worker_cancel_long_running_tasks_on_connection_loss=False,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
+        broker_channel_error_retry=True,  # a broker that refuses (full disk, read-only replica) is one that is away
         broker_connection_timeout=BROKER_TIMEOUT_SECONDS,
         # A hung Redis blocks a publisher for ever without these.
         broker_transport_options={

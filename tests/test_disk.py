@@ -1,13 +1,17 @@
 """A disk that is nearly full: uploads are refused, no job is begun, and what is there goes on."""
 
 import errno
+import os
+import time
 
 import pytest
 
 from app import disk
 from app.db import reading
-from app.job import repository
+from app.file import service as files
+from app.job import repository, retention
 from app.job.states import JobStatus
+from app.manifest import TEMPORARY_PREFIX
 from tests.conftest import reset_process_state
 from tests.job.conftest import insert_job
 from tests.road.tiny import jsonl, reviews
@@ -59,3 +63,19 @@ def test_without_room_a_worker_begins_no_job_and_with_room_it_does(sqlite_home, 
     reset_process_state()
     tasks.run_available_jobs()
     assert begun == [job]
+
+
+@pytest.mark.parametrize("hours", [2, -2])
+def test_what_is_half_written_is_not_older_for_a_clock_that_is_wrong(hours, sqlite_home, monkeypatch):
+    """The folder's own stamps are compared with the clock that made them."""
+    fresh = sqlite_home / "artefacts/files/file-fresh", sqlite_home / f"jobs/job/{TEMPORARY_PREFIX}fresh"
+    old = sqlite_home / "artefacts/files/file-old", sqlite_home / f"jobs/job/{TEMPORARY_PREFIX}old"
+    for folder in (*fresh, *old):
+        folder.mkdir(parents=True)
+    for folder in old:
+        os.utime(folder, (0, 0))
+    really = time.time
+    monkeypatch.setattr(time, "time", lambda: really() + hours * 3600)
+    assert files.collect_leftovers(older_than_seconds=3600) == 1
+    assert retention.collect_half_written(older_than_seconds=3600) == 1
+    assert [folder.exists() for folder in (*fresh, *old)] == [True, True, False, False]

@@ -16,6 +16,7 @@ from app import host, log, sweep
 from app.config import get_settings
 from app.task_queue import QUEUE, get_celery
 from worker import presence, tasks
+from worker.consuming import PatientConsumer
 from worker.nursery import keeper
 from worker.polling import Poller
 from worker.process import trainer_environment
@@ -39,6 +40,7 @@ def main(arguments: list[str]) -> int:
         pool="threads",
         concurrency=settings.worker_slots,
         queues=[QUEUE],
+        consumer_cls=PatientConsumer,
         hostname=f"tunery-{os.getpid()}@{socket.gethostname()}",
         without_gossip=True,
         without_mingle=True,

@@ -1,14 +1,15 @@
 """One engine per process; ``transaction()`` is the only thing that commits.
 
 SQLite runs in WAL mode, and a transaction that may write begins with ``BEGIN IMMEDIATE``: a deferred one that reads and
-then writes fails with "database is locked" whatever the busy timeout.
+then writes fails with "database is locked" whatever the busy timeout. Threads of one process take turns before that:
+those that SQLite itself makes wait sleep and try again, up to 0.1 s at a time and in no order.
 """
 
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from sqlalchemy import Connection, Engine, create_engine, event, text
@@ -93,8 +94,26 @@ def dispose() -> None:
 @contextmanager
 def transaction() -> Iterator[Session]:
     """A session that commits at the end of the block and rolls back when it raises."""
-    with Session(get_engine(), expire_on_commit=False) as session, session.begin():
+    engine = get_engine()
+    with _turn(engine), Session(engine, expire_on_commit=False) as session, session.begin():
         yield session
+
+
+_writing: Final = threading.Lock()
+
+
+@contextmanager
+def _turn(engine: Engine) -> Iterator[None]:
+    """This thread's turn to write, on SQLite; whoever has waited for it as long as for a lock leaves the rest to SQLite."""
+    if engine.dialect.name != "sqlite":
+        yield
+        return
+    is_ours = _writing.acquire(timeout=BUSY_TIMEOUT_MS / 1000)
+    try:
+        yield
+    finally:
+        if is_ours:
+            _writing.release()
 
 
 @contextmanager

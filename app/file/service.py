@@ -1,14 +1,14 @@
 """What can be done with data files."""
 
+import math
 import shutil
-import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy.orm import Session
 
-from app import failpoints, ids
+from app import disk, failpoints, ids
 from app.clock import utc_now
 from app.config import get_settings
 from app.dataset.profile import DatasetProfile
@@ -139,7 +139,9 @@ def collect_leftovers(*, older_than_seconds: float) -> int:
     be longer than the longest pause of an upload.
     """
     root = get_settings().artefacts_dir / FOLDER
-    newest = time.time() - older_than_seconds
+    if not root.is_dir():
+        return 0
+    newest = disk.clock_of(root) - older_than_seconds
     old = [path for path in root.glob("*") if _last_change(path) < newest]
     with reading() as session:
         kept = repository.existing_ids(session, [path.name for path in old])
@@ -150,11 +152,11 @@ def collect_leftovers(*, older_than_seconds: float) -> int:
 
 
 def _last_change(folder: Path) -> float:
-    """When anything in the folder last changed; now, if it vanishes meanwhile."""
+    """When anything in the folder last changed; never yet, if it vanishes meanwhile."""
     try:
         return max(path.stat().st_mtime for path in (folder, *folder.glob("*")))
     except FileNotFoundError:
-        return time.time()
+        return math.inf
 
 
 def _check_id(file_id: str) -> None:

@@ -1,10 +1,11 @@
 """What attempts leave on the disk, and when it goes: half-written folders soon, checkpoints of jobs that have ended later."""
 
+import math
 import shutil
-import time
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from app import disk
 from app.clock import utc_now
 from app.config import get_settings
 from app.db import reading, transaction
@@ -16,8 +17,11 @@ from app.manifest import TEMPORARY_PREFIX
 
 def collect_half_written(*, older_than_seconds: float) -> int:
     """Remove folders that a trainer was writing when it was killed, and in which nothing has changed for so long. How many."""
-    newest = time.time() - older_than_seconds
-    return sum(_remove(path) for path in _half_written(get_settings().jobs_dir) if _last_change(path) < newest)
+    root = get_settings().jobs_dir
+    if not root.is_dir():
+        return 0
+    newest = disk.clock_of(root) - older_than_seconds
+    return sum(_remove(path) for path in _half_written(root) if _last_change(path) < newest)
 
 
 def collect_of_earlier_attempts(job_id: str) -> None:
@@ -56,11 +60,11 @@ def _half_written(folder: Path) -> list[Path]:
 
 
 def _last_change(folder: Path) -> float:
-    """When anything in it changed last; now, if it vanishes meanwhile."""
+    """When anything in it changed last; never yet, if it vanishes meanwhile."""
     try:
         return max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
     except FileNotFoundError:
-        return time.time()
+        return math.inf
 
 
 def _remove(folder: Path) -> bool:

@@ -95,7 +95,7 @@ def running(home: Path, encoder: Path, **settings: str) -> Iterator[Tried]:
         service = Tried(up, up.wait_ready())
         service.register("tiny-bert", encoder)
         yield service
-        assert_all_is_well(home)
+        assert_all_is_well(home, **settings)
     finally:
         up.clean_up()
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+import app.sweep
 from app import host
 from app.db import now, reading, transaction
 from app.job import lifecycle, repository, requests, service
@@ -122,6 +123,19 @@ def test_nobody_is_reaped_until_the_database_was_reachable_for_a_lease(job):
     expire(job)
     Sweep().once()
     assert load(job).status == "running"
+
+
+def test_nobody_is_reaped_when_the_databases_clock_has_leapt(job, monkeypatch):
+    """It hung, or this machine slept: to the sweep that was a moment, to the leases it was hours."""
+    claim()
+    sweep = reaping_sweep(monkeypatch)
+    sweep.once()
+    monkeypatch.setattr(app.sweep, "now", lambda session: now(session) + timedelta(hours=1))
+    sweep.once()
+    assert load(job).status == "running"
+    sweep._reachable_since = -1e9  # a lease later
+    sweep.once()
+    assert load(job).status == "queued"
 
 
 def test_a_job_of_a_dead_process_of_this_host_is_requeued_at_once(job):

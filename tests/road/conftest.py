@@ -67,11 +67,11 @@ class Service:
             after = page["next"]
 
 
-def assert_all_is_well(home: Path) -> None:
-    """The checker G of the fault matrix finds nothing."""
+def assert_all_is_well(home: Path, **settings: str) -> None:
+    """The checker G of the fault matrix finds nothing. ``settings`` are those of the service."""
     done = subprocess.run(
         [sys.executable, "-P", "-m", "app.cli", "verify", "--home", str(home)],
-        env=dict(os.environ) | {"PYTHONPATH": str(ROOT)},
+        env=dict(os.environ) | {"PYTHONPATH": str(ROOT)} | settings,
         capture_output=True,
         text=True,
         check=False,
