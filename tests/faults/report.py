@@ -29,7 +29,6 @@ ELSEWHERE: Final = {
     "K4": ("tests/trainer/test_resume.py", "stopped anywhere, with accumulation 1, 2, 4", "the same SHA-256"),
     "K5": ("tests/prediction/test_predict_api.py", "a published model is damaged", "503 artifact_corrupt"),
     "S1": ("tests/job/test_races.py", "cancelling while the job ends, is claimed or lost", "exactly one outcome"),
-    "S2": ("tests/api/test_submitting_again.py", "the same Idempotency-Key", "one job; 422 for another body"),
     "I1": ("tests/dataset/test_refused_files.py", "bad data", "refused with code and row"),
     "I3": ("tests/model/test_hub_checks.py", "unknown, gated, unreachable models", "a code of its own"),
     "I4": ("tests/api/test_refused_jobs.py", "absurd specs", "422 that names the parameter"),
