@@ -37,6 +37,13 @@ def resolve(
     _check_rows(splits)
     resolved = _resolve_columns(spec, splits, is_encoder_decoder=bool(is_encoder_decoder))
     check_class_weights(spec, resolved)
+    if spec.label_names != "auto" and spec.label_names and not resolved.label_names:
+        raise InvalidData(
+            f"label_names are for classes and tags, and mean nothing for {resolved.problem_type}",
+            param="label_names",
+            code="setting_does_not_fit",
+            hint="Leave it out.",
+        )
     return resolved
 
 

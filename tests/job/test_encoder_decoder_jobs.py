@@ -69,6 +69,7 @@ def test_the_task_of_an_encoder_decoder_is_found_and_the_rest_chosen(submit):
         ({"dataset": {"name": "org/data"}, "model": "bert", "task": "text2text-generation"}, "model", "model_unsupported"),
         ({"prompt_format": "chat"}, "prompt_format", "setting_does_not_fit"),
         ({"metrics": ["f1"]}, "metrics", "metric_does_not_fit"),
+        ({"label_names": ["no", "yes"]}, "label_names", "setting_does_not_fit"),
         ({"columns": {"label": None}}, "columns.label", "missing_column"),
         ({"model": "bert", "metrics": ["rougeL"], "columns": {"text": "prompt", "label": None}}, "metrics",
          "metric_does_not_fit"),
