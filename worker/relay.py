@@ -160,7 +160,11 @@ class Relay:
         if message.resumed_from_step:
             words = f"Training goes on from step {message.resumed_from_step} of {message.max_steps}."
         events.append(session, self.claim.job_id, words, data=message.model_dump(exclude={"type"}))
-        return {}
+        done = message.resumed_from_step / max(1, message.max_steps)
+        reached = ProgressMessage(
+            step=message.resumed_from_step, max_steps=message.max_steps, epoch=done * message.num_epochs
+        )
+        return {"progress": _progress(reached)}  # what an earlier attempt did beyond is done again
 
     def _on_metrics(self, session: Session, message: MetricsMessage) -> dict[str, Any]:
         moment = utc_now()

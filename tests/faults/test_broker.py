@@ -162,7 +162,7 @@ def test_a_worker_shrugs_off_duplicate_wake_ups_and_rubbish(tmp_path, encoder, u
         with valkey.client() as client:
             client.lpush(QUEUE, *messages)
             assert_all_succeed_once(service, [first, second])
-            assert eventually(lambda: client.llen(QUEUE) == 0, seconds=60), "nobody takes what is left"
+            assert eventually(lambda: client.llen(QUEUE) == 0, seconds=180), "nobody takes what is left"
         third = service.train(seed=2)
         assert_all_succeed_once(service, [third])
         assert service.job(first)["model"]["weights_sha256"] == undisturbed(training=LONG)

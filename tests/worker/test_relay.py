@@ -20,6 +20,8 @@ from app.spec.run import (
     MetricsMessage,
     PhaseMessage,
     Point,
+    ProgressMessage,
+    StartedMessage,
 )
 from tests.job.conftest import insert_job
 from tests.job.test_lifecycle import claim, load
@@ -78,6 +80,17 @@ def test_while_the_database_is_away_everything_is_kept_and_told_once_afterwards(
     assert relay.flush() is None
     assert messages(job)[-2:] == ["Training.", "hello"]
     assert load(job).phase == "training"
+
+
+def test_an_attempt_that_goes_on_from_a_checkpoint_does_not_claim_what_the_one_before_lost(job):
+    relay = Relay(claim().claim)
+    relay.pending.append(ProgressMessage(step=63, max_steps=100, epoch=1.26, eta_seconds=9.0))
+    relay.flush()
+    assert load(job).progress["step"] == 63
+    relay.pending.append(StartedMessage(resumed_from_step=60, max_steps=100, num_epochs=2, num_examples={"train": 400}))
+    relay.flush()
+    progress = load(job).progress
+    assert (progress["step"], progress["epoch"], progress["fraction"], progress["eta_seconds"]) == (60, 1.2, 0.6, None)
 
 
 def test_a_nul_in_what_a_trainer_says_is_replaced_and_a_written_one_is_not(job):
