@@ -1,6 +1,7 @@
 """Room on the disk: kept free for what is under way, and told in the user's words where it is gone."""
 
 import errno
+import math
 import os
 import shutil
 from collections.abc import Iterator
@@ -40,6 +41,14 @@ def clock_of(folder: Path) -> float:
     """
     os.utime(folder)
     return folder.stat().st_mtime
+
+
+def last_change(folder: Path) -> float:
+    """When anything in it changed last, by the same clock; never yet, if it vanishes meanwhile."""
+    try:
+        return max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
+    except FileNotFoundError:
+        return math.inf
 
 
 def has_room(folder: Path, *, min_free_bytes: int) -> bool:

@@ -1,6 +1,5 @@
 """What can be done with data files."""
 
-import math
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -142,21 +141,13 @@ def collect_leftovers(*, older_than_seconds: float) -> int:
     if not root.is_dir():
         return 0
     newest = disk.clock_of(root) - older_than_seconds
-    old = [path for path in root.glob("*") if _last_change(path) < newest]
+    old = [path for path in root.glob("*") if disk.last_change(path) < newest]
     with reading() as session:
         kept = repository.existing_ids(session, [path.name for path in old])
     leftovers = [path for path in old if path.name not in kept]
     for path in leftovers:
         shutil.rmtree(path, ignore_errors=True)
     return len(leftovers)
-
-
-def _last_change(folder: Path) -> float:
-    """When anything in the folder last changed; never yet, if it vanishes meanwhile."""
-    try:
-        return max(path.stat().st_mtime for path in (folder, *folder.glob("*")))
-    except FileNotFoundError:
-        return math.inf
 
 
 def _check_id(file_id: str) -> None:

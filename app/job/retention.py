@@ -1,6 +1,5 @@
 """What attempts leave on the disk, and when it goes: half-written folders soon, checkpoints of jobs that have ended later."""
 
-import math
 import shutil
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -21,7 +20,7 @@ def collect_half_written(*, older_than_seconds: float) -> int:
     if not root.is_dir():
         return 0
     newest = disk.clock_of(root) - older_than_seconds
-    return sum(_remove(path) for path in _half_written(root) if _last_change(path) < newest)
+    return sum(_remove(path) for path in _half_written(root) if disk.last_change(path) < newest)
 
 
 def collect_of_earlier_attempts(job_id: str) -> None:
@@ -57,14 +56,6 @@ def _ended_before(job: Job, moment: datetime) -> bool:
 
 def _half_written(folder: Path) -> list[Path]:
     return [path for path in folder.rglob(f"{TEMPORARY_PREFIX}*") if path.is_dir()]
-
-
-def _last_change(folder: Path) -> float:
-    """When anything in it changed last; never yet, if it vanishes meanwhile."""
-    try:
-        return max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
-    except FileNotFoundError:
-        return math.inf
 
 
 def _remove(folder: Path) -> bool:
