@@ -43,7 +43,7 @@ class ServingSpec(Contract):
     handle_impossible_answer: bool = False
     """Of a model that finds answers: it was shown questions without one, and may say that there is none."""
     precision: Literal["float32", "bfloat16"]
-    """What evaluation ran in, and what serving runs in."""
+    """What evaluation ran in, and what serving runs in: bfloat16 on a CPU, if the model can be packed there."""
     base: BaseIdentity | None = None
     """Of a folder that holds an adapter alone."""
 

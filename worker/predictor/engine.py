@@ -1,7 +1,8 @@
 """A finished model in memory: texts in, logits out.
 
-The trainer makes its report through this, so that what is served is what was evaluated. One precision path for both: parameters in ``ServingSpec.precision``; in bfloat16 the last linear layer stays in
-float32, because logits of 8 significant bits would tie where the model does not.
+The trainer makes its report through this, so that what is served is what was evaluated. In bfloat16 (``ServingSpec.precision``)
+inputs are computed packed, and each has the same answer to the bit in every batch; in float32 they are padded, and it differs
+in the last digits.
 """
 
 import inspect
@@ -28,6 +29,7 @@ from worker.predictor.footprint import Footprint
 from worker.predictor.generation import TextGenerator
 from worker.predictor.loading import GENERATING, load_parts
 from worker.predictor.outputs import logits_of
+from worker.predictor.packed.forward import PackedForward
 from worker.predictor.prompts import write_prompt
 from worker.predictor.windows import encode_questions
 
@@ -55,6 +57,7 @@ class LoadedModel:
         model: PreTrainedModel,
         device: torch.device,
         attachment: Attachment | None = None,
+        packed: PackedForward | None = None,
     ) -> None:
         self.spec = spec
         self.attachment = attachment
@@ -62,6 +65,7 @@ class LoadedModel:
         self.device = device
         self._tokenizer = tokenizer
         self._model = model
+        self._packed = packed
         self._pad_id: int = tokenizer.pad_token_id
         self._takes_token_types = "token_type_ids" in inspect.signature(model.forward).parameters
         self.tags_words = spec.task == "token-classification"
@@ -102,6 +106,7 @@ class LoadedModel:
             model=parts.model,
             device=parts.device,
             attachment=parts.attachment,
+            packed=parts.packed,
         )
 
     @property
@@ -117,6 +122,8 @@ class LoadedModel:
             return Footprint(
                 own_bytes=self.attachment.own_bytes, base=base.weights_sha256, base_bytes=base.memory_bytes
             )
+        if self._packed is not None:
+            return Footprint(own_bytes=self._packed.memory_bytes)
         tensors = [*self._model.parameters(), *self._model.buffers()]
         return Footprint(own_bytes=sum(tensor.numel() * tensor.element_size() for tensor in tensors))
 
@@ -128,6 +135,9 @@ class LoadedModel:
         """
         if self.attachment is not None:
             self.attachment.put(weights)
+            return
+        if self._packed is not None:
+            self._packed.take_weights(weights)
             return
         for name, tensor in self._model.state_dict().items():
             tensor.copy_(weights[name])
@@ -227,23 +237,29 @@ class LoadedModel:
         """Logits ``[rows, K]``, the rows of one input behind those of the other, in the order given.
 
         A text has one row; where words are tagged, each word has, of NaN if the model does not see it; of a model that generates
-        they are ``MEASURES`` of each target; of one that finds answers each token of each window has one. ``max_tokens`` bounds one forward, padding counted.
+        they are ``MEASURES`` of each target; of one that finds answers each token of each window has one. ``max_tokens`` bounds one forward of padded inputs, padding counted.
         """
-        if self.device.type == "cpu":
-            max_tokens = min(max_tokens, max(LEAST_CPU_TOKENS, CPU_TOKENS_PER_THREAD * torch.get_num_threads()))
         encoded = [part for item in encoded for part in item.parts]
         places = row_places(encoded)
         logits = np.empty((places[-1], self.num_outputs), dtype=np.float32)
-        lengths = [item.num_tokens + (item.num_rows if self.writes_answers else 0) for item in encoded]
-        for indices in token_budget_batches(lengths, max_tokens=max_tokens):
+        for indices in self._batches(encoded, max_tokens=max_tokens):
             for index, rows in zip(indices, self._rows_of_batch([encoded[index] for index in indices]), strict=True):
                 logits[places[index] : places[index + 1]] = rows
         return logits
 
+    def _batches(self, encoded: Sequence[EncodedText], *, max_tokens: int) -> list[list[int]]:
+        if self._packed is not None:
+            return [[*range(len(encoded))]] if encoded else []
+        if self.device.type == "cpu":
+            max_tokens = min(max_tokens, max(LEAST_CPU_TOKENS, CPU_TOKENS_PER_THREAD * torch.get_num_threads()))
+        lengths = [item.num_tokens + (item.num_rows if self.writes_answers else 0) for item in encoded]
+        return token_budget_batches(lengths, max_tokens=max_tokens)
+
     def _rows_of_batch(self, batch: Sequence[EncodedText]) -> list[NDArray[np.float32]]:
         if self.writes_answers:
             return measure_answers(self._model, batch, pad_id=self._pad_id, device=self.device)
-        return [self._rows(item, output) for item, output in zip(batch, self._forward_batch(batch), strict=True)]
+        outputs = self._forward_batch(batch) if self._packed is None else self._packed(batch)
+        return [self._rows(item, output) for item, output in zip(batch, outputs, strict=True)]
 
     def _rows(self, encoded: EncodedText, output: NDArray[np.float32]) -> NDArray[np.float32]:
         """An input's rows of logits from the model's output for it: ``[K]``, or ``[tokens, K]`` where words are tagged."""
@@ -260,7 +276,7 @@ class LoadedModel:
 
     @torch.inference_mode()
     def _forward_batch(self, rows: Sequence[EncodedText]) -> NDArray[np.float32]:
-        """One padded forward: the only place that knows how a batch is laid out in memory."""
+        """One padded forward."""
         longest = max(row.num_tokens for row in rows)
         width = padded_length(longest, limit=max(longest, self.spec.max_length))
         ids = np.full((len(rows), width), self._pad_id, dtype=np.int64)

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import orjson
+import structlog
 import torch
-from safetensors import safe_open
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForQuestionAnswering,
@@ -22,9 +22,12 @@ from transformers.utils import logging as transformers_logging
 from app.manifest import verify
 from app.spec.base import TaskName
 from app.spec.serving import SERVING_FILE, ServingSpec, base_folder
-from worker.predictor.attached import PREFIX, Attachment, attach, read_config
+from worker.predictor.attached import Attachment, attach, read_config
 from worker.predictor.bases import Bases
 from worker.predictor.errors import ModelLoadError
+from worker.predictor.packed.forward import PackedForward
+
+log = structlog.get_logger(__name__)
 
 AUTO_MODELS: Final[dict[TaskName, Any]] = {
     "text-classification": AutoModelForSequenceClassification,
@@ -35,7 +38,6 @@ AUTO_MODELS: Final[dict[TaskName, Any]] = {
 }
 """The transformers class of a task's models."""
 GENERATING: Final[frozenset[TaskName]] = frozenset({"text-generation", "text2text-generation"})
-DTYPES: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +48,8 @@ class LoadedParts:
     """On the device, for inference."""
     device: torch.device
     attachment: Attachment | None
+    packed: PackedForward | None
+    """What computes with ``model``, which then only it can do."""
 
 
 def load_parts(
@@ -72,11 +76,13 @@ def load_parts(
     if spec.task not in GENERATING and model.config.num_labels != len(spec.labels):
         raise ModelLoadError(f"{model.config.num_labels} outputs for {len(spec.labels)} labels")
     _ensure_padding(tokenizer, model)
-    if spec.precision != "float32":
-        _keep_head_in_float32(model, folder, num_labels=len(spec.labels))
-    return LoadedParts(
-        spec=spec, tokenizer=tokenizer, model=model.to(chosen).eval(), device=chosen, attachment=attachment
-    )
+    model = model.to(chosen).eval()
+    packed = None
+    if spec.precision == "bfloat16" and chosen.type == "cpu":
+        packed = PackedForward.of(model, pad_id=tokenizer.pad_token_id, max_length=spec.max_length)
+        if packed is None:
+            log.warning("model cannot be packed here and is served in float32", model=folder.name)
+    return LoadedParts(spec=spec, tokenizer=tokenizer, model=model, device=chosen, attachment=attachment, packed=packed)
 
 
 def _read_spec(folder: Path) -> ServingSpec:
@@ -92,7 +98,7 @@ def _load_whole(folder: Path, spec: ServingSpec) -> PreTrainedModel:
     try:
         model, loading = AUTO_MODELS[spec.task].from_pretrained(
             folder,
-            dtype=DTYPES[spec.precision],
+            dtype=torch.float32,
             use_safetensors=True,
             trust_remote_code=False,
             local_files_only=True,
@@ -108,7 +114,7 @@ def _load_whole(folder: Path, spec: ServingSpec) -> PreTrainedModel:
 
 def _attach(folder: Path, spec: ServingSpec, *, base: Path, bases: Bases, device: torch.device) -> Attachment:
     assert spec.base is not None
-    config, dtype = read_config(folder), DTYPES[spec.precision]
+    config, dtype = read_config(folder), torch.float32
     loaded = bases.load(base, weights_sha256=spec.base.weights_sha256, config=config, dtype=dtype, device=device)
     return attach(folder, base=loaded, config=config, auto_model=AUTO_MODELS[spec.task], dtype=dtype)
 
@@ -130,32 +136,3 @@ def _ensure_padding(tokenizer: Any, model: PreTrainedModel) -> None:
         tokenizer.pad_token = tokenizer.eos_token
     if model.config.pad_token_id is None:
         model.config.pad_token_id = tokenizer.pad_token_id
-
-
-def _keep_head_in_float32(model: PreTrainedModel, folder: Path, *, num_labels: int) -> None:
-    """Give the layer that makes the logits its stored float32 weights back, and have it compute in them."""
-    heads = [
-        (name, module)
-        for name, module in model.named_modules()
-        if isinstance(module, torch.nn.Linear) and module.out_features == num_labels
-    ]
-    if not heads:
-        return
-    name, head = heads[-1]
-    stored = _stored_tensors(folder, {f"{name}.{parameter}" for parameter, _ in head.named_parameters()})
-    head.float()
-    with torch.no_grad():
-        for parameter_name, parameter in head.named_parameters():
-            if (tensor := stored.get(f"{name}.{parameter_name}")) is not None:
-                parameter.copy_(tensor)
-    head.register_forward_pre_hook(lambda _, args: tuple(tensor.float() for tensor in args))
-
-
-def _stored_tensors(folder: Path, names: set[str]) -> dict[str, torch.Tensor]:
-    found: dict[str, torch.Tensor] = {}
-    for path in sorted(folder.glob("*.safetensors")):
-        with safe_open(path, framework="pt") as file:
-            for stored in file.keys():  # noqa: SIM118 - no mapping
-                if (name := stored.removeprefix(PREFIX)) in names:
-                    found[name] = file.get_tensor(stored)
-    return found

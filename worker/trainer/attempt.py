@@ -62,6 +62,7 @@ def run_attempt(
         seed=prepared.spec.training.seed,
         report=report,
     )
+    prepared = prepared.served_from(model, whole=not ranks.acts_together)
     if prepared.spec.adapter is not None:
         add_adapter(model, prepared.spec.adapter, new=new_weights, seed=prepared.spec.training.seed)
     parts = assemble(prepared, model, name=run.job_id, run_dir=run_dir, report=report, control=control, holding=holding)

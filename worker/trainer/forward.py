@@ -11,10 +11,11 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
+from worker.packing.encoder import CannotPackError, HeadInput, PackedEncoder
 from worker.predictor.encoder_decoder import NO_TARGET, decoder_inputs, padded
 from worker.predictor.outputs import logits_of
 from worker.trainer.packed import kernels
-from worker.trainer.packed.encoder import CannotPackError, HeadInput, PackedEncoder
+from worker.trainer.packed.attention import grouped_attention
 from worker.trainer.packed.layout import Layout, cut, lay_out
 from worker.trainer.padding import Padding
 from worker.trainer.tokens import Tokens
@@ -188,7 +189,7 @@ def _packed(
     expected: torch.Tensor,
 ) -> PackedEncoder | None:
     try:
-        encoder = PackedEncoder(model, head=head)
+        encoder = PackedEncoder(model, head=head, attend=grouped_attention)
     except (CannotPackError, ValueError, AttributeError):
         return None
     try:

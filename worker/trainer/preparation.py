@@ -1,9 +1,12 @@
 """Everything that is found out and chosen before the first step."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
+import torch
+from transformers import PreTrainedModel
 
 from app.dataset.resolved import Split
 from app.spec.base import TASK_OF
@@ -13,6 +16,8 @@ from app.spec.metrics import metric_names
 from app.spec.recipe import fill
 from app.spec.run import DataReportMessage, KeptBase, ResolvedMessage, RunSpec
 from app.spec.serving import BASES_FOLDER, ServingSpec
+from worker.predictor.loading import GENERATING
+from worker.predictor.packed.forward import packs
 from worker.trainer import attached, base_model
 from worker.trainer.base_model import BaseModel
 from worker.trainer.data import Data, read_data
@@ -41,10 +46,25 @@ class Prepared:
     metrics: Metrics
     kept: KeptBase | None
     """What the finished model is to be attached to; unset: it is published whole."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """What it is evaluated and served in."""
+
+    def served_from(self, model: PreTrainedModel, *, whole: bool) -> "Prepared":
+        """The same with the precision chosen: bfloat16 if ``model``, as it was read, is trained and can be served in it (docs/adr/0013).
+
+        ``whole``: each process holds all of its weights.
+        """
+        can = whole and self.kept is None and bool(self.spec.training.bf16) and not torch.cuda.is_available()
+        if not can or TASK_OF[self.data.task.problem_type] in GENERATING:
+            return self
+        max_length = int(self.spec.training.max_length)
+        model.eval()  # type: ignore[no-untyped-call]
+        if not packs(model, pad_id=self.base.tokenizer.pad_token_id, max_length=max_length):
+            return self
+        return replace(self, precision="bfloat16")
 
     @property
     def serving(self) -> ServingSpec:
-        """Served, and so evaluated, in float32 however it was trained (docs/adr/0005)."""
         training = self.spec.training
         return ServingSpec(
             task=TASK_OF[self.data.task.problem_type],
@@ -53,7 +73,7 @@ class Prepared:
             labels=self.data.task.label_names,
             text_fields=self.data.text_fields,
             max_length=int(training.max_length),
-            precision="float32",
+            precision=self.precision,
             prompt_format=None if self.spec.prompt_format == "auto" else self.spec.prompt_format,
             base=attached.identity(self.kept, self.spec) if self.kept else None,
             **self.data.task.serving(training),

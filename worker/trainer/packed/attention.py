@@ -1,24 +1,14 @@
 """Attention over packed tokens: each example attends to its own tokens alone, group by group."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch.nn import functional
 
+from worker.packing.sight import EVERYTHING, Sight
 from worker.trainer.packed.joint import joined
 from worker.trainer.packed.lanes import Masks, mask_, masked
 from worker.trainer.packed.layout import Group, Layout
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sight:
-    """Which of its example's tokens a token sees."""
-
-    window: int | None = None
-    """None as far away as this."""
-    causal: bool = False
-    """None behind it."""
 
 
 def grouped_attention(
@@ -29,7 +19,7 @@ def grouped_attention(
     *,
     scaling: float,
     dropout: float = 0.0,
-    sight: Sight = Sight(),
+    sight: Sight = EVERYTHING,
 ) -> torch.Tensor:
     """``[1, heads, rows, size]`` each; returns ``[1, rows, heads, size]``. What filler rows come to is not defined."""
     if _on_cpu(query):

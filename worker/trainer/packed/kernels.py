@@ -4,20 +4,15 @@ Only ``forward`` is replaced, on the instance: parameters, names and hooks stay.
 is left alone.
 """
 
-import inspect
-from collections.abc import Callable, Iterator
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
 
+from worker.packing.parts import output_blocks, projections
 from worker.trainer.packed.lanes import drop
 from worker.trainer.packed.linears import Rounded, linear, output_block
-
-_PROJECTIONS: Final = (("query", "key", "value"), ("q_lin", "k_lin", "v_lin"), ("q_proj", "k_proj", "v_proj"))
-"""The names under which encoders keep the three projections of one input."""
-_OUTPUT_PARTS: Final = {"dense", "dropout", "LayerNorm"}
-"""What BERT and its many descendants end attention and feed-forward with."""
 
 
 def use_lanes(model: nn.Module) -> None:
@@ -30,12 +25,13 @@ def use_lanes(model: nn.Module) -> None:
 def use_bfloat16(encoder: nn.Module) -> None:
     """Have the encoder's linear layers compute in bfloat16."""
     done: set[nn.Module] = set()
-    for block in list(_output_blocks(encoder)):
+    for _, block in list(output_blocks(encoder)):
         block.forward = _output(block)
         done.add(block.dense)
-    for layers in _projections(encoder):
+    for _, module, names in list(projections(encoder)):
+        layers = [getattr(module, name) for name in names]
         for layer, forward in zip(layers, _joint(layers), strict=True):
-            layer.forward = forward  # type: ignore[method-assign,assignment]
+            layer.forward = forward
             done.add(layer)
     for module in encoder.modules():
         if type(module) is nn.Linear and module not in done:
@@ -84,26 +80,3 @@ def _joint(layers: list[nn.Linear]) -> list[Callable[[torch.Tensor], torch.Tenso
         return forward
 
     return [of(number) for number in range(len(layers))]
-
-
-def _output_blocks(encoder: nn.Module) -> Iterator[Any]:
-    for module in encoder.modules():
-        parts: Any = dict(module.named_children())
-        if (
-            parts.keys() == _OUTPUT_PARTS
-            and type(parts["dense"]) is nn.Linear
-            and type(parts["dropout"]) is nn.Dropout
-            and type(parts["LayerNorm"]) is nn.LayerNorm
-            and [*inspect.signature(module.forward).parameters] == ["hidden_states", "input_tensor"]
-        ):
-            yield module
-
-
-def _projections(encoder: nn.Module) -> Iterator[list[nn.Linear]]:
-    for module in encoder.modules():
-        for names in _PROJECTIONS:
-            layers = [getattr(module, name, None) for name in names]
-            if all(type(layer) is nn.Linear for layer in layers):
-                found = [layer for layer in layers if layer is not None]
-                if len({layer.in_features for layer in found}) == 1:
-                    yield found

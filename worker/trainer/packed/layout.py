@@ -6,7 +6,7 @@ and back, which costs no more than the copies that bring them into the order of 
 """
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -74,6 +74,11 @@ class Layout:
             found = self._gathers[parts, heads] = (into, back)
         return found
 
+    def unpack(self, hidden: torch.Tensor) -> torch.Tensor:
+        """``[examples, longest, size]`` from ``[1, rows, size]``, zeros behind each example."""
+        unpacked: torch.Tensor = _Unpack.apply(hidden, self)  # type: ignore[no-untyped-call]
+        return unpacked
+
     def to(self, device: torch.device) -> "Layout":
         if device.type == "cpu":
             return self
@@ -94,6 +99,25 @@ class Layout:
             num_tokens=self.num_tokens,
             num_rows=self.num_rows,
         )
+
+
+class _Unpack(torch.autograd.Function):
+    """Every example in a row of its own, zeros behind it."""
+
+    @staticmethod
+    def forward(ctx: Any, hidden: torch.Tensor, layout: "Layout") -> torch.Tensor:
+        place = torch.arange(int(layout.lengths.max()), device=hidden.device)
+        ctx.is_token = place < layout.lengths[:, None]
+        ctx.layout = layout
+        out = hidden.new_zeros((*ctx.is_token.shape, hidden.shape[-1]))
+        out[ctx.is_token] = hidden[0, : layout.num_tokens]
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> Any:
+        packed = grads[0].new_zeros((ctx.layout.num_rows, grads[0].shape[-1]))
+        packed[: ctx.layout.num_tokens] = grads[0][ctx.is_token]
+        return packed[None], None
 
 
 def lay_out(lengths: np.ndarray) -> Layout:

@@ -1,0 +1,178 @@
+"""Served packed: what the padded model answers, up to bfloat16, and the same bits in every batch."""
+
+import inspect
+import threading
+
+import numpy as np
+import pytest
+import torch
+from transformers import (
+    AutoModelForQuestionAnswering,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+)
+
+from tests.trainer.packed.conftest import VOCABULARY, classifier
+from worker.predictor.encoded import EncodedText
+from worker.predictor.packed import lanes
+from worker.predictor.packed.forward import PackedForward, packs
+from worker.predictor.packed.layout import ROW_ROUNDING, lay_out, micro_batches, rounded
+from worker.predictor.packed.linears import MOST_ROWS, PackedLinear, rows_at_once
+
+ENCODERS = ["bert", "roberta", "electra", "distilbert", "modernbert"]
+LENGTHS = [5, 16, 17, 31, 40, 64, 70, 1, 48, 23, 16, 9]
+TASKS = [AutoModelForSequenceClassification, AutoModelForTokenClassification, AutoModelForQuestionAnswering]
+
+
+def pad_of(name):
+    return 1 if name == "roberta" else 0
+
+
+@pytest.fixture(scope="module")
+def texts():
+    chooser = np.random.default_rng(3)
+    return [
+        EncodedText(
+            input_ids=chooser.integers(5, VOCABULARY, length).tolist(),
+            token_type_ids=chooser.integers(0, 2, length).tolist(),
+            truncated=False,
+        )
+        for length in LENGTHS
+    ]
+
+
+def model_of(name, auto_model=AutoModelForSequenceClassification):
+    changes = {} if auto_model is not AutoModelForQuestionAnswering else {"num_labels": 2}
+    return classifier(name, auto_model, **changes).eval()
+
+
+def packed(name, auto_model=AutoModelForSequenceClassification):
+    forward = PackedForward.of(model_of(name, auto_model), pad_id=pad_of(name), max_length=70)
+    assert forward is not None, "it is packed"
+    return forward
+
+
+def plain(model, texts):
+    """What transformers gives for each text alone."""
+    takes_types = "token_type_ids" in inspect.signature(model.forward).parameters
+    outputs = []
+    for text in texts:
+        types = {"token_type_ids": torch.tensor([text.token_type_ids])} if takes_types else {}
+        with torch.inference_mode():
+            found = model(input_ids=torch.tensor([text.input_ids]), **types)
+        logits = found.logits if "logits" in found else torch.stack([found.start_logits, found.end_logits], dim=-1)
+        outputs.append(logits[0].numpy())
+    return outputs
+
+
+@pytest.mark.parametrize("auto_model", TASKS)
+@pytest.mark.parametrize("name", ENCODERS)
+def test_answers_are_those_of_transformers_as_near_as_bfloat16_is(name, auto_model, texts):
+    expected = plain(model_of(name, auto_model), texts)
+    rounded_model = plain(model_of(name, auto_model).to(torch.bfloat16).float(), texts)
+    found = packed(name, auto_model)(texts)
+    assert [output.shape for output in found] == [output.shape for output in expected]
+    largest = max(np.abs(output).max() for output in expected)
+    differences = [np.abs(a - b).max() / largest for a, b in zip(found, expected, strict=True)]
+    weights_alone = max(np.abs(a - b).max() / largest for a, b in zip(rounded_model, expected, strict=True))
+    assert max(differences) < 0.03 + 2 * weights_alone
+    assert max(differences) > 0, "it computes in bfloat16"
+
+
+@pytest.mark.parametrize("auto_model", TASKS[:2])
+@pytest.mark.parametrize("name", ENCODERS)
+def test_an_answer_is_the_same_to_the_bit_whatever_else_is_in_the_batch(name, auto_model, texts):
+    forward = packed(name, auto_model)
+    alone = [forward([text])[0] for text in texts]
+    many = [*texts, *reversed(texts)] * 12  # several micro-batches
+    for batch in (texts, texts[::-1], texts[3:9], many):
+        numbers = [next(n for n, text in enumerate(texts) if text is item) for item in batch]
+        for number, output in zip(numbers, forward(batch), strict=True):
+            np.testing.assert_array_equal(output, alone[number])
+
+
+def test_wide_layers_whose_sums_depend_on_the_shape_are_cut_into_equal_products():
+    """With 3,072 inputs oneDNN orders the sums by the number of rows on CPUs with matrix units; elsewhere nothing is cut."""
+    chooser = torch.Generator().manual_seed(1)
+    layer = torch.nn.Linear(3072, 768)
+    inputs = torch.randn((MOST_ROWS * 2, 3072), generator=chooser).bfloat16()
+
+    def rows(counts):
+        linear = PackedLinear({"dense": layer})
+        return [linear(inputs[:count]) for count in counts]
+
+    (outputs,) = lanes.compute(rows, [(1, 50, ROW_ROUNDING, 200, MOST_ROWS, 2 * MOST_ROWS)])
+    for output in outputs[:-1]:
+        assert torch.equal(output, outputs[-1][: len(output)])
+    with torch.no_grad():
+        expected = torch.nn.functional.linear(inputs.float(), layer.weight.bfloat16().float(), layer.bias)
+    assert float((outputs[-1].float() - expected).abs().max()) < 0.05
+    assert ROW_ROUNDING <= lanes.compute(lambda _: rows_at_once(3072, 768), [0])[0] <= MOST_ROWS
+
+
+def test_weights_can_be_replaced_by_those_of_another_step(texts):
+    forward = packed("bert")
+    before = forward(texts)
+    other = model_of("bert")
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.add_(0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(2)))
+    forward.take_weights(other.state_dict())
+    fresh = PackedForward.of(other, pad_id=0, max_length=70)
+    for output, expected, old in zip(forward(texts), fresh(texts), before, strict=True):
+        np.testing.assert_array_equal(output, expected)
+        assert not np.array_equal(output, old)
+
+
+def test_threads_that_ask_at_a_time_do_not_get_each_others_answers(texts):
+    forward = packed("bert")
+    alone = [forward([text])[0] for text in texts]
+    wrong = []
+
+    def ask(number):
+        answers = [forward([texts[number]])[0] for _ in range(20)]
+        wrong.extend(number for answer in answers if not np.array_equal(answer, alone[number]))
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+@pytest.mark.parametrize("name", ["gpt2", "llama"])
+def test_a_model_that_answers_otherwise_when_packed_is_not_packed_and_stays_what_it_is(name, texts):
+    """Decoders find the last token of a text by its padding, which a packed row has not."""
+    model = model_of(name)
+    expected = plain(model, texts[:3])
+    if not packs(model, pad_id=0, max_length=70):
+        assert PackedForward.of(model, pad_id=0, max_length=70) is None
+    for output, right in zip(plain(model, texts[:3]), expected, strict=True):
+        np.testing.assert_array_equal(output, right)
+
+
+def test_asking_whether_a_model_packs_leaves_it_alone(texts):
+    model = model_of("bert")
+    expected = plain(model, texts)
+    assert packs(model, pad_id=0, max_length=70)
+    for output, right in zip(plain(model, texts), expected, strict=True):
+        np.testing.assert_array_equal(output, right)
+    assert {type(part) for part in model.modules() if isinstance(part, torch.nn.Linear)} == {torch.nn.Linear}
+
+
+def test_every_token_has_its_place_and_no_batch_is_too_large():
+    layout = lay_out(LENGTHS)
+    places = [set(range(start, start + length)) for start, length in zip(layout.starts, LENGTHS, strict=True)]
+    assert sum(map(len, places)) == len(set.union(*places)), "no two tokens share one"
+    assert layout.num_rows % ROW_ROUNDING == 0
+    assert max(max(own) for own in places) < layout.num_rows
+    for group in layout.groups:
+        members = [n for n, start in enumerate(layout.starts) if group.start <= start < group.stop]
+        assert {rounded(LENGTHS[n]) for n in members} == {group.length}
+        assert len(members) == group.examples
+    batches = micro_batches([*LENGTHS, 600], max_rows=128)
+    assert sorted(index for batch in batches for index in batch) == list(range(len(LENGTHS) + 1))
+    sizes = [sum(rounded([*LENGTHS, 600][index]) for index in batch) for batch in batches]
+    assert sizes[0] == 608
+    assert all(size <= 128 for size in sizes[1:])

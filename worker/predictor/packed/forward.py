@@ -1,0 +1,190 @@
+"""A model of its task as it is served packed: proven on tokens of its own vocabulary, then put into bfloat16.
+
+Nothing here asks which architecture it is: a model that answers packed what it answers padded, in float32, is packed.
+"""
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from transformers import PreTrainedModel
+
+from worker.packing.encoder import CannotPackError, HeadInput, PackedEncoder
+from worker.packing.parts import output_blocks, projections, widening_blocks
+from worker.predictor.encoded import EncodedText
+from worker.predictor.outputs import logits_of
+from worker.predictor.packed import lanes
+from worker.predictor.packed.attention import attend
+from worker.predictor.packed.layout import lay_out, micro_batches
+from worker.predictor.packed.linears import HALF, MOST_ROWS, Head, JointProjections, OutputBlock, PackedLinear
+
+_TOLERANCE: Final = 1e-4
+"""Largest difference of a logit between packed and padded, both in float32, relative to the largest."""
+_SAMPLE_LENGTHS: Final = (3, 21, 16, 40, 70)
+
+
+def packs(model: PreTrainedModel, *, pad_id: int, max_length: int) -> bool:
+    """Whether a float32 model on a CPU, as transformers made it, gives packed what it gives padded."""
+    hooked = _hook(model, pad_id=pad_id, max_length=max_length)
+    if hooked is None:
+        return False
+    hooked.remove()
+    return True
+
+
+class PackedForward:
+    """Computes with a model that it has changed for good. For any number of threads."""
+
+    def __init__(self, model: PreTrainedModel, encoder: PackedEncoder, *, head: HeadInput, pad_id: int) -> None:
+        self._model, self._encoder, self._head, self._pad_id = model, encoder, head, pad_id
+        self._takes_token_types = "token_type_ids" in inspect.signature(model.forward).parameters
+        self._linears = lanes.compute(_put_kernels, [model])[0]
+
+    @classmethod
+    def of(cls, model: PreTrainedModel, *, pad_id: int, max_length: int) -> "PackedForward | None":
+        """Put ``model``, in float32, into bfloat16 but for the layer of its logits. None: it cannot be packed, and stays what it is."""
+        for head in _heads(model):
+            encoder = _hook(model, pad_id=pad_id, max_length=max_length, heads=(head,))
+            if encoder is not None:
+                return cls(model, encoder, head=head, pad_id=pad_id)
+        return None
+
+    @property
+    def memory_bytes(self) -> int:
+        """What the weights take."""
+        tensors = [*self._model.parameters(), *self._model.buffers()]
+        return sum(t.numel() * t.element_size() for t in tensors) + sum(part.memory_bytes for part in self._linears)
+
+    @torch.no_grad()
+    def take_weights(self, weights: Mapping[str, torch.Tensor]) -> None:
+        """Replace all weights by those of a state dict of the model as it was."""
+        for linear in self._linears:
+            linear.put(weights)
+        for name, tensor in self._model.state_dict().items():
+            tensor.copy_(weights[name])
+
+    def __call__(self, encoded: Sequence[EncodedText]) -> list[NDArray[np.float32]]:
+        """Of each input ``[K]``, or ``[tokens, K]`` where tokens have logits. The same whatever the others are."""
+        outputs: list[NDArray[np.float32]] = [np.empty(0, dtype=np.float32)] * len(encoded)
+        batches = micro_batches([item.num_tokens for item in encoded], max_rows=MOST_ROWS)
+        found = lanes.compute(self._compute, [[encoded[index] for index in batch] for batch in batches])
+        for batch, outputs_of_batch in zip(batches, found, strict=True):
+            for index, output in zip(batch, outputs_of_batch, strict=True):
+                outputs[index] = output
+        return outputs
+
+    def _compute(self, batch: Sequence[EncodedText]) -> list[NDArray[np.float32]]:
+        types = [item.token_type_ids or [0] * item.num_tokens for item in batch] if self._takes_token_types else None
+        return _run(
+            self._model, self._encoder, [item.input_ids for item in batch], types, head=self._head, pad_id=self._pad_id
+        )
+
+
+@torch.inference_mode()
+def _run(
+    model: PreTrainedModel,
+    encoder: PackedEncoder,
+    ids: Sequence[Sequence[int]],
+    types: Sequence[Sequence[int]] | None,
+    *,
+    head: HeadInput,
+    pad_id: int,
+) -> list[NDArray[np.float32]]:
+    layout = lay_out([len(own) for own in ids])
+    encoder.set_layout(layout, positions=layout.positions())
+    inputs = {"input_ids": layout.fill(ids, filler=pad_id)}
+    if types is not None:
+        inputs["token_type_ids"] = layout.fill(types, filler=0)
+    if head == "whole":
+        inputs["attention_mask"] = layout.mask()
+    logits: NDArray[np.float32] = logits_of(model(**inputs)).float().numpy()
+    if head != "row":
+        return [*logits]
+    spans = zip(layout.starts, layout.lengths, strict=True)
+    return [logits[0, start : start + length] for start, length in spans]
+
+
+def _heads(model: PreTrainedModel) -> tuple[HeadInput, ...]:
+    has_row = any(part in type(model).__name__ for part in ("TokenClassification", "QuestionAnswering"))
+    return ("row",) if has_row else ("first", "whole")
+
+
+def _hook(
+    model: PreTrainedModel, *, pad_id: int, max_length: int, heads: Sequence[HeadInput] | None = None
+) -> PackedEncoder | None:
+    """Hooks under which the model answers as it does without, or None."""
+    ids = _sample(model, pad_id=pad_id, max_length=max_length)
+    expected = [_alone(model, own) for own in ids]
+    largest = max(float(np.abs(output).max()) for output in expected)
+    for head in heads or _heads(model):
+        try:
+            encoder = PackedEncoder(model, head=head, attend=attend, by_thread=True)
+        except (CannotPackError, ValueError, AttributeError):
+            return None
+        try:
+            found = _run(model, encoder, ids, None, head=head, pad_id=pad_id)
+            differences = [np.abs(a - b).max() for a, b in zip(found, expected, strict=True) if a.shape == b.shape]
+            if len(differences) == len(ids) and max(differences) <= _TOLERANCE * largest:
+                return encoder
+        except Exception:  # noqa: BLE001, S110 - whatever a model's own code makes of packed tensors: it is then served padded
+            pass
+        encoder.remove()
+    return None
+
+
+def _sample(model: PreTrainedModel, *, pad_id: int, max_length: int) -> list[list[int]]:
+    chooser = np.random.default_rng(0)
+    vocabulary = np.setdiff1d(np.arange(model.config.vocab_size), [pad_id])
+    return [chooser.choice(vocabulary, min(length, max_length)).tolist() for length in _SAMPLE_LENGTHS]
+
+
+@torch.inference_mode()
+def _alone(model: PreTrainedModel, ids: list[int]) -> NDArray[np.float32]:
+    """What an example has by itself, without any padding."""
+    tensor = torch.tensor([ids])
+    output: NDArray[np.float32] = logits_of(model(input_ids=tensor, attention_mask=torch.ones_like(tensor)))[0].numpy()
+    return output
+
+
+@torch.no_grad()
+def _put_kernels(model: PreTrainedModel) -> list[PackedLinear]:
+    """Replace every linear layer, with what follows it where that is known, and put the rest into bfloat16."""
+    head_name, head = [
+        (name, part)
+        for name, part in model.named_modules()
+        if type(part) is nn.Linear and part.out_features == model.config.num_labels
+    ][-1]
+    _replace(model, head_name, Head(head))
+    made = []
+    for name, module, layers in [*projections(model)]:
+        linear = PackedLinear({f"{name}.{layer}": getattr(module, layer) for layer in layers})
+        joint = JointProjections(linear)
+        for number, layer in enumerate(layers):
+            setattr(module, layer, joint.part(number))
+        made.append(linear)
+    for name, block in [*output_blocks(model)]:
+        linear = PackedLinear({f"{name}.dense": block.dense})
+        _replace(model, name, OutputBlock(linear, block.LayerNorm))
+        made.append(linear)
+    for name, block in [*widening_blocks(model)]:
+        linear = PackedLinear({f"{name}.dense": block.dense}, activation="gelu")
+        _replace(model, name, linear)
+        made.append(linear)
+    for name, plain in [(name, part) for name, part in model.named_modules() if type(part) is nn.Linear]:
+        linear = PackedLinear({name: plain})
+        _replace(model, name, linear)
+        made.append(linear)
+    for name, part in model.named_modules():
+        if name != head_name:
+            for parameter in part.parameters(recurse=False):
+                parameter.data = parameter.data.to(HALF)
+    return made
+
+
+def _replace(model: nn.Module, name: str, module: nn.Module) -> None:
+    parent, _, child = name.rpartition(".")
+    setattr(model.get_submodule(parent), child, module)

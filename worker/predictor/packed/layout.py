@@ -1,0 +1,119 @@
+"""Where the tokens of a batch lie when they are served.
+
+The row holds the examples one after the other, shortest first, each filled up to a multiple of ``LENGTH_ROUNDING``. Examples of
+the same rounded length are a group, which attention takes as it lies there. How much an example is filled up depends on
+itself alone, and that is what makes its answer the same in every batch; in training, where batches are what they are,
+groups are cut for speed (``worker.trainer.packed.layout``).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+
+LENGTH_ROUNDING: Final = 16
+ROW_ROUNDING: Final = 64
+"""The row is filled up to a multiple of it: the matrix library meets few shapes, and sums each row's products in one order."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """``examples`` of ``length`` places each, from place ``start`` of the row."""
+
+    start: int
+    examples: int
+    length: int
+    is_filler: torch.Tensor | None
+    """``[examples, length]``; None: there is none."""
+
+    @property
+    def stop(self) -> int:
+        return self.start + self.examples * self.length
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """The places of one batch. Examples are numbered in the order in which they were given."""
+
+    groups: tuple[Group, ...]
+    starts: np.ndarray
+    """``[examples]``: number in the row of the first token of each."""
+    first: torch.Tensor
+    """The same."""
+    lengths: np.ndarray
+    """``[examples]``, in tokens."""
+    num_rows: int
+
+    def fill(self, values: Sequence[Sequence[int]], *, filler: int) -> torch.Tensor:
+        """``[1, rows]``: the values of each example's tokens where they lie."""
+        row = np.full(self.num_rows, filler, dtype=np.int64)
+        for start, own in zip(self.starts, values, strict=True):
+            row[start : start + len(own)] = own
+        return torch.from_numpy(row)[None]
+
+    def positions(self) -> torch.Tensor:
+        """``[1, rows]``, from 0 within each example; 0 where there is none."""
+        return self.fill([range(length) for length in self.lengths], filler=0)
+
+    def mask(self) -> torch.Tensor:
+        """``[examples, longest]``: 1 where there is a token."""
+        return torch.from_numpy((np.arange(self.lengths.max()) < self.lengths[:, None]).astype(np.int64))
+
+    def unpack(self, hidden: torch.Tensor) -> torch.Tensor:
+        """``[examples, longest, size]`` from ``[1, rows, size]``, zeros behind each example."""
+        unpacked = hidden.new_zeros((len(self.lengths), int(self.lengths.max()), hidden.shape[-1]))
+        for number, (start, length) in enumerate(zip(self.starts, self.lengths, strict=True)):
+            unpacked[number, :length] = hidden[0, start : start + length]
+        return unpacked
+
+
+def rounded(length: int) -> int:
+    """Places that an example of ``length`` tokens takes."""
+    return -(-length // LENGTH_ROUNDING) * LENGTH_ROUNDING
+
+
+def lay_out(lengths: Sequence[int]) -> Layout:
+    """Lay out examples of ``lengths`` tokens, each at least 1."""
+    own = np.array(lengths, dtype=np.int64)
+    places = -(-own // LENGTH_ROUNDING) * LENGTH_ROUNDING
+    order = np.argsort(places, kind="stable")
+    starts = np.empty_like(own)
+    starts[order] = np.cumsum(places[order]) - places[order]
+    groups = []
+    for length in np.unique(places):
+        members = order[places[order] == length]
+        is_filler = np.arange(length) >= own[members][:, None]
+        groups.append(
+            Group(
+                start=int(starts[members[0]]),
+                examples=len(members),
+                length=int(length),
+                is_filler=torch.from_numpy(is_filler) if is_filler.any() else None,
+            )
+        )
+    return Layout(
+        groups=tuple(groups),
+        starts=starts,
+        first=torch.from_numpy(starts),
+        lengths=own,
+        num_rows=-(-int(places.sum()) // ROW_ROUNDING) * ROW_ROUNDING,
+    )
+
+
+def micro_batches(lengths: Sequence[int], *, max_rows: int) -> list[list[int]]:
+    """Indices into ``lengths`` by batch, of like lengths, longest first; no batch has more than ``max_rows`` places.
+
+    An example with more is a batch of its own.
+    """
+    batches: list[list[int]] = []
+    room = 0
+    for index in sorted(range(len(lengths)), key=lambda i: lengths[i], reverse=True):
+        places = rounded(lengths[index])
+        if not batches or places > room:
+            batches.append([])
+            room = max_rows
+        batches[-1].append(index)
+        room -= places
+    return batches

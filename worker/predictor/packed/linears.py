@@ -1,0 +1,173 @@
+"""Linear layers in bfloat16 whose weights are stored as the matrix units want them, with what follows them in the same pass.
+
+Products are summed in float32. In which order depends on the shape of the product: for some shapes oneDNN cuts the sum in
+parts. So a product is only made of so many rows at a time as were seen to give each row the same bits.
+"""
+
+import functools
+import threading
+from collections.abc import Mapping
+from typing import Any, Final, Literal
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from worker.predictor.packed.layout import ROW_ROUNDING
+
+MOST_ROWS: Final = 512
+HALF: Final = torch.bfloat16
+
+Activation = Literal["none", "gelu"]
+
+
+class PackedLinear(nn.Module):
+    """One linear layer, or several of one input side by side. It has no parameters: ``put`` gives it weights."""
+
+    def __init__(self, layers: Mapping[str, nn.Linear], *, activation: Activation = "none") -> None:
+        """``layers`` by the names that their weights have in the model."""
+        super().__init__()
+        self.names = tuple(layers)
+        self.sizes = [layer.out_features for layer in layers.values()]
+        self._activation = activation
+        self._in_features = next(iter(layers.values())).in_features
+        self.put({
+            f"{name}.{part}": tensor.detach() for name, layer in layers.items() for part, tensor in layer.named_parameters()
+        })  # fmt: skip
+        self._tile = rows_at_once(self._in_features, sum(self.sizes))
+
+    @property
+    def memory_bytes(self) -> int:
+        return (self._in_features + (self._bias is not None)) * sum(self.sizes) * HALF.itemsize
+
+    def put(self, weights: Mapping[str, torch.Tensor]) -> None:
+        """Take the weights of the layers out of those of the model."""
+        weight = torch.cat([weights[f"{name}.weight"] for name in self.names]).to(HALF)
+        biases = [weights.get(f"{name}.bias") for name in self.names]
+        self._bias = None if None in biases else torch.cat([bias for bias in biases if bias is not None]).to(HALF)
+        self._weight = _pack(weight)
+
+    def forward(self, inputs: torch.Tensor, residual: torch.Tensor | None = None) -> torch.Tensor:
+        """``activation(inputs @ weight + bias)``, or with ``residual`` added, ``[..., out]``, bfloat16."""
+        flat = inputs.to(HALF).reshape(-1, self._in_features)
+        added = None if residual is None else residual.to(HALF).reshape(-1, sum(self.sizes))
+        count = len(flat)
+        if missing := -count % ROW_ROUNDING:
+            flat = functional.pad(flat, (0, 0, 0, missing))
+            added = None if added is None else functional.pad(added, (0, 0, 0, missing))
+        if len(flat) <= self._tile:
+            found = _product(flat, self._weight, self._bias, activation=self._activation, added=added)
+        else:
+            rests = [None] * -(-len(flat) // self._tile) if added is None else torch.split(added, self._tile)
+            found = torch.cat([
+                _product(part, self._weight, self._bias, activation=self._activation, added=rest)
+                for part, rest in zip(torch.split(flat, self._tile), rests, strict=True)
+            ])  # fmt: skip
+        return found[:count].view(*inputs.shape[:-1], -1)
+
+
+class JointProjections:
+    """Query, key and value by one product: whoever is asked first computes for all that are asked with the same input."""
+
+    def __init__(self, linear: PackedLinear) -> None:
+        self._linear = linear
+        self._now: Any = threading.local()
+
+    def part(self, number: int) -> nn.Module:
+        return _Part(self, number)
+
+    def of(self, number: int, inputs: torch.Tensor) -> torch.Tensor:
+        now = self._now
+        if getattr(now, "inputs", None) is not inputs or number not in now.outputs:
+            now.outputs = dict(enumerate(torch.split(self._linear(inputs), self._linear.sizes, dim=-1)))
+            now.inputs = inputs
+        output: torch.Tensor = now.outputs.pop(number)
+        if not now.outputs:
+            now.inputs = None
+        return output
+
+
+class _Part(nn.Module):
+    def __init__(self, joint: JointProjections, number: int) -> None:
+        super().__init__()
+        self._joint, self._number = joint, number
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return self._joint.of(self._number, inputs)
+
+
+class OutputBlock(nn.Module):
+    """``norm(linear(hidden_states) + input_tensor)``, the sum within the product."""
+
+    def __init__(self, linear: PackedLinear, norm: nn.LayerNorm) -> None:
+        super().__init__()
+        self.dense, self.LayerNorm = linear, norm
+
+    def forward(self, hidden_states: torch.Tensor, input_tensor: torch.Tensor) -> torch.Tensor:
+        normed: torch.Tensor = self.LayerNorm(self.dense(hidden_states, input_tensor))
+        return normed
+
+
+class Head(nn.Module):
+    """The layer that makes the logits: in float32, from its stored weights, always so many rows at a time."""
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        self.weight, self.bias = linear.weight, linear.bias
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        flat = inputs.float().reshape(-1, inputs.shape[-1])
+        count = len(flat)
+        flat = functional.pad(flat, (0, 0, 0, -count % ROW_ROUNDING))
+        found = torch.cat([functional.linear(part, self.weight, self.bias) for part in torch.split(flat, ROW_ROUNDING)])
+        return found[:count].view(*inputs.shape[:-1], -1)
+
+
+@functools.cache
+def rows_at_once(in_features: int, out_features: int) -> int:
+    """Up to how many rows products of this shape give each row the same bits. To be called by a thread that is alone with its products."""
+    chooser = torch.Generator().manual_seed(0)
+    weight = _pack(torch.randn((out_features, in_features), generator=chooser).to(HALF))
+    inputs = torch.randn((MOST_ROWS, in_features), generator=chooser).to(HALF)
+    expected = _product(inputs[:ROW_ROUNDING], weight, None)
+    tile = ROW_ROUNDING
+    for count in range(2 * ROW_ROUNDING, MOST_ROWS + 1, ROW_ROUNDING):
+        found = _product(inputs[:count], weight, None)
+        last = _product(inputs[count - ROW_ROUNDING : count], weight, None)
+        if not (torch.equal(found[:ROW_ROUNDING], expected) and torch.equal(found[-ROW_ROUNDING:], last)):
+            break
+        tile = count
+    return tile
+
+
+def _can_pack_weights() -> bool:
+    """OneDNN's own operators, which torch's compiler uses too; without them weights are packed anew for each product."""
+    is_there: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return is_there and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+
+
+def _pack(weight: torch.Tensor) -> torch.Tensor:
+    if not _can_pack_weights():
+        return weight
+    packed: torch.Tensor = torch.ops.mkldnn._reorder_linear_weight(weight, MOST_ROWS)  # noqa: SLF001 - an operator
+    return packed
+
+
+def _product(
+    inputs: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None,
+    *,
+    activation: Activation = "none",
+    added: torch.Tensor | None = None,
+) -> torch.Tensor:
+    if not _can_pack_weights():
+        found = functional.linear(inputs, weight, bias)
+        found = functional.gelu(found) if activation == "gelu" else found
+        return found if added is None else found + added
+    operator: Any = torch.ops.mkldnn._linear_pointwise  # noqa: SLF001
+    if added is not None:
+        summed: torch.Tensor = operator.binary(inputs, added, weight, bias, "add")
+        return summed
+    made: torch.Tensor = operator(inputs, weight, bias, activation, [], "none" if activation == "gelu" else "")
+    return made
