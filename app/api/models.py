@@ -11,6 +11,7 @@ from app.api.uploads import receive_upload
 from app.config import get_settings
 from app.model import service
 from app.model.schemas import DeletedModelOut, ModelDetailOut, ModelOut, ModelPage
+from app.prediction.known import forget
 
 router = APIRouter(prefix="/models", tags=["models"])
 
@@ -93,4 +94,6 @@ def get_model(model_id: ModelId) -> ModelDetailOut:
 @router.delete("/{model_id:path}", summary="Delete a model", responses=error_responses(401, 404, 409, 422, 503))
 def delete_model(model_id: ModelId) -> DeletedModelOut:
     """Its files are removed. Jobs that were trained from it, or made it, stay."""
-    return service.delete_model(model_id)
+    deleted = service.delete_model(model_id)
+    forget()
+    return deleted

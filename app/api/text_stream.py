@@ -2,18 +2,17 @@
 
 import contextlib
 from collections.abc import AsyncGenerator, Callable
-from typing import Final
+from typing import Any, Final
 
 import orjson
 import structlog
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel
 from starlette.types import Send
 
 from app.api.errors import problem_body
 from app.errors import ServiceError
+from app.prediction.known import ServedModel
 from app.prediction.schemas import TextPiece, TokenOut
-from app.prediction.service import ServedModel
 from app.prediction.wire import Piece, Prediction
 
 log = structlog.get_logger(__name__)
@@ -33,7 +32,9 @@ class _ClosingResponse(StreamingResponse):
             await super().stream_response(send)
 
 
-async def text_stream(answers: Answers, *, last: Callable[[ServedModel, Prediction], BaseModel]) -> StreamingResponse:
+async def text_stream(
+    answers: Answers, *, last: Callable[[ServedModel, Prediction], dict[str, Any]]
+) -> StreamingResponse:
     """The response, once there is something to say: until then an error is an ordinary one, and is raised."""
     try:
         first = await anext(answers)
@@ -48,7 +49,7 @@ async def _events(
     first: Piece | tuple[ServedModel, Prediction],
     answers: Answers,
     *,
-    last: Callable[[ServedModel, Prediction], BaseModel],
+    last: Callable[[ServedModel, Prediction], dict[str, Any]],
 ) -> AsyncGenerator[str]:
     async with contextlib.aclosing(answers):
         try:
@@ -61,10 +62,10 @@ async def _events(
 
 
 def _event_of(
-    answer: Piece | tuple[ServedModel, Prediction], *, last: Callable[[ServedModel, Prediction], BaseModel]
+    answer: Piece | tuple[ServedModel, Prediction], *, last: Callable[[ServedModel, Prediction], dict[str, Any]]
 ) -> str:
     if not isinstance(answer, Piece):
-        return _frame("prediction", last(*answer).model_dump_json())
+        return _frame("prediction", orjson.dumps(last(*answer)).decode())
     tokens = [
         TokenOut(id=token.id, text=token.text, logprob=token.logprob, special=token.special) for token in answer.tokens
     ]

@@ -8,13 +8,12 @@ import asyncio
 import contextlib
 import itertools
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from typing import Any, Final, NotRequired, TypedDict, Unpack
 
 import msgspec
 import structlog
 import zmq
-import zmq.asyncio
 from zmq.utils.monitor import parse_monitor_message
 
 from app.config import get_settings
@@ -23,7 +22,6 @@ from app.prediction.answers import Answers
 from app.prediction.schemas import PredictParameters
 from app.prediction.wire import (
     MAX_MESSAGE_BYTES,
-    Answer,
     Cancel,
     Failure,
     Piece,
@@ -46,6 +44,8 @@ SILENCE_SECONDS: Final = 5.0
 lock may be held for a second or two."""
 PING_SECONDS: Final = 1.0
 RETRY_AFTER_SECONDS: Final = 2.0
+MESSAGES_PER_TURN: Final = 256
+"""Answers taken at once, before others on the event loop have their turn."""
 
 
 class Asking(TypedDict):
@@ -69,7 +69,8 @@ class PredictorClient:
         self._pending: dict[int, Answers] = {}
         self._connected = asyncio.Event()
         self._heard_at = time.monotonic()
-        self._context = zmq.asyncio.Context()
+        # Not zmq.asyncio: its futures and timers for each message cost more than the message.
+        self._context = zmq.Context()
         self._socket = self._context.socket(zmq.DEALER)
         self._socket.setsockopt(zmq.IMMEDIATE, 1)  # nothing is queued for a predictor that is not there
         self._socket.setsockopt(zmq.LINGER, 0)
@@ -77,17 +78,23 @@ class PredictorClient:
         self._socket.setsockopt(zmq.RECONNECT_IVL, 100)
         self._monitor = self._socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
         self._socket.connect(address)
-        self._tasks = [
-            asyncio.create_task(step()) for step in (self._read, self._watch_connection, self._watch_silence)
-        ]
+        self.loop.add_reader(self._socket.fileno(), self._read)
+        self.loop.add_reader(self._monitor.fileno(), self._read_events)
+        # A descriptor tells that something has come, once, and only after all before it has been taken.
+        self.loop.call_soon(self._read)
+        self.loop.call_soon(self._read_events)
+        self._watching = asyncio.create_task(self._watch_silence())
 
     async def predict(self, inputs: Sequence[tuple[str, str | None]], **asking: Unpack[Asking]) -> Prediction | Failure:
         """Ask the predictor. Raises Unavailable if it is not there, goes away, or takes too long."""
-        answers = self._predict(inputs, asking, in_pieces=False)
-        async with contextlib.aclosing(answers):
-            answer = await anext(answers)
-        if isinstance(answer, Piece):
-            raise TypeError("a piece answered a question that wanted none")
+        question = self._question(inputs, asking, in_pieces=False)
+        with _in_time(asking):
+            async with asyncio.timeout(asking["timeout_seconds"]):
+                await self._be_connected()
+                with self._asked(question) as answers:
+                    answer = await answers.next()
+        if isinstance(answer, Piece | Pong):
+            raise TypeError(f"a {type(answer).__name__} answered a prediction")
         return answer
 
     def stream(
@@ -98,20 +105,18 @@ class PredictorClient:
         Pieces that are not taken in time come merged. Raises as ``predict`` does, between any two of them. Closing the
         generator, or cancelling who waits for it, tells the predictor to stop.
         """
-        return self._predict(inputs, asking, in_pieces=True)
+        return self._stream(self._question(inputs, asking, in_pieces=True), asking)
 
-    async def _predict(
-        self, inputs: Sequence[tuple[str, str | None]], asking: Asking, *, in_pieces: bool
-    ) -> AsyncGenerator[Piece | Prediction | Failure]:
-        timeout_seconds, parameters = asking["timeout_seconds"], asking.get("parameters") or PredictParameters()
-        question = Predict(
+    def _question(self, inputs: Sequence[tuple[str, str | None]], asking: Asking, *, in_pieces: bool) -> Predict:
+        parameters = asking.get("parameters") or PredictParameters()
+        return Predict(
             request_id=next(self._ids),
             model_id=asking["model_id"],
             folder=asking["folder"],
             manifest_sha256=asking["manifest_sha256"],
             inputs=list(inputs),
             words=asking.get("words"),
-            timeout_ms=timeout_seconds * 1000,
+            timeout_ms=asking["timeout_seconds"] * 1000,
             function_to_apply=parameters.function_to_apply,
             top_k=parameters.top_k,
             threshold=parameters.threshold,
@@ -120,35 +125,35 @@ class PredictorClient:
             max_answer_len=parameters.max_answer_len,
             handle_impossible_answer=parameters.handle_impossible_answer,
         )
-        answers = self._ask(question, timeout_seconds=timeout_seconds)
-        try:
-            async with contextlib.aclosing(answers):
-                async for answer in answers:
-                    if isinstance(answer, Pong):
-                        raise TypeError("a pong answered a prediction")
-                    yield answer
-        except TimeoutError as error:
-            raise Unavailable(
-                f"The model did not answer within {timeout_seconds:g} seconds.",
-                code="prediction_timeout",
-                retry_after_seconds=RETRY_AFTER_SECONDS,
-            ) from error
+
+    async def _stream(self, question: Predict, asking: Asking) -> AsyncGenerator[Piece | Prediction | Failure]:
+        await self._be_connected()
+        deadline = self.loop.time() + asking["timeout_seconds"]
+        with self._asked(question) as answers, _in_time(asking):
+            while not answers.is_at_end:
+                async with asyncio.timeout_at(deadline):
+                    answer = await answers.next()
+                if isinstance(answer, Pong):
+                    raise TypeError("a pong answered a prediction")
+                yield answer
 
     async def ping(self) -> Pong | None:
         """What the predictor says of itself; None if it does not answer within a second."""
         with contextlib.suppress(TimeoutError, Unavailable):
-            answers = self._ask(Ping(request_id=next(self._ids)), timeout_seconds=CONNECT_SECONDS)
-            async with contextlib.aclosing(answers):
-                answer = await anext(answers)
+            await self._be_connected()
+            async with asyncio.timeout(CONNECT_SECONDS):
+                with self._asked(Ping(request_id=next(self._ids))) as answers:
+                    answer = await answers.next()
             return answer if isinstance(answer, Pong) else None
         return None
 
     async def close(self) -> None:
         """Leave; callers still waiting get Unavailable."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._watching.cancel()
+        await asyncio.gather(self._watching, return_exceptions=True)
         self._fail_all()
+        self.loop.remove_reader(self._socket.fileno())
+        self.loop.remove_reader(self._monitor.fileno())
         self._socket.disable_monitor()
         self._monitor.close(linger=0)
         self._socket.close(linger=0)
@@ -159,27 +164,26 @@ class PredictorClient:
         with contextlib.suppress(RuntimeError, zmq.ZMQError):
             self._context.destroy(linger=0)
 
-    async def _ask(self, question: Question, *, timeout_seconds: float) -> AsyncGenerator[Answer]:
-        """Yield what comes, the last answer last. Raise TimeoutError when that does not come in time.
-
-        The predictor is told when nobody waits for the rest.
-        """
+    async def _be_connected(self) -> None:
+        """Wait for the connection a moment. Raises Unavailable."""
+        if self._connected.is_set():
+            return
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 await self._connected.wait()
         except TimeoutError:
             raise _gone() from None
+
+    @contextlib.contextmanager
+    def _asked(self, question: Question) -> Iterator[Answers]:
+        """What comes back while the block lasts. If that is not all, the predictor is told that nobody waits for the rest."""
         answers = Answers()
         if not self._pending:
             self._heard_at = time.monotonic()
         self._pending[question.request_id] = answers
-        deadline = self.loop.time() + timeout_seconds
         try:
             self._send(question)
-            while not answers.is_at_end:
-                async with asyncio.timeout_at(deadline):
-                    answer = await answers.next()
-                yield answer
+            yield answers
         finally:
             del self._pending[question.request_id]
             if not answers.is_complete:
@@ -188,33 +192,43 @@ class PredictorClient:
 
     def _send(self, question: Question) -> None:
         """Send without waiting, so that who is being cancelled can do it too. Raises Unavailable."""
-        # pyzmq's future is done when it returns: a message is sent at once or not at all.
-        sent: Any = self._socket.send(encode(question), zmq.NOBLOCK)
         try:
-            sent.result()
+            self._socket.send(encode(question), zmq.NOBLOCK)
         except zmq.Again:
             raise _gone() from None
+        # Sending may have seen what the descriptor would have told of.
+        if self._socket.get(zmq.EVENTS) & zmq.POLLIN:  # type: ignore[arg-type,operator]
+            self.loop.call_soon(self._read)
 
-    async def _read(self) -> None:
-        while True:
-            frame = await self._socket.recv()
-            self._heard_at = time.monotonic()
-            try:
-                answer = decode_answer(frame)
-            except msgspec.MsgspecError as error:
-                log.warning("message of the predictor dropped", reason=str(error))
-                continue
-            if (answers := self._pending.get(answer.request_id)) is not None:
-                answers.take(answer)
+    def _read(self) -> None:
+        """Take what lies there."""
+        if self._socket.closed:
+            return
+        with contextlib.suppress(zmq.Again):
+            for _ in range(MESSAGES_PER_TURN):
+                self._take(self._socket.recv(zmq.NOBLOCK))
+            self.loop.call_soon(self._read)
 
-    async def _watch_connection(self) -> None:
-        while True:
-            event = parse_monitor_message(await self._monitor.recv_multipart())["event"]
-            if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
-                self._connected.set()
-            else:
-                self._connected.clear()
-                self._fail_all()
+    def _take(self, frame: bytes) -> None:
+        self._heard_at = time.monotonic()
+        try:
+            answer = decode_answer(frame)
+        except msgspec.MsgspecError as error:
+            log.warning("message of the predictor dropped", reason=str(error))
+            return
+        if (answers := self._pending.get(answer.request_id)) is not None:
+            answers.take(answer)
+
+    def _read_events(self) -> None:
+        """Take note of connections made and lost."""
+        with contextlib.suppress(zmq.Again):
+            while not self._monitor.closed:
+                event = parse_monitor_message(self._monitor.recv_multipart(zmq.NOBLOCK))["event"]
+                if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+                    self._connected.set()
+                else:
+                    self._connected.clear()
+                    self._fail_all()
 
     async def _watch_silence(self) -> None:
         """While answers are owed, ask whether the predictor still lives."""
@@ -233,6 +247,19 @@ class PredictorClient:
     def _fail_all(self) -> None:
         for answers in self._pending.values():
             answers.fail(_gone())
+
+
+@contextlib.contextmanager
+def _in_time(asking: Asking) -> Iterator[None]:
+    """Raises Unavailable for an answer that did not come in time."""
+    try:
+        yield
+    except TimeoutError as error:
+        raise Unavailable(
+            f"The model did not answer within {asking['timeout_seconds']:g} seconds.",
+            code="prediction_timeout",
+            retry_after_seconds=RETRY_AFTER_SECONDS,
+        ) from error
 
 
 def _gone() -> Unavailable:

@@ -4,8 +4,6 @@ import asyncio
 import contextlib
 import re
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from sqlalchemy.orm import Session
@@ -27,6 +25,7 @@ from app.job.states import TERMINAL, JobStatus
 from app.model.models import Model
 from app.prediction import repository
 from app.prediction.client import RETRY_AFTER_SECONDS, Asking, get_client
+from app.prediction.known import ServedModel, recall, remember
 from app.prediction.schemas import MAX_INPUTS, Chat, Inputs, PredictRequest, QuestionInContext, TextPair, TokenizedText
 from app.prediction.wire import Failure, Piece, Prediction
 from app.spec.job import check_reference
@@ -35,15 +34,6 @@ from app.spec.words import join_words
 
 MAX_TEXT_BYTES: Final = 2**20
 _CHECKPOINT_ID: Final = re.compile(r"(?P<model>ft:.+):ckpt-step-(?P<step>\d{1,9})")
-
-
-@dataclass(frozen=True, kw_only=True)
-class ServedModel:
-    """Where the predictor finds a model."""
-
-    id: str
-    folder: Path
-    manifest_sha256: str
 
 
 async def predict(request: PredictRequest) -> tuple[ServedModel, Prediction]:
@@ -83,7 +73,9 @@ async def predict_in_pieces(request: PredictRequest) -> AsyncGenerator[Piece | t
 async def _asking(request: PredictRequest) -> tuple[list[tuple[str, str | None]], Asking, ServedModel]:
     """The texts, what the predictor must know besides, and the model."""
     inputs, words = texts_of(request.inputs)
-    served = await asyncio.to_thread(resolve, request.model)
+    served = recall(request.model)
+    if served is None:
+        served = await asyncio.to_thread(remember, request.model, resolve)
     asking = Asking(
         words=words,
         model_id=served.id,

@@ -41,7 +41,8 @@ def test_the_saved_adapter_on_its_base_answers_as_the_served_model_does(lab, var
     tokenizer = AutoTokenizer.from_pretrained(folder)
     with torch.no_grad():
         found = with_adapter(**tokenizer(texts, padding=True, return_tensors="pt")).logits
-    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+    rounding = 5e-3 if bf16 else 1e-4  # served in what it was trained in
+    torch.testing.assert_close(found, expected, atol=rounding, rtol=rounding)
     trained = load_file(folder / FOLDER / "adapter_model.safetensors")
     assert all(bool(tensor.any()) for name, tensor in trained.items() if "lora_B" in name)
 
