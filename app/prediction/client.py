@@ -26,6 +26,8 @@ from app.prediction.wire import (
     Answer,
     Cancel,
     Failure,
+    Measure,
+    Measured,
     Piece,
     Ping,
     Pong,
@@ -124,8 +126,8 @@ class PredictorClient:
         try:
             async with contextlib.aclosing(answers):
                 async for answer in answers:
-                    if isinstance(answer, Pong):
-                        raise TypeError("a pong answered a prediction")
+                    if isinstance(answer, Pong | Measured):
+                        raise TypeError(f"a {type(answer).__name__} answered a question for a prediction")
                     yield answer
         except TimeoutError as error:
             raise Unavailable(
@@ -136,11 +138,19 @@ class PredictorClient:
 
     async def ping(self) -> Pong | None:
         """What the predictor says of itself; None if it does not answer within a second."""
+        answer = await self._ask_of_itself(Ping(request_id=next(self._ids)))
+        return answer if isinstance(answer, Pong) else None
+
+    async def measure(self) -> str | None:
+        """What the predictor has counted, in Prometheus' text format; None if it does not answer within a second."""
+        answer = await self._ask_of_itself(Measure(request_id=next(self._ids)))
+        return answer.text if isinstance(answer, Measured) else None
+
+    async def _ask_of_itself(self, question: Ping | Measure) -> Answer | None:
         with contextlib.suppress(TimeoutError, Unavailable):
-            answers = self._ask(Ping(request_id=next(self._ids)), timeout_seconds=CONNECT_SECONDS)
+            answers = self._ask(question, timeout_seconds=CONNECT_SECONDS)
             async with contextlib.aclosing(answers):
-                answer = await anext(answers)
-            return answer if isinstance(answer, Pong) else None
+                return await anext(answers)
         return None
 
     async def close(self) -> None:
@@ -262,6 +272,11 @@ def get_client() -> PredictorClient:
 async def is_alive() -> bool:
     """Whether the predictor answers within a second."""
     return await get_client().ping() is not None
+
+
+async def metrics_text() -> str | None:
+    """What the predictor has counted, in Prometheus' text format; None if it does not answer within a second."""
+    return await get_client().measure()
 
 
 async def close() -> None:
