@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.api.errors import problem_response
+from app.api.surfaces import Surface, surface_of
 from app.config import Settings
 from app.errors import Forbidden, InvalidRequest, ServiceError, TooLarge, Unauthorized
 
@@ -51,11 +52,18 @@ class SecurityMiddleware:
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         length = headers.get("content-length", "0")
         has_body = length != "0" or "transfer-encoding" in headers
-        if scope["method"] in {"POST", "PUT", "PATCH"} and has_body and kind not in BODY_TYPES:
+        is_native = surface_of(scope["method"], scope["path"]) is Surface.NATIVE
+        if (
+            scope["method"] in {"POST", "PUT", "PATCH"}
+            and has_body
+            and kind not in (BODY_TYPES if is_native else BODY_TYPES[:1])
+        ):
             raise InvalidRequest(
                 f"The body's content type is {kind or 'missing'!r}.",
                 code="unsupported_content_type",
-                hint="Send application/json, or multipart/form-data for files.",
+                hint="Send application/json, or multipart/form-data for files."
+                if is_native
+                else "Send application/json.",
             )
         if kind != STREAMED and (not length.isdecimal() or int(length) > self.max_body_bytes):
             raise TooLarge(f"The body is larger than {self.max_body_bytes} bytes.", code="body_too_large")

@@ -79,7 +79,7 @@ async def predict(model: str, request: TeiPredictRequest) -> Answered:
         raise InvalidRequest(
             f"`inputs` must have at most {spec.max_length} tokens; number {place} has more.",
             param=f"inputs[{place}]" if is_batch else "inputs",
-            code="input_too_long",
+            code="text_too_long",
             hint="Leave out truncate to have it cut, as in training.",
         )
     rows = [[{"score": score, "label": label} for label, score in row] for row in prediction.predictions]

@@ -298,3 +298,5 @@ def test_a_web_page_of_another_origin_and_other_bodies_are_refused(endpoints):
     form = httpx2.post(endpoints.url("pairs"), content="inputs=a", headers={"content-type": "text/plain"})
     assert (form.status_code, form.json()["code"]) == (422, "unsupported_content_type")
     assert isinstance(form.json()["error"], str)
+    parts = httpx2.post(endpoints.url("pairs"), files={"inputs": ("a.txt", b"a")})
+    assert (parts.status_code, parts.json()["code"]) == (422, "unsupported_content_type")
