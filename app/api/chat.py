@@ -1,8 +1,6 @@
 """Chats with a model at its own URL: where ``InferenceClient(model=URL).chat_completion`` asks."""
 
-from typing import Any
-
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 
 from app.api.data_stream import DONE, data_stream
 from app.api.model_answers import REFUSALS, AskedModelId, answer_while_present
@@ -29,7 +27,7 @@ router = APIRouter(prefix="/models", tags=["Hugging Face"])
         **REFUSALS,
     },
 )
-async def complete_chat(model_id: AskedModelId, request: ChatCompletionRequest, http: Request) -> Any:
+async def complete_chat(model_id: AskedModelId, request: ChatCompletionRequest, http: Request) -> Response:
     """Of models that were tuned on chats. The path names the model, whatever ``model`` says."""
     if request.stream:
         return await while_present(http, data_stream(chat.write(model_id, request), end=DONE))

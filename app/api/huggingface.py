@@ -1,8 +1,8 @@
 """A model's own URL, as Hugging Face's clients read it: ``InferenceClient(model=URL)``, huggingface.js."""
 
-from typing import Any, Literal
+from typing import Literal
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
 from app.api.data_stream import data_stream
@@ -53,7 +53,7 @@ async def check_endpoint_health(model_id: AskedModelId) -> EndpointHealth:
         **REFUSALS,
     },
 )
-async def ask_model(model_id: AskedModelId, request: HuggingFaceRequest, http: Request) -> Any:
+async def ask_model(model_id: AskedModelId, request: HuggingFaceRequest, http: Request) -> Response:
     """Scores of labels, entities, answers or texts. With ``stream`` a text comes token by token, as server-sent events."""
     if request.stream:
         return await while_present(http, data_stream(huggingface.write(model_id, request)))

@@ -8,12 +8,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, StrictBool, StrictInt, model_validator
 
 from app import ids
-from app.errors import InvalidRequest
 from app.prediction import service
 from app.prediction.huggingface import Answered
 from app.prediction.huggingface_schemas import without_nulls
 from app.prediction.schemas import Chat, ChatMessage, PredictParameters, PredictRequest, Text
-from app.prediction.serving import look_at
+from app.prediction.serving import check_takes_chats, look_at
 from app.prediction.wire import Piece, Prediction
 
 StopText = Annotated[Text, Field(min_length=1, max_length=256)]
@@ -111,13 +110,7 @@ async def write(model: str, request: ChatCompletionRequest) -> AsyncGenerator[di
 
 async def _question(model: str, request: ChatCompletionRequest) -> PredictRequest:
     _, spec = await look_at(model)
-    if spec.prompt_format != "chat":
-        raise InvalidRequest(
-            f"{model} was not tuned on chats.",
-            param="messages",
-            code="invalid_input",
-            hint=f"Ask POST /models/{model} with a text.",
-        )
+    check_takes_chats(spec, param="messages")
     draws = request.temperature != 0 and (request.temperature is not None or request.top_p is not None)
     parameters = PredictParameters(
         max_new_tokens=request.max_completion_tokens or request.max_tokens,

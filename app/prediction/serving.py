@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from app.config import get_settings
-from app.errors import Unavailable
+from app.errors import InvalidRequest, Unavailable
 from app.prediction.client import RETRY_AFTER_SECONDS, is_alive
 from app.prediction.schemas import MAX_INPUTS
 from app.prediction.service import ServedModel, resolve
@@ -56,6 +56,14 @@ async def look_at(reference: str) -> tuple[ServedModel, ServingSpec]:
             hint="Restore its folder from a backup, or train it again.",
         ) from error
     return served, spec
+
+
+def check_takes_chats(spec: ServingSpec, *, param: str) -> None:
+    """Raises InvalidRequest for a model that was not tuned on chats, which would read the messages as text."""
+    if spec.prompt_format != "chat":
+        raise InvalidRequest(
+            "The model was not tuned on chats.", param=param, code="invalid_input", hint="Send a text as inputs."
+        )
 
 
 async def describe(reference: str) -> EndpointInfo:

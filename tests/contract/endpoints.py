@@ -139,10 +139,8 @@ def running_api(home: Path, predictor: str, **settings: str) -> Iterator[str]:
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen()
-        command = [sys.executable, "-m", "uvicorn", "--factory", "app.main:create_app", "--log-level", "warning"]
-        process = subprocess.Popen(
-            [*command, "--fd", str(listening.fileno())], cwd=ROOT, env=environment, pass_fds=[listening.fileno()]
-        )
+        command = [sys.executable, "-m", "app.cli", "serve", "--descriptor", str(listening.fileno())]
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, pass_fds=[listening.fileno()])
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
     try:
         wait_until_live(url, process)

@@ -235,6 +235,14 @@ def test_what_can_not_be_honoured_is_refused_in_words(endpoints, name, ask, stat
     assert caught.value.request_id.startswith("req_")
 
 
+def test_messages_are_for_models_of_chats(endpoints):
+    body = {"inputs": {"messages": MESSAGES}, "parameters": {"max_new_tokens": 12}}
+    whole = client(endpoints, "chatter").chat_completion(MESSAGES, max_tokens=12).choices[0].message.content
+    assert post(endpoints, "chatter", body).json() == [{"generated_text": whole}]
+    refused = post(endpoints, "writer", body)
+    assert (refused.status_code, refused.json()["param"]) == (422, "inputs")
+
+
 def test_what_is_not_set_or_only_a_hint_changes_nothing(endpoints):
     parameters = {"top_k": None, "grammar": None, "watermark": False, "best_of": 1, "details": False}
     options = {"use_cache": False, "wait_for_model": True}

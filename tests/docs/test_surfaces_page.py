@@ -24,7 +24,9 @@ def test_every_parameter_of_hugging_faces_clients_is_named():
 
 def test_the_table_of_numbers_is_that_of_the_exposition():
     table = set(re.findall(r"`(tunery_\w+)`", section("Numbers for Prometheus")))
-    told = set(re.findall(r"^# TYPE (\w+)", metrics_text(Scheduler(max_texts=1, memory_bytes=1, idle_seconds=1)), re.M))
+    told = set(
+        re.findall(r"^# TYPE (\w+)", metrics_text(Scheduler(max_texts=1, memory_bytes=1, idle_seconds=1)), re.MULTILINE)
+    )
     told |= {_name(family) for family in RequestCounts().families()}
     assert table == told | {"tunery_info", "tunery_predictor_up"}
 
