@@ -22,7 +22,9 @@ class EndpointHealth(BaseModel):
 
 
 @router.get(
-    "/{model_id:path}/info", summary="What may be asked of a model", responses=plain_error_responses(401, 404, 409, 503)
+    "/{model_id:path}/info",
+    summary="What may be asked of a model",
+    responses=plain_error_responses(401, 404, 409, 422, 503),
 )
 async def get_endpoint_info(model_id: AskedModelId) -> EndpointInfo:
     return await serving.describe(model_id)
@@ -31,7 +33,7 @@ async def get_endpoint_info(model_id: AskedModelId) -> EndpointInfo:
 @router.get(
     "/{model_id:path}/health",
     summary="Whether a model can be asked",
-    responses=plain_error_responses(401, 404, 409, 503),
+    responses=plain_error_responses(401, 404, 409, 422, 503),
 )
 async def check_endpoint_health(model_id: AskedModelId) -> EndpointHealth:
     await serving.check_health(model_id)
