@@ -54,6 +54,12 @@ class InvalidRequest(ServiceError):
     status, code, title = 422, "invalid_request", "Invalid request"
 
 
+class EmptyRequest(ServiceError):
+    """There is nothing in the request to answer."""
+
+    status, code, title = 400, "empty_inputs", "Empty request"
+
+
 class InvalidData(ServiceError):
     """A data file or data set is not fit for training; ``param`` or ``problems`` name the row."""
 

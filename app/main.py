@@ -7,12 +7,14 @@ from importlib.metadata import version
 from fastapi import FastAPI
 
 from app import log, sweep
-from app.api import docs, events, files, health, jobs, models, predict
+from app.api import chat, docs, events, files, health, huggingface, jobs, metrics, models, predict, tei
 from app.api.body_limit import BodyLimitMiddleware
 from app.api.errors import install_error_handlers
 from app.api.request_id import RequestIdMiddleware
+from app.api.request_metrics import RequestMetricsMiddleware
 from app.api.security import SecurityMiddleware
 from app.config import Settings, get_settings
+from app.metrics.requests import RequestCounts
 from app.prediction import client as prediction_client
 
 DESCRIPTION = "Fine-tune Hugging Face models on your own machines: upload labelled text, post a job, ask the model."
@@ -29,9 +31,11 @@ def create_app() -> FastAPI:
         redoc_url=None,
         lifespan=_lifespan,
     )
-    for module in (health, files, models, jobs, events, predict, docs):
+    # Ids of models hold slashes: what asks one comes before the route of a model, and longer paths before shorter ones.
+    for module in (health, files, tei, chat, huggingface, models, jobs, events, predict, metrics, docs):
         app.include_router(module.router)
     install_error_handlers(app)
+    app.state.request_counts = RequestCounts()
     _add_middleware(app, settings)
     return app
 
@@ -41,6 +45,7 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
     app.add_middleware(BodyLimitMiddleware, max_bytes=settings.max_body_bytes)
     app.add_middleware(SecurityMiddleware, settings=settings)
     app.add_middleware(RequestIdMiddleware)
+    app.add_middleware(RequestMetricsMiddleware, counts=app.state.request_counts)
 
 
 @asynccontextmanager

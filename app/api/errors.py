@@ -15,6 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from app.api.surfaces import Surface, plain_problem, surface_of
 from app.errors import InvalidRequest, OutOfSpace, Problem, ServiceError, Unavailable
 from app.outage import is_outage
 from app.spec.job import JobSpec
@@ -56,6 +57,24 @@ class ProblemDetail(BaseModel):
     error: ErrorObject
 
 
+class PlainError(BaseModel):
+    """The same on the surfaces of Hugging Face's clients and of text-embeddings-inference."""
+
+    model_config = ConfigDict(extra="allow")
+
+    error: str
+    """What is wrong, and what to do."""
+    error_type: str | None = None
+    """On the surface of text-embeddings-inference: one of its kinds."""
+    code: str
+    param: str | None
+
+
+def plain_error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The ``responses`` of a route whose errors are a plain string."""
+    return {status: {"description": HTTPStatus(status).phrase, "model": PlainError} for status in statuses}
+
+
 def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The ``responses`` of a route: each status with the one error body."""
     return {
@@ -91,13 +110,17 @@ def problem_body(error: ServiceError, *, instance: str) -> dict[str, Any]:
 
 
 def problem_response(request: Request, error: ServiceError) -> Response:
-    body = problem_body(error, instance=request.url.path)
     headers = {}
     if error.retry_after_seconds is not None:
         headers["retry-after"] = str(max(1, round(error.retry_after_seconds)))
     if error.status == HTTPStatus.CONFLICT:
         headers["x-should-retry"] = "false"  # the openai client would ask twice more
-    return JSONResponse(body, status_code=error.status, headers=headers, media_type=PROBLEM_JSON)
+    surface = surface_of(request.method, request.url.path)
+    if surface is Surface.NATIVE:
+        body = problem_body(error, instance=request.url.path)
+        return JSONResponse(body, status_code=error.status, headers=headers, media_type=PROBLEM_JSON)
+    status, body = plain_problem(surface, error)
+    return JSONResponse(body, status_code=status, headers=headers)
 
 
 def _openai_type(status: int) -> str:

@@ -20,6 +20,8 @@ from app.errors import Forbidden, InvalidRequest, ServiceError, TooLarge, Unauth
 OPEN_PREFIXES = ("/health/",)
 BODY_TYPES = ("application/json", "multipart/form-data")
 STREAMED = "multipart/form-data"
+UPLOAD_PATHS = ("/files", "/models")
+"""Where multipart bodies are taken, in pieces; elsewhere they would be read whole."""
 
 
 class SecurityMiddleware:
@@ -51,11 +53,18 @@ class SecurityMiddleware:
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         length = headers.get("content-length", "0")
         has_body = length != "0" or "transfer-encoding" in headers
-        if scope["method"] in {"POST", "PUT", "PATCH"} and has_body and kind not in BODY_TYPES:
+        takes_files = scope["path"] in UPLOAD_PATHS
+        if (
+            scope["method"] in {"POST", "PUT", "PATCH"}
+            and has_body
+            and kind not in (BODY_TYPES if takes_files else BODY_TYPES[:1])
+        ):
             raise InvalidRequest(
                 f"The body's content type is {kind or 'missing'!r}.",
                 code="unsupported_content_type",
-                hint="Send application/json, or multipart/form-data for files.",
+                hint="Send application/json, or multipart/form-data for files."
+                if takes_files
+                else "Send application/json.",
             )
         if kind != STREAMED and (not length.isdecimal() or int(length) > self.max_body_bytes):
             raise TooLarge(f"The body is larger than {self.max_body_bytes} bytes.", code="body_too_large")

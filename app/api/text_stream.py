@@ -23,7 +23,7 @@ PATH: Final = "/predict"
 Answers = AsyncGenerator[Piece | tuple[ServedModel, Prediction]]
 
 
-class _ClosingResponse(StreamingResponse):
+class ClosingResponse(StreamingResponse):
     """Closes what it streams from when it ends, also when the reader has gone: that stops the model."""
 
     async def stream_response(self, send: Send) -> None:
@@ -42,7 +42,7 @@ async def text_stream(
         await answers.aclose()
         raise
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
-    return _ClosingResponse(_events(first, answers, last=last), media_type=EVENT_STREAM, headers=headers)
+    return ClosingResponse(_events(first, answers, last=last), media_type=EVENT_STREAM, headers=headers)
 
 
 async def _events(

@@ -22,8 +22,11 @@ from app.prediction.answers import Answers
 from app.prediction.schemas import PredictParameters
 from app.prediction.wire import (
     MAX_MESSAGE_BYTES,
+    Answer,
     Cancel,
     Failure,
+    Measure,
+    Measured,
     Piece,
     Ping,
     Pong,
@@ -93,7 +96,7 @@ class PredictorClient:
                 await self._be_connected()
                 with self._asked(question) as answers:
                     answer = await answers.next()
-        if isinstance(answer, Piece | Pong):
+        if isinstance(answer, Piece | Pong | Measured):
             raise TypeError(f"a {type(answer).__name__} answered a prediction")
         return answer
 
@@ -133,18 +136,26 @@ class PredictorClient:
             while not answers.is_at_end:
                 async with asyncio.timeout_at(deadline):
                     answer = await answers.next()
-                if isinstance(answer, Pong):
-                    raise TypeError("a pong answered a prediction")
+                if isinstance(answer, Pong | Measured):
+                    raise TypeError(f"a {type(answer).__name__} answered a prediction")
                 yield answer
 
     async def ping(self) -> Pong | None:
         """What the predictor says of itself; None if it does not answer within a second."""
+        answer = await self._ask_of_itself(Ping(request_id=next(self._ids)))
+        return answer if isinstance(answer, Pong) else None
+
+    async def measure(self) -> str | None:
+        """What the predictor has counted, in Prometheus' text format; None if it does not answer within a second."""
+        answer = await self._ask_of_itself(Measure(request_id=next(self._ids)))
+        return answer.text if isinstance(answer, Measured) else None
+
+    async def _ask_of_itself(self, question: Ping | Measure) -> Answer | None:
         with contextlib.suppress(TimeoutError, Unavailable):
             await self._be_connected()
             async with asyncio.timeout(CONNECT_SECONDS):
-                with self._asked(Ping(request_id=next(self._ids))) as answers:
-                    answer = await answers.next()
-            return answer if isinstance(answer, Pong) else None
+                with self._asked(question) as answers:
+                    return await answers.next()
         return None
 
     async def close(self) -> None:
@@ -289,6 +300,11 @@ def get_client() -> PredictorClient:
 async def is_alive() -> bool:
     """Whether the predictor answers within a second."""
     return await get_client().ping() is not None
+
+
+async def metrics_text() -> str | None:
+    """What the predictor has counted, in Prometheus' text format; None if it does not answer within a second."""
+    return await get_client().measure()
 
 
 async def close() -> None:

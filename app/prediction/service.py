@@ -73,9 +73,7 @@ async def predict_in_pieces(request: PredictRequest) -> AsyncGenerator[Piece | t
 async def _asking(request: PredictRequest) -> tuple[list[tuple[str, str | None]], Asking, ServedModel]:
     """The texts, what the predictor must know besides, and the model."""
     inputs, words = texts_of(request.inputs)
-    served = recall(request.model)
-    if served is None:
-        served = await asyncio.to_thread(remember, request.model, resolve)
+    served = await find(request.model)
     asking = Asking(
         words=words,
         model_id=served.id,
@@ -85,6 +83,12 @@ async def _asking(request: PredictRequest) -> tuple[list[tuple[str, str | None]]
         parameters=request.parameters,
     )
     return inputs, asking, served
+
+
+async def find(reference: str) -> ServedModel:
+    """The model that a job id, model id or checkpoint id means. Raises NotFound, Conflict or InvalidModel."""
+    known = recall(reference)
+    return known if known is not None else await asyncio.to_thread(remember, reference, resolve)
 
 
 def texts_of(inputs: Inputs) -> tuple[list[tuple[str, str | None]], list[list[tuple[int, int]] | None] | None]:

@@ -80,6 +80,10 @@ class Ping(_Message, frozen=True, kw_only=True):
     pass
 
 
+class Measure(_Message, frozen=True, kw_only=True):
+    """What have you counted?"""
+
+
 class Predict(_Message, frozen=True, kw_only=True):
     """Answer ``inputs`` with the model in ``folder``, loading it first if need be."""
 
@@ -126,6 +130,11 @@ class Pong(_Message, frozen=True, kw_only=True):
     """Base models loaded, each for any number of adapters."""
 
 
+class Measured(_Message, frozen=True, kw_only=True):
+    text: str
+    """In Prometheus' text format."""
+
+
 class Prediction(_Message, frozen=True, kw_only=True):
     """By input: scores of labels, best first, the entities in it, the text that was generated, or answers, best first."""
 
@@ -154,8 +163,8 @@ class Failure(_Message, frozen=True, kw_only=True):
     param: str | None = None
 
 
-Question = Ping | Predict | Cancel
-Answer = Pong | Piece | Prediction | Failure
+Question = Ping | Measure | Predict | Cancel
+Answer = Pong | Measured | Piece | Prediction | Failure
 
 encode: Final = msgspec.msgpack.Encoder().encode
 decode_question: Final = msgspec.msgpack.Decoder(Question).decode

@@ -73,3 +73,12 @@ def test_every_refusal_that_is_described_is_the_one_that_is_sent(client):
     assert answers
     assert "HTTPValidationError" not in str(answers), "it is FastAPI's own, which is never sent"
     assert client.get("/jobs/" + "x" * 65).json()["error"]["code"] == "invalid_value"
+
+
+@pytest.mark.parametrize("path", ["/predict", "/jobs", "/models/ft:tiny/predict"])
+def test_a_form_is_taken_only_where_files_are(client, path):
+    """Elsewhere its whole body would be read into memory before it is refused."""
+    response = client.post(path, files={"file": ("a.jsonl", b"x" * 1000)})
+    assert response.status_code == 422
+    assert "multipart/form-data" in response.text
+    assert "application/json" in response.text

@@ -44,6 +44,7 @@ def load_models(scheduler: Scheduler, *, reply: Reply) -> None:
             code, problem = "model_load_failed", error  # type: ignore[assignment]
         else:
             scheduler.num_base_loads = bases.num_loads
+            scheduler.counts.load_seconds.add(time.monotonic() - started)
             _announce(scheduler, key, model, seconds=time.monotonic() - started)
             del model  # how long it stays is the scheduler's to say
             continue
@@ -81,6 +82,8 @@ def take_turns(scheduler: Scheduler, *, max_tokens: int, max_cache_bytes: int, r
             continue
         batch, rest = (ready[:1], ready[1:]) if turn.model.writes_answers else _cut(ready, max_tokens=max_tokens)
         scheduler.put_back(rest)
+        if batch:
+            scheduler.counts.batch(batch)
         if batch and turn.model.writes_answers:
             answer_sources(batch[0], turn.model, reply=reply)
         elif batch:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from app.prediction.wire import Predict
 from worker.predictor.footprint import Footprint, stored_footprint, total_bytes
+from worker.predictor.metrics import PredictorCounts
 
 if TYPE_CHECKING:
     from worker.predictor.encoded import EncodedText
@@ -96,6 +97,7 @@ class Scheduler:
     def __init__(self, *, max_texts: int, memory_bytes: int, idle_seconds: float) -> None:
         self.num_loads = 0
         self.num_base_loads = 0
+        self.counts = PredictorCounts()
         self._max_texts = max_texts
         self._memory_bytes = memory_bytes
         self._idle_seconds = idle_seconds
@@ -119,6 +121,12 @@ class Scheduler:
         """Texts of requests that are being generated."""
         with self._changed:
             return sum(pending.num_texts for busy in self._generating.values() for pending in busy.requests)
+
+    @property
+    def used_bytes(self) -> int:
+        """What the loaded models take."""
+        with self._changed:
+            return self._used_bytes()
 
     def model_names(self) -> list[str]:
         """Names of the loaded models, least recently used first."""
@@ -233,6 +241,7 @@ class Scheduler:
                 if oldest is None:
                     break
                 unloaded.append(self._residents.pop(oldest).name)
+                self.counts.unloads["memory"] += 1
             self._changed.notify_all()
             return unloaded
 
@@ -292,6 +301,7 @@ class Scheduler:
                 self._leaving.add(other)
             else:
                 del self._residents[other]
+                self.counts.unloads["memory"] += 1
         return not self._residents or self._fits(needed, beside=self._residents)
 
     def _fits(self, needed: Footprint, *, beside: Iterable[ModelKey]) -> bool:
@@ -303,3 +313,4 @@ class Scheduler:
         for key, resident in list(self._residents.items()):
             if key not in self._waiting and key not in self._generating and now - resident.used_at > self._idle_seconds:
                 del self._residents[key]
+                self.counts.unloads["idle"] += 1

@@ -19,8 +19,20 @@ import msgspec
 import structlog
 import zmq
 
-from app.prediction.wire import MAX_MESSAGE_BYTES, Answer, Cancel, Failure, Ping, Pong, Predict, decode_question
+from app.prediction.wire import (
+    MAX_MESSAGE_BYTES,
+    Answer,
+    Cancel,
+    Failure,
+    Measure,
+    Measured,
+    Ping,
+    Pong,
+    Predict,
+    decode_question,
+)
 from worker.predictor.computing import load_models, take_turns
+from worker.predictor.metrics import metrics_text
 from worker.predictor.outbox import Outbox
 from worker.predictor.replies import failure
 from worker.predictor.scheduler import ModelKey, OverloadedError, Pending, Scheduler
@@ -117,6 +129,7 @@ class Server:
                 frames = router.recv_multipart(zmq.NOBLOCK)
                 answer = self._take(frames)
                 if answer is not None:
+                    self._scheduler.counts.answered(answer)
                     self._outbox.put(frames[0], answer)
 
     def _take(self, frames: list[bytes]) -> Answer | None:
@@ -138,6 +151,8 @@ class Server:
                 num_waiting=self._scheduler.num_waiting,
                 num_generating=self._scheduler.num_generating,
             )
+        if isinstance(question, Measure):
+            return Measured(request_id=question.request_id, text=metrics_text(self._scheduler))
         if isinstance(question, Cancel):
             self._scheduler.cancel(frames[0], request_id=question.request_id)
             return None
@@ -160,6 +175,7 @@ class Server:
 
     def _reply(self, pending: Pending, answer: Answer) -> None:
         """Hand an answer to the main thread, which alone may use the socket. For any thread."""
+        self._scheduler.counts.answered(answer)
         self._outbox.put(pending.identity, answer)
         self._wake()
 

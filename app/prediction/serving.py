@@ -1,0 +1,113 @@
+"""What is known of a model without asking it: its own record beside its weights."""
+
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from app.config import get_settings
+from app.errors import InvalidRequest, Unavailable
+from app.prediction.client import RETRY_AFTER_SECONDS, is_alive
+from app.prediction.known import ServedModel
+from app.prediction.schemas import MAX_INPUTS
+from app.prediction.service import find
+from app.spec.serving import SERVING_FILE, ServingSpec
+
+
+class EndpointInfo(BaseModel):
+    """A model and what may be asked of it, with the names of text-embeddings-inference and text-generation-inference."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True, protected_namespaces=())
+
+    model_id: str
+    model_sha: str
+    """SHA-256 of its manifest, which holds the hash of each of its files."""
+    model_dtype: str
+    model_pipeline_tag: str
+    """What it was tuned for."""
+    model_type: dict[str, Any]
+    """``{"classifier": {"id2label", "label2id"}}`` of a classifier of texts; else empty."""
+    base_model: str
+    max_input_length: int | None
+    """Tokens to which a text is cut; null where nothing is cut."""
+    auto_truncate: bool
+    """Longer texts are cut and not refused, unless ``truncate`` is false."""
+    max_concurrent_requests: int
+    """Texts that may wait in the predictor, of all models together."""
+    max_batch_tokens: int
+    max_client_batch_size: int
+    version: str
+
+
+async def look_at(reference: str) -> tuple[ServedModel, ServingSpec]:
+    """The model that a job id, model id or checkpoint id means, and what it was tuned for.
+
+    Raises as ``app.prediction.service.find`` does, and Unavailable if its record is damaged.
+    """
+    served = await find(reference)
+    try:
+        spec = _read_spec(served.folder, served.manifest_sha256)  # a small file, once
+    except (OSError, ValidationError) as error:
+        raise Unavailable(
+            f"The stored files of {served.id} are damaged ({SERVING_FILE} cannot be read); it is not served.",
+            code="artifact_corrupt",
+            hint="Restore its folder from a backup, or train it again.",
+        ) from error
+    return served, spec
+
+
+def check_takes_chats(spec: ServingSpec, *, param: str) -> None:
+    """Raises InvalidRequest for a model that was not tuned on chats, which would read the messages as text."""
+    if spec.prompt_format != "chat":
+        raise InvalidRequest(
+            "The model was not tuned on chats.", param=param, code="invalid_input", hint="Send a text as inputs."
+        )
+
+
+async def describe(reference: str) -> EndpointInfo:
+    """Raises as ``look_at`` does."""
+    served, spec = await look_at(reference)
+    settings = get_settings()
+    is_cut = spec.task in {"text-classification", "token-classification", "text2text-generation"}
+    return EndpointInfo(
+        model_id=served.id,
+        model_sha=served.manifest_sha256,
+        model_dtype=spec.precision,
+        model_pipeline_tag=spec.task,
+        model_type=_model_type(spec),
+        base_model=spec.base_model,
+        max_input_length=spec.max_length if is_cut else None,
+        auto_truncate=is_cut,
+        max_concurrent_requests=settings.predict_queue_size,
+        max_batch_tokens=settings.predict_batch_tokens,
+        max_client_batch_size=MAX_INPUTS,
+        version=version("tunery"),
+    )
+
+
+async def check_health(reference: str) -> None:
+    """Nothing, if the model can be asked. Raises as ``look_at`` does, and Unavailable if the predictor does not answer."""
+    await look_at(reference)
+    if not await is_alive():
+        raise Unavailable(
+            "The predictor does not answer just now.",
+            code="predictor_unavailable",
+            retry_after_seconds=RETRY_AFTER_SECONDS,
+        )
+
+
+@lru_cache(maxsize=256)
+def _read_spec(folder: Path, manifest_sha256: str) -> ServingSpec:  # noqa: ARG001  another manifest is another model
+    return ServingSpec.model_validate_json((folder / SERVING_FILE).read_bytes())
+
+
+def _model_type(spec: ServingSpec) -> dict[str, Any]:
+    if spec.task != "text-classification":
+        return {}
+    names = {
+        "id2label": {str(number): label for number, label in enumerate(spec.labels)},
+        "label2id": {label: number for number, label in enumerate(spec.labels)},
+    }
+    return {"classifier": names}
