@@ -1,5 +1,6 @@
 """The two threads that do the work: one loads models, one tokenises and computes, turn by turn. Both answer through ``reply``."""
 
+import gc
 import time
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,7 @@ def load_models(scheduler: Scheduler, *, reply: Reply) -> None:
     from worker.predictor.bases import Bases  # noqa: PLC0415  the socket answers meanwhile
     from worker.predictor.engine import LoadedModel  # noqa: PLC0415
 
+    gc.freeze()  # what was imported stays: looking through it again and again would halt everybody
     bases = Bases()
     while (key := scheduler.next_load()) is not None:
         code: FailureCode

@@ -43,6 +43,7 @@ STOP_SECONDS: Final = 30.0
 """How long the batch in flight is waited for at the end."""
 LINGER_MS: Final = 500
 MESSAGES_PER_TURN: Final = 256
+MOST_FOLDERS: Final = 10_000
 RETRY_MS: Final = 50
 """How soon a reader that took no more is tried again."""
 
@@ -75,6 +76,7 @@ class Server:
         self._waker, self._wakes = socket.socketpair()
         self._waker.setblocking(False)
         self._wakes.setblocking(False)
+        self._folders: dict[str, Path] = {}
         self._exit_code: int | None = None
 
     def run(self) -> int:
@@ -159,8 +161,8 @@ class Server:
         return self._submit(frames[0], question)
 
     def _submit(self, identity: bytes, request: Predict) -> Answer | None:
-        folder = Path(request.folder)
-        if not folder.resolve().is_relative_to(self._options.artefacts_dir.resolve()):
+        folder = self._folder(request.folder)
+        if folder is None:
             message = "the model lies outside the folder of artefacts"
             return Failure(request_id=request.request_id, code="model_load_failed", message=message)
         key = ModelKey(folder=folder, manifest_sha256=request.manifest_sha256)
@@ -172,6 +174,17 @@ class Server:
         for other in late:
             self._reply(other, failure(other, "deadline_exceeded", "nobody waits for it any more"))
         return None
+
+    def _folder(self, name: str) -> Path | None:
+        """A folder below that of the artefacts; None: it is not. Found out once: it takes as long as a small forward."""
+        if name not in self._folders:
+            folder = Path(name)
+            if not folder.resolve().is_relative_to(self._options.artefacts_dir.resolve()):
+                return None
+            if len(self._folders) >= MOST_FOLDERS:
+                self._folders.clear()
+            self._folders[name] = folder
+        return self._folders[name]
 
     def _reply(self, pending: Pending, answer: Answer) -> None:
         """Hand an answer to the main thread, which alone may use the socket. For any thread."""

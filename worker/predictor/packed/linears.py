@@ -15,7 +15,9 @@ from torch.nn import functional
 
 from worker.predictor.packed.layout import ROW_ROUNDING
 
+LEAST_ROWS: Final = 256
 MOST_ROWS: Final = 512
+"""Of a micro-batch. Larger ones leave the cache; smaller ones do not fill the matrix units."""
 HALF: Final = torch.bfloat16
 
 Activation = Literal["none", "gelu"]
@@ -34,7 +36,7 @@ class PackedLinear(nn.Module):
         self.put({
             f"{name}.{part}": tensor.detach() for name, layer in layers.items() for part, tensor in layer.named_parameters()
         })  # fmt: skip
-        self._tile = rows_at_once(self._in_features, sum(self.sizes))
+        self.tile = rows_at_once(self._in_features, sum(self.sizes))
 
     @property
     def memory_bytes(self) -> int:
@@ -55,13 +57,13 @@ class PackedLinear(nn.Module):
         if missing := -count % ROW_ROUNDING:
             flat = functional.pad(flat, (0, 0, 0, missing))
             added = None if added is None else functional.pad(added, (0, 0, 0, missing))
-        if len(flat) <= self._tile:
+        if len(flat) <= self.tile:
             found = _product(flat, self._weight, self._bias, activation=self._activation, added=added)
         else:
-            rests = [None] * -(-len(flat) // self._tile) if added is None else torch.split(added, self._tile)
+            rests = [None] * -(-len(flat) // self.tile) if added is None else torch.split(added, self.tile)
             found = torch.cat([
                 _product(part, self._weight, self._bias, activation=self._activation, added=rest)
-                for part, rest in zip(torch.split(flat, self._tile), rests, strict=True)
+                for part, rest in zip(torch.split(flat, self.tile), rests, strict=True)
             ])  # fmt: skip
         return found[:count].view(*inputs.shape[:-1], -1)
 
