@@ -98,6 +98,11 @@ class PackedEncoder:
         """Where the tokens of the next forward lie. ``positions``: ``[1, rows]``, from 0 within each example."""
         self._now.layout, self._now.positions = layout, positions + self._first_position
 
+    @property
+    def layout(self) -> Any:
+        """That of the forward that is being made."""
+        return self._now.layout
+
     def _hook_embeddings(self, encoder: Any) -> Any:
         embeddings = getattr(encoder, "embeddings", None)
         if embeddings is None or "position_ids" not in inspect.signature(embeddings.forward).parameters:
@@ -121,7 +126,7 @@ class PackedEncoder:
 
     def _unpack(self, hidden: torch.Tensor) -> torch.Tensor:
         """What the head is given, ``[examples, 1 or longest, size]`` or the row, from ``[1, rows, size]``."""
-        layout: Layout = self._now.layout
+        layout: Layout = self.layout
         if self._head == "row":
             return hidden
         if self._head == "whole":
@@ -151,7 +156,7 @@ class PackedEncoder:
             query,
             key.repeat_interleave(shared, dim=1) if shared > 1 else key,
             value.repeat_interleave(shared, dim=1) if shared > 1 else value,
-            self._now.layout,
+            self.layout,
             scaling=query.shape[-1] ** -0.5 if scaling is None else scaling,
             dropout=dropout,
             sight=Sight(

@@ -3,7 +3,7 @@
 import torch
 from torch.nn import functional
 
-from worker.packing.sight import Sight
+from worker.packing.sight import EVERYTHING, Sight
 from worker.predictor.packed.layout import Group, Layout
 
 _UNSEEN = -1e9
@@ -21,15 +21,48 @@ def attend(
 ) -> torch.Tensor:
     """``[1, heads, rows, size]`` each; returns ``[1, rows, heads, size]``, zero in rows that no example has."""
     heads, rows, size = query.shape[1:]
-    attended = value.new_empty((rows, heads, size))
-    stop = 0
+    parts = [
+        _attended(
+            *(_of_group(part, group) for part in (query, key, value)), layout, group, scaling=scaling, sight=sight
+        )
+        for group in layout.groups
+    ]
+    return _joined(parts, rows=rows).view(1, rows, heads, size)
+
+
+def attend_jointly(joint: torch.Tensor, layout: Layout, *, heads: int, scaling: float) -> torch.Tensor:
+    """The same from one tensor ``[rows, 3 x heads x size]`` of queries, keys and values; returns ``[rows, heads x size]``."""
+    parts = []
     for group in layout.groups:
-        q, k, v = (_of_group(part, group) for part in (query, key, value))
-        found = functional.scaled_dot_product_attention(q, k, v, _bias(group, sight, dtype=q.dtype), scale=scaling)
-        attended[group.start : group.stop].view(group.examples, group.length, heads, size).copy_(found.transpose(1, 2))
-        stop = group.stop
-    attended[stop:] = 0
-    return attended[None]
+        own = joint[group.start : group.stop].view(group.examples, group.length, 3, heads, -1)
+        query, key, value = own.permute(2, 0, 3, 1, 4).unbind()
+        parts.append(_attended(query, key, value, layout, group, scaling=scaling, sight=EVERYTHING))
+    return _joined(parts, rows=len(joint))
+
+
+def _attended(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    layout: Layout,
+    group: Group,
+    *,
+    scaling: float,
+    sight: Sight,
+) -> torch.Tensor:
+    """``[examples, heads, length, size]`` each; returns ``[examples x length, heads x size]``."""
+    about = (group.start, sight, query.dtype)
+    if about not in layout.biases:
+        layout.biases[about] = _bias(group, sight, dtype=query.dtype)
+    found = functional.scaled_dot_product_attention(query, key, value, layout.biases[about], scale=scaling)
+    return found.transpose(1, 2).reshape(group.examples * group.length, -1)
+
+
+def _joined(parts: list[torch.Tensor], *, rows: int) -> torch.Tensor:
+    """``[rows, width]``, zero in rows that no example has."""
+    if missing := rows - sum(map(len, parts)):
+        parts.append(parts[0].new_zeros((missing, parts[0].shape[-1])))
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def _of_group(part: torch.Tensor, group: Group) -> torch.Tensor:

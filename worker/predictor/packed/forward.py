@@ -19,6 +19,7 @@ from worker.predictor.encoded import EncodedText
 from worker.predictor.outputs import logits_of
 from worker.predictor.packed import lanes
 from worker.predictor.packed.attention import attend
+from worker.predictor.packed.layers import PostNormLayer, post_norm_layers
 from worker.predictor.packed.layout import lay_out, micro_batches
 from worker.predictor.packed.linears import HALF, LEAST_ROWS, Head, JointProjections, OutputBlock, PackedLinear
 
@@ -39,10 +40,13 @@ def packs(model: PreTrainedModel, *, pad_id: int, max_length: int) -> bool:
 class PackedForward:
     """Computes with a model that it has changed for good. For any number of threads."""
 
-    def __init__(self, model: PreTrainedModel, encoder: PackedEncoder, *, head: HeadInput, pad_id: int) -> None:
+    def __init__(
+        self, model: PreTrainedModel, encoder: PackedEncoder, *, head: HeadInput, pad_id: int, max_length: int
+    ) -> None:
         self._model, self._encoder, self._head, self._pad_id = model, encoder, head, pad_id
         self._takes_token_types = "token_type_ids" in inspect.signature(model.forward).parameters
         self._linears = lanes.compute(_put_kernels, [model])[0]
+        lanes.compute(self._join_layers, [_sample(model, pad_id=pad_id, max_length=max_length)])
         # So that no product need be cut, unless that made micro-batches small.
         self._max_rows = max(LEAST_ROWS, min(linear.tile for linear in self._linears))
 
@@ -52,8 +56,23 @@ class PackedForward:
         for head in _heads(model):
             encoder = _hook(model, pad_id=pad_id, max_length=max_length, heads=(head,))
             if encoder is not None:
-                return cls(model, encoder, head=head, pad_id=pad_id)
+                return cls(model, encoder, head=head, pad_id=pad_id, max_length=max_length)
         return None
+
+    def _join_layers(self, ids: Sequence[Sequence[int]]) -> None:
+        """Have whole layers computed at once, if that gives the same bits."""
+        layers = [*post_norm_layers(self._model)]
+        expected = _run(self._model, self._encoder, ids, None, head=self._head, pad_id=self._pad_id)
+        for name, layer in layers:
+            _replace(self._model, name, PostNormLayer(layer, self._encoder))
+        try:
+            found = _run(self._model, self._encoder, ids, None, head=self._head, pad_id=self._pad_id)
+            is_same = all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
+        except Exception:  # noqa: BLE001 - whatever a model's own code makes of such a layer
+            is_same = False
+        if not is_same:
+            for name, layer in layers:
+                _replace(self._model, name, layer)
 
     @property
     def memory_bytes(self) -> int:

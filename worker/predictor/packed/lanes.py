@@ -42,6 +42,7 @@ def _lanes() -> ThreadPoolExecutor:
 
 
 def _settle(all_there: threading.Barrier) -> None:
+    torch.get_num_threads()  # takes the process's number over, which it would do later otherwise
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     all_there.wait()

@@ -7,7 +7,7 @@ groups are cut for speed (``worker.trainer.packed.layout``).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -45,6 +45,8 @@ class Layout:
     lengths: np.ndarray
     """``[examples]``, in tokens."""
     num_rows: int
+    biases: dict[object, torch.Tensor | None] = field(default_factory=dict, repr=False)
+    """What attention adds to its scores: made for the first layer, used by all."""
 
     def fill(self, values: Sequence[Sequence[int]], *, filler: int) -> torch.Tensor:
         """``[1, rows]``: the values of each example's tokens where they lie."""

@@ -57,31 +57,33 @@ class PackedLinear(nn.Module):
         if missing := -count % ROW_ROUNDING:
             flat = functional.pad(flat, (0, 0, 0, missing))
             added = None if added is None else functional.pad(added, (0, 0, 0, missing))
+        return self.rows(flat, added)[:count].view(*inputs.shape[:-1], -1)
+
+    def rows(self, flat: torch.Tensor, added: torch.Tensor | None = None) -> torch.Tensor:
+        """The same of ``[rows, in]`` in bfloat16, a multiple of ``ROW_ROUNDING``, with ``added``, ``[rows, out]``."""
         if len(flat) <= self.tile:
-            found = _product(flat, self._weight, self._bias, activation=self._activation, added=added)
-        else:
-            rests = [None] * -(-len(flat) // self.tile) if added is None else torch.split(added, self.tile)
-            found = torch.cat([
-                _product(part, self._weight, self._bias, activation=self._activation, added=rest)
-                for part, rest in zip(torch.split(flat, self.tile), rests, strict=True)
-            ])  # fmt: skip
-        return found[:count].view(*inputs.shape[:-1], -1)
+            return _product(flat, self._weight, self._bias, activation=self._activation, added=added)
+        rests = [None] * -(-len(flat) // self.tile) if added is None else torch.split(added, self.tile)
+        return torch.cat([
+            _product(part, self._weight, self._bias, activation=self._activation, added=rest)
+            for part, rest in zip(torch.split(flat, self.tile), rests, strict=True)
+        ])  # fmt: skip
 
 
 class JointProjections:
     """Query, key and value by one product: whoever is asked first computes for all that are asked with the same input."""
 
     def __init__(self, linear: PackedLinear) -> None:
-        self._linear = linear
+        self.linear = linear
         self._now: Any = threading.local()
 
-    def part(self, number: int) -> nn.Module:
-        return _Part(self, number)
+    def part(self, number: int) -> "Projection":
+        return Projection(self, number)
 
     def of(self, number: int, inputs: torch.Tensor) -> torch.Tensor:
         now = self._now
         if getattr(now, "inputs", None) is not inputs or number not in now.outputs:
-            now.outputs = dict(enumerate(torch.split(self._linear(inputs), self._linear.sizes, dim=-1)))
+            now.outputs = dict(enumerate(torch.split(self.linear(inputs), self.linear.sizes, dim=-1)))
             now.inputs = inputs
         output: torch.Tensor = now.outputs.pop(number)
         if not now.outputs:
@@ -89,13 +91,15 @@ class JointProjections:
         return output
 
 
-class _Part(nn.Module):
+class Projection(nn.Module):
+    """One of them, in the place of the layer that it was."""
+
     def __init__(self, joint: JointProjections, number: int) -> None:
         super().__init__()
-        self._joint, self._number = joint, number
+        self.joint, self._number = joint, number
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        return self._joint.of(self._number, inputs)
+        return self.joint.of(self._number, inputs)
 
 
 class OutputBlock(nn.Module):
@@ -115,7 +119,9 @@ class Head(nn.Module):
 
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
-        self.weight, self.bias = linear.weight, linear.bias
+        # Copied: what was read from a file would hold all of it in memory.
+        self.weight = nn.Parameter(linear.weight.detach().clone())
+        self.bias = None if linear.bias is None else nn.Parameter(linear.bias.detach().clone())
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         flat = inputs.float().reshape(-1, inputs.shape[-1])
@@ -142,6 +148,7 @@ def rows_at_once(in_features: int, out_features: int) -> int:
     return tile
 
 
+@functools.cache
 def _can_pack_weights() -> bool:
     """OneDNN's own operators, which torch's compiler uses too; without them weights are packed anew for each product."""
     is_there: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
