@@ -7,7 +7,7 @@ from importlib.metadata import version
 from fastapi import FastAPI
 
 from app import log, sweep
-from app.api import docs, events, files, health, jobs, models, predict
+from app.api import docs, events, files, finished_models, health, jobs, models, predict
 from app.api.body_limit import BodyLimitMiddleware
 from app.api.errors import install_error_handlers
 from app.api.request_id import RequestIdMiddleware
@@ -29,7 +29,7 @@ def create_app() -> FastAPI:
         redoc_url=None,
         lifespan=_lifespan,
     )
-    for module in (health, files, models, jobs, events, predict, docs):
+    for module in (health, files, finished_models, models, jobs, events, predict, docs):
         app.include_router(module.router)
     install_error_handlers(app)
     _add_middleware(app, settings)
