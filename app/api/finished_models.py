@@ -1,4 +1,4 @@
-"""Jobs that work with a finished model."""
+"""Jobs that work with a finished model: predict a file, export the model."""
 
 from typing import Annotated
 
@@ -6,8 +6,10 @@ from fastapi import APIRouter, Body, Response, status
 
 from app.api.errors import error_responses
 from app.api.jobs import IdempotencyKey, created
-from app.job import prediction
+from app.api.models import ModelId
+from app.job import export, prediction
 from app.job.schemas import JobOut
+from app.spec.export import ExportRequest
 from app.spec.prediction import PredictionSpec
 
 router = APIRouter()
@@ -30,3 +32,23 @@ def predict_file(
     `{"row", "error"}` for a row that could not be predicted.
     """
     return created(response, prediction.submit(spec, idempotency_key=idempotency_key))
+
+
+@router.post(
+    "/models/{model_id:path}/export",
+    tags=["models"],
+    summary="Export a finished model, as a job",
+    status_code=status.HTTP_201_CREATED,
+    responses=error_responses(401, 404, 409, 413, 422, 429, 503),
+)
+def export_model(
+    model_id: ModelId,
+    response: Response,
+    request: Annotated[ExportRequest, Body()],
+    idempotency_key: IdempotencyKey = None,
+) -> JobOut:
+    """When the job has succeeded, its one file of `result_files` is a zip with the model, its tokenizer and how to run it.
+
+    The exported model was compared with what is served; `report` tells the largest difference.
+    """
+    return created(response, export.export(model_id, request, idempotency_key=idempotency_key))
