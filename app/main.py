@@ -8,7 +8,7 @@ from importlib.metadata import version
 from fastapi import FastAPI
 
 from app import log, sweep
-from app.api import chat, docs, events, files, health, huggingface, jobs, metrics, models, predict, tei
+from app.api import chat, docs, events, files, finished_models, health, huggingface, jobs, metrics, models, predict, tei
 from app.api.body_limit import BodyLimitMiddleware
 from app.api.errors import install_error_handlers
 from app.api.request_id import RequestIdMiddleware
@@ -33,7 +33,20 @@ def create_app() -> FastAPI:
         lifespan=_lifespan,
     )
     # Ids of models hold slashes: what asks one comes before the route of a model, and longer paths before shorter ones.
-    for module in (health, files, tei, chat, huggingface, models, jobs, events, predict, metrics, docs):
+    for module in (
+        health,
+        files,
+        finished_models,
+        tei,
+        chat,
+        huggingface,
+        models,
+        jobs,
+        events,
+        predict,
+        metrics,
+        docs,
+    ):
         app.include_router(module.router)
     install_error_handlers(app)
     app.state.request_counts = RequestCounts()

@@ -2,9 +2,8 @@
 
 import signal
 from collections import deque
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, assert_never
+from typing import Final, assert_never
 
 import structlog
 
@@ -15,8 +14,10 @@ from app.job import events, gathering, lifecycle, repository
 from app.job.repository import Claim
 from app.model import service as models
 from app.spec.job import JobSpec
-from app.spec.run import TRAINER_LOG, ErrorMessage, ExitCode, ResultMessage
+from app.spec.kinds import JobKind
+from app.spec.run import TRAINER_LOG, ErrorMessage, ExitCode, FilesMessage, ResultMessage
 from worker.patience import GivenUp
+from worker.result_files import progress_at_the_end, publish_files
 
 log = structlog.get_logger(__name__)
 
@@ -27,13 +28,13 @@ def commit_outcome(
     claim: Claim,
     exit_code: int,
     *,
-    result: ResultMessage | None,
+    result: ResultMessage | FilesMessage | None,
     error: ErrorMessage | None,
     given_up: GivenUp | None = None,
 ) -> None:
     """``given_up``: why the trainer was killed, if it was. Raises ClaimLost when another attempt owns the job, and DBAPIError when the database is away."""
     if exit_code == ExitCode.SUCCESS and result is not None:
-        publish(claim, result)
+        publish_files(claim, result) if isinstance(result, FilesMessage) else publish(claim, result)
         return
     known = exit_code in {code.value for code in ExitCode}
     with transaction() as session:
@@ -59,7 +60,10 @@ def commit_outcome(
         if given_up is not None and given_up.is_loss:
             gathering.node_lost(session, claim, reason=given_up.message)
             return
-        message, code, hint = _describe(exit_code, said=given_up or (None if known else error))
+        job = repository.get(session, claim.job_id)
+        assert job is not None
+        said = given_up or (None if known else error)
+        message, code, hint = _describe(exit_code, said=said, kind=JobKind(job.kind))
         last_lines = _last_log_lines(claim)
         log.warning("the trainer crashed", job_id=claim.job_id, exit_code=exit_code, last_lines=last_lines)
         events.append(session, claim.job_id, message, level="warn", data={"code": code, "last_log_lines": last_lines})
@@ -100,23 +104,24 @@ def publish(claim: Claim, result: ResultMessage) -> None:
             report=result.report,
             timings=result.timings,
             best_metrics=_best(result),
-            progress=_progress_at_the_end(job.progress, last_step=result.last_step),
+            progress=progress_at_the_end(job.progress, last_step=result.last_step),
         )
         failpoints.reach("publish.written")
     failpoints.reach("publish.stored")
-
-
-def _progress_at_the_end(progress: Mapping[str, Any], *, last_step: int) -> dict[str, Any]:
-    """The last that was told is thinned out, and may be of a step before."""
-    max_steps = progress.get("max_steps")
-    return {**progress, "step": last_step} | ({"fraction": min(1.0, last_step / max_steps)} if max_steps else {})
 
 
 def _best(result: ResultMessage) -> dict[str, float]:
     return {"step": result.best_step, "epoch": result.best_epoch, **result.metrics}
 
 
-def _describe(exit_code: int, *, said: GivenUp | ErrorMessage | None) -> tuple[str, str, str | None]:
+OUT_OF_MEMORY_HINTS: Final[dict[JobKind, str]] = {
+    JobKind.TRAINING: "Use a smaller per_device_train_batch_size or max_length, with more gradient_accumulation_steps.",
+    JobKind.PREDICTION: "The model needs a worker with more memory.",
+    JobKind.EXPORT: "The model and its copy need a worker with more memory.",
+}
+
+
+def _describe(exit_code: int, *, said: GivenUp | ErrorMessage | None, kind: JobKind) -> tuple[str, str, str | None]:
     """What to say of a crash: message, code, hint. It may be known already: why the trainer was killed, or what it said itself."""
     if said is not None:
         return said.message, said.code, said.hint
@@ -124,7 +129,7 @@ def _describe(exit_code: int, *, said: GivenUp | ErrorMessage | None) -> tuple[s
         return (
             "The trainer was killed, most likely because the machine ran out of memory.",
             "out_of_memory",
-            "Use a smaller per_device_train_batch_size or max_length, with more gradient_accumulation_steps.",
+            OUT_OF_MEMORY_HINTS[kind],
         )
     if exit_code < 0:
         return f"The trainer died of {signal.Signals(-exit_code).name}.", "trainer_crashed", "Its log says more."

@@ -6,7 +6,7 @@ from typing import Final
 
 from app.spec.run import AliveMessage, Message, PhaseMessage
 
-BUSY_PHASES: Final = frozenset({"training", "evaluating", "saving"})
+BUSY_PHASES: Final = frozenset({"training", "evaluating", "saving", "predicting"})
 """Those in which the trainer says how it gets on. In the others it may wait for a download."""
 
 

@@ -19,6 +19,7 @@ from app.job.states import JobRequest
 from app.outage import is_outage
 from app.spec.run import (
     AliveMessage,
+    BegunMessage,
     CheckpointMessage,
     CorruptMessage,
     DataReportMessage,
@@ -42,6 +43,9 @@ PHASE_WORDS = {
     "evaluating": "Evaluating.",
     "saving": "Saving a checkpoint.",
     "publishing": "Publishing the model.",
+    "predicting": "Predicting.",
+    "exporting": "Exporting the model.",
+    "comparing": "Asking the export and the model the same.",
 }
 QUIET_PHASES = frozenset({"evaluating", "saving"})
 """They alternate with training many times; the job shows them, its story does not."""
@@ -128,7 +132,7 @@ class Relay:
                 return self._on_checkpoint(session, message)
             case ResolvedMessage():
                 return {"spec": message.spec.model_dump(mode="json")}
-            case StartedMessage():
+            case StartedMessage() | BegunMessage():
                 return self._on_started(session, message)
             case DataReportMessage():
                 return {"data_report": message.data_report}
@@ -151,18 +155,18 @@ class Relay:
             events.append(session, self.claim.job_id, words, kind="phase", data={"phase": message.phase})
         return {"phase": message.phase}
 
-    def _on_started(self, session: Session, message: StartedMessage) -> dict[str, Any]:
+    def _on_started(self, session: Session, message: StartedMessage | BegunMessage) -> dict[str, Any]:
         attempt = repository.attempt(session, self.claim)
         assert attempt is not None
         attempt.resumed_from_step = message.resumed_from_step
         attempt.last_step = message.resumed_from_step
-        words = f"Training on {message.num_examples.get('train', 0)} examples for {message.max_steps} steps."
-        if message.resumed_from_step:
-            words = f"Training goes on from step {message.resumed_from_step} of {message.max_steps}."
-        events.append(session, self.claim.job_id, words, data=message.model_dump(exclude={"type"}))
+        told = message.model_dump(exclude={"type", "message"})
+        events.append(session, self.claim.job_id, _started_words(message), data=told)
         done = message.resumed_from_step / max(1, message.max_steps)
         reached = ProgressMessage(
-            step=message.resumed_from_step, max_steps=message.max_steps, epoch=done * message.num_epochs
+            step=message.resumed_from_step,
+            max_steps=message.max_steps,
+            epoch=done * message.num_epochs if isinstance(message, StartedMessage) else 0.0,
         )
         return {"progress": _progress(reached)}  # what an earlier attempt did beyond is done again
 
@@ -234,6 +238,14 @@ class Relay:
     def _on_corrupt(self, session: Session, message: CorruptMessage) -> None:
         repository.mark_checkpoints(session, self.claim.job_id, paths=[_relative(message.path)], state="corrupt")
         events.append(session, self.claim.job_id, message.message, level="warn", data={"code": "checkpoint_corrupt"})
+
+
+def _started_words(message: StartedMessage | BegunMessage) -> str:
+    if isinstance(message, BegunMessage):
+        return message.message
+    if message.resumed_from_step:
+        return f"Training goes on from step {message.resumed_from_step} of {message.max_steps}."
+    return f"Training on {message.num_examples.get('train', 0)} examples for {message.max_steps} steps."
 
 
 def _progress(message: ProgressMessage) -> dict[str, Any]:

@@ -1,16 +1,32 @@
 """A trainer's only world: a folder of its attempt with ``run.json``."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, Final
 
 from app.config import get_settings
+from app.dataset.resolved import SPLITS, Split
 from app.file import service as files
+from app.file.models import File
 from app.job import retention
 from app.job.lifecycle import ClaimedJob
 from app.model import service as models
+from app.spec.export import ExportSpec
 from app.spec.job import JobSpec
-from app.spec.run import RUN_FILE, DataFile, NodeSpec, RunSpec, node_folder
+from app.spec.kinds import JobKind
+from app.spec.prediction import PredictionSpec
+from app.spec.run import (
+    RUN_FILE,
+    AnyRun,
+    DataFile,
+    ExportRun,
+    NodeSpec,
+    PredictionRun,
+    RunSpec,
+    ServedFolder,
+    node_folder,
+)
 
 
 def prepare(claimed: ClaimedJob, *, gpus: Sequence[str] | None = None, node: NodeSpec | None = None) -> Path:
@@ -23,32 +39,81 @@ def prepare(claimed: ClaimedJob, *, gpus: Sequence[str] | None = None, node: Nod
     shutil.rmtree(run_dir, ignore_errors=True)
     retention.collect_of_earlier_attempts(claim.job_id)
     run_dir.mkdir(parents=True)
-    spec = JobSpec.model_validate(claimed.spec)
-    model_folder, base_folder = models.own_folders(spec.model)
-    run = RunSpec(
-        job_id=claim.job_id,
-        attempt=claim.attempt,
-        spec=spec,
-        model_path=str(model_folder) if model_folder else None,
-        base_path=str(base_folder) if base_folder else None,
-        files=_data_files(spec),
-        checkpoints=[str(settings.jobs_dir / path) for path in claimed.checkpoints],
-        cache_dir=str(settings.cache_dir),
-        devices=None if gpus is None else list(gpus),
-        node=node,
-    )
+    told = {
+        "job_id": claim.job_id,
+        "attempt": claim.attempt,
+        "checkpoints": [str(settings.jobs_dir / path) for path in claimed.checkpoints],
+        "cache_dir": str(settings.cache_dir),
+        "devices": None if gpus is None else list(gpus),
+        "node": node,
+    }
+    run = _WORLDS[claimed.kind](claimed.spec, told)
     (run_dir / RUN_FILE).write_text(run.model_dump_json(indent=2), encoding="utf-8")
     return run_dir
 
 
-def _data_files(spec: JobSpec) -> dict[str, DataFile]:
+def _training(stored: dict[str, Any], told: dict[str, Any]) -> AnyRun:
+    spec = JobSpec.model_validate(stored)
+    model_folder, base_folder = models.own_folders(spec.model)
+    return RunSpec(
+        spec=spec,
+        model_path=str(model_folder) if model_folder else None,
+        base_path=str(base_folder) if base_folder else None,
+        files=_data_files(spec),
+        **told,
+    )
+
+
+def _prediction(stored: dict[str, Any], told: dict[str, Any]) -> AnyRun:
+    spec = PredictionSpec.model_validate(stored)
+    file = files.get_file(spec.file)
+    profile = files.profile_of(file)
+    assert profile is not None, "the job was accepted with rows to predict"
+    return PredictionRun(
+        spec=spec,
+        model=_served(spec.model),
+        file=_data_file(file),
+        filename=file.filename,
+        num_rows=profile.num_rows,
+        **told,
+    )
+
+
+def _export(stored: dict[str, Any], told: dict[str, Any]) -> AnyRun:
+    spec = ExportSpec.model_validate(stored)
+    return ExportRun(spec=spec, model=_served(spec.model), **told)
+
+
+_WORLDS: Final[dict[JobKind, Callable[[dict[str, Any], dict[str, Any]], AnyRun]]] = {
+    JobKind.TRAINING: _training,
+    JobKind.PREDICTION: _prediction,
+    JobKind.EXPORT: _export,
+}
+"""By the kind of job: what an attempt is told, from the stored spec and what all attempts are told."""
+
+
+def _served(model_id: str) -> ServedFolder:
+    """Whoever loads it compares its bytes with the manifest."""
+    found = models.published(model_id)
+    return ServedFolder(
+        id=model_id,
+        path=str(found.folder),
+        manifest_sha256=found.manifest_sha256,
+        base_path=str(found.base) if found.base else None,
+    )
+
+
+def _data_files(spec: JobSpec) -> dict[Split, DataFile]:
     """Uploaded files by split; none for a Hub data set."""
     if spec.dataset.name is not None:
         return {}
-    found = {}
-    for split in ("train", "validation", "test"):
+    found: dict[Split, DataFile] = {}
+    for split in SPLITS:
         file_id = getattr(spec.dataset, split)
         if isinstance(file_id, str) and file_id.startswith("file-"):
-            file = files.get_file(file_id)
-            found[split] = DataFile(path=str(files.path_of(file)), format=file.format, sha256=file.sha256)
+            found[split] = _data_file(files.get_file(file_id))
     return found
+
+
+def _data_file(file: File) -> DataFile:
+    return DataFile(path=str(files.path_of(file)), format=file.format, sha256=file.sha256)

@@ -29,6 +29,7 @@ from app.spec.run import (
     MESSAGE,
     ErrorMessage,
     ExitCode,
+    FilesMessage,
     Message,
     NodeSpec,
     PhaseMessage,
@@ -129,7 +130,7 @@ class _Supervision:
         self.company = company
         """The other nodes of the job, if it has any."""
         self.relay = Relay(claimed.claim)
-        self.result: ResultMessage | None = None
+        self.result: ResultMessage | FilesMessage | None = None
         self.error: ErrorMessage | None = None
         self.request: JobRequest | None = None
         self.order: Order | None = None
@@ -211,7 +212,7 @@ class _Supervision:
             if isinstance(message, PhaseMessage | ProgressMessage):
                 first = "trainer_seconds" if isinstance(message, PhaseMessage) else "first_step_seconds"
                 self.timings.setdefault(first, round(time.monotonic() - self._claimed_at, 3))
-            if isinstance(message, ResultMessage):
+            if isinstance(message, ResultMessage | FilesMessage):
                 self.result = message.model_copy(update={"timings": self.timings | message.timings})
             elif isinstance(message, ErrorMessage):
                 self.error = message

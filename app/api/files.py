@@ -16,6 +16,9 @@ router = APIRouter(prefix="/files", tags=["files"])
 
 FileId = Annotated[str, Path(max_length=64, examples=["file-0199f0c3a4b27d6a8f4c2e0d9b1a5c7e"])]
 
+_MEDIA_TYPES: Final = MEDIA_TYPES | {"zip": "application/zip"}
+"""Of data, and of what jobs export."""
+
 _FORM: Final[dict[str, Any]] = {
     "requestBody": {
         "required": True,
@@ -63,17 +66,17 @@ def list_files(
 
 @router.get(
     "/{file_id}/content",
-    summary="The file as it was uploaded",
+    summary="The file as it was uploaded, or as a job wrote it",
     response_class=FileResponse,
     responses={
-        200: {"content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in MEDIA_TYPES.values()}},
+        200: {"content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in _MEDIA_TYPES.values()}},
         **error_responses(401, 404, 422, 503),
     },
 )
 def read_content(file_id: FileId) -> FileResponse:
     file, path = service.content_of(file_id)
     headers = {"x-content-type-options": "nosniff"}
-    return FileResponse(path, media_type=MEDIA_TYPES[file.format], filename=file.filename, headers=headers)
+    return FileResponse(path, media_type=_MEDIA_TYPES[file.format], filename=file.filename, headers=headers)
 
 
 @router.get("/{file_id}", summary="A file and what is known of its rows", responses=error_responses(401, 404, 422, 503))

@@ -9,9 +9,11 @@ from pydantic import ValidationError
 from app.api.errors import error_responses, from_validation
 from app.errors import InvalidRequest
 from app.job import requests, retry, service, submission
+from app.job.acceptance import Submitted
 from app.job.schemas import CheckpointPage, JobOut, JobPage, LogPage, MetricPage, ValidationOut
 from app.job.states import JobStatus
 from app.spec.job import JobSpec
+from app.spec.kinds import JobKind
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 
@@ -57,7 +59,7 @@ def create_job(
     if validate_only:
         response.status_code = status.HTTP_200_OK
         return submission.validate(spec)
-    return _created(response, submission.submit(spec, idempotency_key=idempotency_key))
+    return created(response, submission.submit(spec, idempotency_key=idempotency_key))
 
 
 @router.post(
@@ -80,10 +82,11 @@ def retry_job(
         submitted = retry.retry(job_id, changes or {}, idempotency_key=idempotency_key)
     except ValidationError as error:
         raise from_validation(error.errors()) from error
-    return _created(response, submitted)
+    return created(response, submitted)
 
 
-def _created(response: Response, submitted: submission.Submitted) -> JobOut:
+def created(response: Response, submitted: Submitted) -> JobOut:
+    """The answer to a job's submission: where it is, and whether the same request had made it before."""
     response.headers["location"] = f"/jobs/{submitted.job.id}"
     if not submitted.is_new:
         response.headers["idempotent-replayed"] = "true"
@@ -94,10 +97,11 @@ def _created(response: Response, submitted: submission.Submitted) -> JobOut:
 def list_jobs(
     metadata: Annotated[dict[str, str], Depends(metadata_filter)],
     status: Annotated[JobStatus | None, Query()] = None,
+    kind: Annotated[JobKind | None, Query()] = None,
     after: Annotated[str | None, Query(max_length=64, description="Id of the last job of the page before")] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> JobPage:
-    return service.list_jobs(status=status, metadata=metadata, after=after, limit=limit)
+    return service.list_jobs(status=status, kind=kind, metadata=metadata, after=after, limit=limit)
 
 
 @router.get("/{job_id}", summary="A job as it stands", responses=error_responses(401, 404, 422, 503))

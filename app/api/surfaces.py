@@ -11,6 +11,8 @@ from typing import Any, Final
 from app.errors import ServiceError
 
 _MODELS: Final = "/models/"
+_EXPORT: Final = "/export"
+"""Makes a job, which only our own clients know."""
 _OF_THE_BACKEND: Final = frozenset({"prediction_failed", "model_does_not_classify"})
 
 
@@ -24,7 +26,7 @@ class Surface(StrEnum):
 
 def surface_of(method: str, path: str) -> Surface:
     """Which clients call that; known before any route is, because requests may be refused before."""
-    if method == "POST" and path.startswith(_MODELS):
+    if method == "POST" and path.startswith(_MODELS) and not path.endswith(_EXPORT):
         return Surface.TEI if path.endswith("/predict") else Surface.HUGGING_FACE
     if method == "GET" and path.startswith(_MODELS) and path.endswith(("/info", "/health")):
         return Surface.HUGGING_FACE

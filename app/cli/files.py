@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from app.cli.client import Client
+from app.cli.client import UPLOAD_TIMEOUT_SECONDS, Client, segment
 from app.cli.errors import CliError
 from app.cli.output import JsonOption, console, human_bytes, print_json, print_table
 
@@ -75,8 +75,38 @@ def list_files(
     print_table(["ID", "NAME", "SIZE", "ROWS", "CREATED"], rows, empty="No files yet: tunery files upload PATH")
 
 
+def save_file(client: Client, file_id: str, path: Path) -> None:
+    """Write the file's bytes to ``path``, which is whole or not there."""
+    part = path.with_name(f"{path.name}.part")
+    try:
+        content = client.stream(f"/files/{segment(file_id)}/content", timeout=UPLOAD_TIMEOUT_SECONDS)
+        with content as response, part.open("wb") as target:
+            for block in response.iter_bytes():
+                target.write(block)
+        part.replace(path)
+    except OSError as error:
+        raise CliError(f"{path} cannot be written: {error.strerror}", code="unwritable_file") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@app.command()
+def download(
+    file_id: Annotated[str, typer.Argument(help="The file.", metavar="ID")],
+    path: Annotated[Path, typer.Argument(help="Where to write it.", metavar="PATH")],
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Download a file, such as the result of a job."""
+    save_file(Client(), file_id, path)
+    if as_json:
+        print_json({"id": file_id, "path": str(path), "bytes": path.stat().st_size})
+    else:
+        console().print(f"{path}: {human_bytes(path.stat().st_size)}", markup=False)
+
+
 def _rows(file: dict[str, Any]) -> str:
-    return f"{file['num_rows']:,}"
+    return "-" if file["num_rows"] is None else f"{file['num_rows']:,}"
 
 
 def _profile_lines(profile: dict[str, Any]) -> list[str]:

@@ -4,7 +4,7 @@ from typing import Any
 
 from app.cli.output import console, human_seconds, print_table
 from app.cli.report import print_report, summary_lines
-from app.cli.view import numbers
+from app.cli.view import kind_of, numbers
 
 
 def print_jobs(page: dict[str, Any]) -> None:
@@ -16,9 +16,19 @@ def print_jobs(page: dict[str, Any]) -> None:
             "",
         )
         share = "" if job["status"] != "running" else f"{job['progress']['fraction']:.0%}"
-        rows.append([job["id"], job["status"], share, str(job["spec"]["model"]), score, str(job["created_at"])[:19]])
+        rows.append(
+            [
+                job["id"],
+                kind_of(job),
+                job["status"],
+                share,
+                str(job["spec"]["model"]),
+                score,
+                str(job["created_at"])[:19],
+            ]
+        )
     print_table(
-        ["ID", "STATUS", "DONE", "MODEL", "BEST", "CREATED"],
+        ["ID", "KIND", "STATUS", "DONE", "MODEL", "BEST", "CREATED"],
         rows,
         empty="No jobs: tunery jobs create --model NAME --train PATH",
     )
@@ -30,15 +40,17 @@ def print_job(job: dict[str, Any]) -> None:
     """All that matters of a job, a line each; the report as a table."""
     out = console()
     spec, model = job["spec"], job["model"] or {}
-    data = spec["dataset"]
     shown = {
         "job": job["id"],
         "status": job["status"] + (f" ({job['phase']})" if job["status"] == "running" and job["phase"] else ""),
         "progress": numbers(job),
-        "base model": spec["model"],
-        "task": spec["task"],
-        "data": ", ".join(f"{name} {value}" for name, value in data.items() if value is not None),
+        "kind": None if kind_of(job) == "training" else kind_of(job),
+        "base model" if kind_of(job) == "training" else "asked": spec["model"],
+        "task": spec.get("task"),
+        "data": spec.get("file")
+        or ", ".join(f"{name} {value}" for name, value in spec.get("dataset", {}).items() if value is not None),
         "model": model.get("id"),
+        "result": ", ".join(job.get("result_files", [])),
         "attempt": str(job["attempt"]) if job["attempt"] > 1 else None,
         "created": str(job["created_at"])[:19],
         "run time": human_seconds(job["timings"]["run_seconds"]) if "run_seconds" in job["timings"] else None,
@@ -63,6 +75,8 @@ def print_ending(job: dict[str, Any]) -> None:
         f"{job['id']}  {job['status']}{'' if seconds is None else f' after {human_seconds(seconds)}'}", markup=False
     )
     _print_error(job)
+    for file_id in job.get("result_files", []):
+        out.print(f"  result: {file_id}", markup=False)
     if job["model"]:
         for line in summary_lines(job):
             out.print(f"  {line}", markup=False)

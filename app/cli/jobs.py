@@ -78,6 +78,7 @@ def create(  # noqa: PLR0913  one parameter for each option
 def list_jobs(
     *,
     status: Annotated[str | None, typer.Option(help="Only those queued, running, succeeded, failed, …")] = None,
+    kind: Annotated[str | None, typer.Option(help="Only those of the kind training, prediction or export.")] = None,
     metadata: Annotated[list[str] | None, typer.Option(help="Only those with this note, as KEY=VALUE.")] = None,
     after: Annotated[str | None, typer.Option(help="Id of the last job of the page before.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=100, help="How many, newest first.")] = 20,
@@ -87,7 +88,7 @@ def list_jobs(
     notes: dict[str, Any] = {}
     job_spec.apply_metadata(notes, metadata or [])
     filters = {f"metadata[{key}]": value for key, value in notes.get("metadata", {}).items()}
-    page = Client().get("/jobs", status=status, after=after, limit=limit, **filters)
+    page = Client().get("/jobs", status=status, kind=kind, after=after, limit=limit, **filters)
     if as_json:
         print_json(page)
     else:

@@ -12,6 +12,7 @@ import typer
 from app.cli.client import UPLOAD_TIMEOUT_SECONDS, Client, segment
 from app.cli.errors import CliError
 from app.cli.output import JsonOption, console, human_bytes, print_json, print_table
+from app.cli.results import OutputOption, WaitOption, see_through
 
 app = typer.Typer(help="Models: base models and fine-tuned ones.", no_args_is_help=True)
 
@@ -118,6 +119,21 @@ def download(
         print_json({"id": model_id, "folder": str(folder), "files": files})
     else:
         console().print(f"{folder}: {', '.join(files)}", markup=False)
+
+
+@app.command()
+def export(
+    model_id: Annotated[str, typer.Argument(help="A finished model (ft:…), or the job that made it.", metavar="ID")],
+    *,
+    format_: Annotated[str, typer.Option("--format", help="What to write it down as.")] = "onnx",
+    waits: WaitOption = False,
+    output: OutputOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Have a worker export a model; the result is a zip."""
+    client = Client()
+    job = client.post(f"/models/{segment(model_id)}/export", {"format": format_})
+    see_through(client, job, waits=waits, output=output, as_json=as_json)
 
 
 def _unpack(archive: IO[bytes], folder: Path) -> None:

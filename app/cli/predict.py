@@ -8,8 +8,10 @@ import typer
 
 from app.cli.client import Client
 from app.cli.errors import CliError
-from app.cli.job_spec import apply_setting
+from app.cli.files import upload_file
+from app.cli.job_spec import FILE_ID, apply_setting
 from app.cli.output import JsonOption, print_json, print_table
+from app.cli.results import OutputOption, WaitOption, see_through
 from app.cli.text_stream import stream_text, write
 
 BATCH: Final = 32
@@ -19,7 +21,7 @@ def register(app: typer.Typer) -> None:
     app.command()(predict)
 
 
-def predict(
+def predict(  # noqa: PLR0913  one parameter for each option
     text: Annotated[str | None, typer.Argument(help="The text.", metavar="TEXT")] = None,
     text_pair: Annotated[
         str | None, typer.Argument(help="The second text of a pair; of a question the context.", metavar="TEXT_PAIR")
@@ -41,18 +43,36 @@ def predict(
     as_stream: Annotated[
         bool, typer.Option("--stream", help="Print a generated text as it comes; for TEXT and models that generate.")
     ] = False,
+    as_job: Annotated[
+        bool,
+        typer.Option(
+            "--as-job",
+            help="Have a worker predict the whole --file (JSON Lines, CSV, Parquet, or an uploaded file's id).",
+        ),
+    ] = False,
+    waits: WaitOption = False,
+    output: OutputOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Ask a model for the label of a text or pair of texts, the entities in it, what comes behind it, or an answer in a context."""
     inputs: list[Any]
+    if (waits or output) and not as_job:
+        raise CliError("--wait and --output are for --as-job.", hint="tunery predict --help")
     if (text is None) == (file is None):
         raise CliError("Give either TEXT or --file.", hint='For example: tunery predict --model ftjob-… "some text"')
-    inputs = (
-        _read(file) if file is not None else [text if text_pair is None else {"text": text, "text_pair": text_pair}]
-    )
     parameters: dict[str, Any] = {} if top_k is None else {"top_k": top_k}
     for setting in settings or []:
         apply_setting(parameters, setting)
+    if as_job:
+        if file is None or as_stream:
+            raise CliError("--as-job takes a --file, and no --stream.", hint="tunery predict --help")
+        client = Client()
+        job = _submit(client, model, str(file), parameters=parameters)
+        see_through(client, job, waits=waits, output=output, as_json=as_json)
+        return
+    inputs = (
+        _read(file) if file is not None else [text if text_pair is None else {"text": text, "text_pair": text_pair}]
+    )
     if as_stream:
         if len(inputs) > 1:
             raise CliError("--stream takes one text.", hint="Leave it out to ask for several.")
@@ -86,6 +106,14 @@ def ask(client: Client, model: str, inputs: list[Any], *, parameters: dict[str, 
         merged["usage"]["truncated"] += usage.get("truncated", [])
         merged["timings"] = answer.get("timings", {})
     return merged
+
+
+def _submit(client: Client, model: str, file: str, *, parameters: dict[str, Any]) -> dict[str, Any]:
+    """The job that predicts the file, which is uploaded unless it is there."""
+    file_id = file if FILE_ID.fullmatch(file) else upload_file(client, Path(file))["id"]
+    job = client.post("/predict/batch", {"model": model, "file": file_id, "parameters": parameters})
+    assert isinstance(job, dict)
+    return job
 
 
 def _read(path: Path) -> list[Any]:

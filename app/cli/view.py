@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 LINE_SECONDS: Final = 5.0
 """Pause between two plain lines of progress that say nothing new but the step."""
 
+_COUNTED: Final = {"training": "step", "prediction": "row", "export": "comparison"}
+"""What the steps of a kind of job are."""
+
 
 class View(Protocol):
     def event(self, event: dict[str, Any]) -> None: ...
@@ -137,20 +140,29 @@ def numbers(job: dict[str, Any], *, loss: float | None = None) -> str:
     if job["status"] == "queued" and job.get("queue"):
         parts.append(f"position {job['queue']['position']} in the queue")
     if progress["max_steps"]:
-        parts.append(f"step {progress['step']}/{progress['max_steps']}")
-        parts.append(f"epoch {progress['epoch']:.1f}")
+        kind = kind_of(job)
+        parts.append(f"{_COUNTED.get(kind, 'step')} {progress['step']}/{progress['max_steps']}")
+        if kind == "training":
+            parts.append(f"epoch {progress['epoch']:.1f}")
     if loss is not None:
         parts.append(f"loss {loss:.3f}")
     parts += [f"{name} {value:.3f}" for name, value in evaluation]
-    if progress["samples_per_second"] and job["phase"] == "training":
+    if progress["samples_per_second"] and job["phase"] in {"training", "predicting"}:
         parts.append(f"{progress['samples_per_second']:.0f} samples/s")
     if progress["eta_seconds"] is not None and job["status"] not in TERMINAL:
         parts.append(f"ETA {human_seconds(progress['eta_seconds'])}")
     return " · ".join(parts)
 
 
+def kind_of(job: dict[str, Any]) -> str:
+    """A server of an older version knows jobs that train alone."""
+    return str(job.get("kind", "training"))
+
+
 def _evaluation(job: dict[str, Any]) -> list[tuple[str, float]]:
     """Of the newest evaluation the metric that chooses the checkpoint, and accuracy; more would not fit a line."""
     latest = job["metrics"]["latest"] or {}
+    if not latest:
+        return []
     chooser = f"eval/{job['spec']['training']['metric_for_best_model']}"
     return [(name, latest[name]) for name in dict.fromkeys((chooser, "eval/accuracy")) if name in latest]

@@ -44,7 +44,7 @@ def find_columns(train: DatasetProfile, *, columns: ColumnsSpec) -> tuple[str, s
         name = getattr(columns, part)
         if name not in (None, "auto") and train.column(name) is None:
             raise missing_column(name, train, param=f"columns.{part}", split="train")
-    text, text_pair = _find_texts(train, columns=columns)
+    text, text_pair = find_texts(train, columns=columns)
     label = columns.label if columns.label not in (None, "auto") else _find_label(train, taken={text, text_pair})
     parts = [name for name in (text, text_pair, label) if name is not None]
     if len(set(parts)) < len(parts):
@@ -55,13 +55,14 @@ def find_columns(train: DatasetProfile, *, columns: ColumnsSpec) -> tuple[str, s
 
 def missing_column(name: str, profile: DatasetProfile, *, param: str, split: str) -> InvalidData:
     return InvalidData(
-        f"The {split} split has no column {name!r}; its columns are {_listed(profile)}.",
+        f"The {split} split has no column {name!r}; its columns are {listed(profile)}.",
         param=param,
         code="missing_column",
     )
 
 
-def _find_texts(train: DatasetProfile, *, columns: ColumnsSpec) -> tuple[str, str | None]:
+def find_texts(train: DatasetProfile, *, columns: ColumnsSpec) -> tuple[str, str | None]:
+    """Names of the text and the second text, or None; as ``find_columns``."""
     text, text_pair = columns.text, columns.text_pair
     if text != "auto":
         return text, _partner(text, train) if text_pair == "auto" else text_pair
@@ -112,7 +113,7 @@ def candidates(train: DatasetProfile, *, taken: set[str | None]) -> list[ColumnP
 def only(names: list[str], train: DatasetProfile, *, param: str, what: str) -> str:
     if not names:
         raise InvalidData(
-            f"No column can be {what}; the columns are {_listed(train)}.",
+            f"No column can be {what}; the columns are {listed(train)}.",
             param=param,
             code="missing_column",
             hint='Texts without labels are for "task": "text-generation".' if what == "the label" else None,
@@ -124,13 +125,13 @@ def only(names: list[str], train: DatasetProfile, *, param: str, what: str) -> s
 
 def _ambiguous(train: DatasetProfile, *, param: str, what: str) -> InvalidData:
     return InvalidData(
-        f"It is not clear which column is {what}; the columns are {_listed(train)}.",
+        f"It is not clear which column is {what}; the columns are {listed(train)}.",
         param=param,
         code="ambiguous_columns",
         hint='Name them, as in "columns": {"text": …, "label": …}.',
     )
 
 
-def _listed(profile: DatasetProfile, *, most: int = 30) -> str:
+def listed(profile: DatasetProfile, *, most: int = 30) -> str:
     names = [repr(column.name) for column in profile.columns]
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -29,7 +29,7 @@ def holds_tags(train: DatasetProfile, *, columns: ColumnsSpec) -> bool:
     else:
         labels = [c for c in train.columns if c.name.lower() in TAGS or _holds_spans(c)]
     texts = WORDS if columns.text == "auto" else (columns.text.lower(),)
-    has_words = any(_holds_words(column) and column.name.lower() in texts for column in train.columns)
+    has_words = any(holds_words(column) and column.name.lower() in texts for column in train.columns)
     if any(column.has("string") and column.name.lower() in TEXTS for column in train.columns):
         uneven = {name for pair in train.uneven_lists for name in pair.columns}  # then they are labels of the text
         labels = [column for column in labels if column.name not in uneven or _holds_spans(column)]
@@ -80,12 +80,12 @@ def resolve_tags(spec: JobSpec, splits: Mapping[Split, DatasetProfile]) -> Resol
     )
 
 
-def _holds_words(column: ColumnProfile | None) -> bool:
+def holds_words(column: ColumnProfile | None) -> bool:
     return column is not None and column.items is not None and column.items.has("string")
 
 
 def _holds_words_only(column: ColumnProfile, texts: tuple[str, ...]) -> bool:
-    return column.name.lower() in texts and _holds_words(column)
+    return column.name.lower() in texts and holds_words(column)
 
 
 def _holds_spans(column: ColumnProfile | None) -> bool:
@@ -112,7 +112,7 @@ def _find_columns(train: DatasetProfile, *, columns: ColumnsSpec) -> tuple[str, 
         names = [c.name for c in candidates(train, taken={label}) if c.has("string")]
         text = only(_known(names, TEXTS) or names, train, param="columns.text", what="the text")
     elif text == "auto":
-        names = [c.name for c in candidates(train, taken={label}) if _holds_words(c)]
+        names = [c.name for c in candidates(train, taken={label}) if holds_words(c)]
         text = only(_known(names, WORDS) or names, train, param="columns.text", what="the list of words")
     if text == label:
         raise InvalidData(f"The column {text!r} is given two parts.", param="columns", code="duplicate_column")

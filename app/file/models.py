@@ -10,7 +10,7 @@ from app.db import Base, Instant, Json
 
 
 class File(Base):
-    """An uploaded data file that was checked and can be trained on."""
+    """An uploaded data file that was checked and can be trained on, or what a job wrote."""
 
     __tablename__ = "files"
 
@@ -18,11 +18,13 @@ class File(Base):
     filename: Mapped[str] = mapped_column(Text)
     purpose: Mapped[str] = mapped_column(String(32))
     format: Mapped[str] = mapped_column(String(16))
-    """jsonl, csv or parquet."""
+    """jsonl, csv, parquet or zip."""
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     sha256: Mapped[str] = mapped_column(String(64))
     path: Mapped[str] = mapped_column(Text)
     """Relative to the artefacts folder."""
     profile: Mapped[dict[str, Any]] = mapped_column(Json)
-    """An ``app.dataset.profile.DatasetProfile``."""
+    """An ``app.dataset.profile.DatasetProfile``; empty for a file that has no rows, such as an archive."""
+    job_id: Mapped[str | None] = mapped_column(String(64))
+    """The job that wrote it."""
     created_at: Mapped[datetime] = mapped_column(Instant)

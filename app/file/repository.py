@@ -32,8 +32,8 @@ def hold(session: Session, file_ids: Sequence[str]) -> set[str]:
     return set(session.scalars(query))
 
 
-def page(session: Session, *, after: str | None, limit: int) -> Sequence[tuple[File, int]]:
-    """Files without their profiles, and their numbers of rows; newest first, one more than ``limit`` if there is more."""
+def page(session: Session, *, after: str | None, limit: int) -> Sequence[tuple[File, int | None]]:
+    """Files without their profiles, and their numbers of rows (None: it has none); newest first, one more than ``limit`` if there is more."""
     num_rows = File.profile["num_rows"].as_integer()
     query = select(File, num_rows.cast(Integer)).options(defer(File.profile, raiseload=True))
     if after is not None:
@@ -46,6 +46,7 @@ def existing_ids(session: Session, file_ids: Sequence[str]) -> set[str]:
 
 
 def unfinished_job_using(session: Session, file_id: str) -> str | None:
-    """Id of a job that is not terminal and whose data this file is."""
-    uses = or_(*(Job.spec["dataset"][split].as_string() == file_id for split in _SPLITS))
+    """Id of a job that is not terminal and whose data this file is, or whose rows it predicts."""
+    splits = [Job.spec["dataset"][split].as_string() == file_id for split in _SPLITS]
+    uses = or_(*splits, Job.spec["file"].as_string() == file_id)
     return session.scalar(select(Job.id).where(Job.status.not_in(list(TERMINAL)), uses).limit(1))

@@ -19,17 +19,20 @@ class FileSummary(BaseModel):
     filename: str
     """As the client named it; says nothing about where it lies."""
     purpose: str
-    format: DataFormat
+    format: DataFormat | Literal["zip"]
     sha256: str
+    job_id: str | None = None
+    """The job that wrote it; of an upload null."""
     status: Literal["processed"] = "processed"
     """A file that was not fit is refused while it is uploaded, so every file there is can be used."""
-    num_rows: int
+    num_rows: int | None
+    """null: it holds no rows."""
 
 
 class FileOut(FileSummary):
     """A file, with what is known of its rows and columns."""
 
-    profile: DatasetProfile
+    profile: DatasetProfile | None
 
 
 class FilePage(BaseModel):

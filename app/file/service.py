@@ -68,8 +68,9 @@ def get_file(file_id: str) -> File:
         return _found(repository.get(session, file_id), file_id)
 
 
-def profile_of(file: File) -> DatasetProfile:
-    return DatasetProfile.model_validate(file.profile)
+def profile_of(file: File) -> DatasetProfile | None:
+    """What is known of its rows; None for a file that has none, such as an archive."""
+    return DatasetProfile.model_validate(file.profile) if file.profile else None
 
 
 def path_of(file: File) -> Path:
@@ -171,8 +172,9 @@ def _facts(file: File) -> dict[str, Any]:
         "purpose": file.purpose,
         "format": file.format,
         "sha256": file.sha256,
+        "job_id": file.job_id,
     }
 
 
-def _out(file: File, profile: DatasetProfile) -> FileOut:
-    return FileOut(**_facts(file), num_rows=profile.num_rows, profile=profile)
+def _out(file: File, profile: DatasetProfile | None) -> FileOut:
+    return FileOut(**_facts(file), num_rows=None if profile is None else profile.num_rows, profile=profile)

@@ -1,7 +1,8 @@
 """When a job will start and finish, told from how long jobs like it took on this service.
 
-A job's work is the number of examples that it trains on, each as often as it is seen. Its duration is that work times the
-seconds that jobs of the same model and task took for one, their median; where there were none, nothing is foretold.
+A job's work is the number of examples that it trains on, each as often as it is seen, or of the rows that it predicts; an export
+is work of one piece. Its duration is that work times the seconds that jobs of the same kind, model and task took for one, their
+median; where there were none, nothing is foretold.
 """
 
 import heapq
@@ -18,11 +19,16 @@ from app.db import now
 from app.job import repository
 from app.job.models import Job
 from app.job.states import JobStatus
+from app.spec.kinds import JobKind
 
 HISTORY: Final = 100
-"""Of the jobs that succeeded last, so many are looked at."""
+"""Of the jobs of each kind that succeeded last, so many are looked at."""
 LOOKED_AHEAD: Final = 200
 """Further back in the queue nothing is foretold: it would be a guess upon guesses."""
+
+
+Like = tuple[str, ...]
+"""What jobs have in common that take as long for an example."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,14 +49,15 @@ def forecast(session: Session, job: Job) -> Forecast:
     moment = now(session)
     if job.status == JobStatus.RUNNING and job.progress.get("eta_seconds") is not None:
         return Forecast(finish_at=_later(moment, float(job.progress["eta_seconds"])))
-    rates = _seconds_per_example(repository.succeeded_last(session, limit=HISTORY))
+    history = [done for kind in JobKind for done in repository.succeeded_last(session, kind=kind, limit=HISTORY)]
+    rates = _seconds_per_example(history)
     if job.status == JobStatus.RUNNING:
         seconds = _remaining(job, rates, moment=moment)
         return Forecast(finish_at=_later(moment, seconds))
     return _of_waiting(session, job, rates, moment=moment)
 
 
-def _of_waiting(session: Session, job: Job, rates: Mapping[tuple[str, str], float], *, moment: datetime) -> Forecast:
+def _of_waiting(session: Session, job: Job, rates: Mapping[Like, float], *, moment: datetime) -> Forecast:
     """Let the jobs that are before it take the workers' slots as they become free."""
     seen_since = moment - timedelta(seconds=get_settings().lease_seconds)
     slots = repository.live_slots(session, seen_since=seen_since)
@@ -72,17 +79,17 @@ def _of_waiting(session: Session, job: Job, rates: Mapping[tuple[str, str], floa
     return Forecast(start_at=_later(moment, start), finish_at=_later(moment, None if own is None else start + own))
 
 
-def _seconds_per_example(jobs: Sequence[Job]) -> dict[tuple[str, str], float]:
-    """By model and task."""
-    measured: dict[tuple[str, str], list[float]] = {}
+def _seconds_per_example(jobs: Sequence[Job]) -> dict[Like, float]:
+    """By kind, model and task."""
+    measured: dict[Like, list[float]] = {}
     for job in jobs:
         work = _work(job)
         if work and job.started_at and job.finished_at:
-            measured.setdefault(_kind(job), []).append((job.finished_at - job.started_at).total_seconds() / work)
-    return {kind: statistics.median(rates) for kind, rates in measured.items()}
+            measured.setdefault(_like(job), []).append((job.finished_at - job.started_at).total_seconds() / work)
+    return {like: statistics.median(rates) for like, rates in measured.items()}
 
 
-def _remaining(job: Job, rates: Mapping[tuple[str, str], float], *, moment: datetime) -> float | None:
+def _remaining(job: Job, rates: Mapping[Like, float], *, moment: datetime) -> float | None:
     """Seconds until a running job ends: what its trainer says, else what is left of the usual time."""
     told = job.progress.get("eta_seconds")
     if told is not None:
@@ -93,12 +100,22 @@ def _remaining(job: Job, rates: Mapping[tuple[str, str], float], *, moment: date
     return max(0.0, whole - (moment - job.started_at).total_seconds())
 
 
-def _duration(job: Job, rates: Mapping[tuple[str, str], float]) -> float | None:
-    work, rate = _work(job), rates.get(_kind(job))
+def _duration(job: Job, rates: Mapping[Like, float]) -> float | None:
+    work, rate = _work(job), rates.get(_like(job))
     return None if work is None or rate is None else work * rate
 
 
 def _work(job: Job) -> float | None:
+    match JobKind(job.kind):
+        case JobKind.TRAINING:
+            return _examples_to_train(job)
+        case JobKind.PREDICTION:
+            return job.progress.get("max_steps")
+        case JobKind.EXPORT:
+            return 1
+
+
+def _examples_to_train(job: Job) -> float | None:
     training = job.spec["training"]
     if training.get("max_steps", -1) > 0:
         batch = training["per_device_train_batch_size"]
@@ -111,8 +128,9 @@ def _num_rows(data_report: Mapping[str, Any] | None) -> int | None:
     return None if data_report is None else data_report["splits"]["train"]["num_rows"]
 
 
-def _kind(job: Job) -> tuple[str, str]:
-    return job.spec["model"], job.spec["task"]
+def _like(job: Job) -> Like:
+    """An export has no task, and no kind of job but training needs one: a finished model has only one."""
+    return job.kind, job.spec["model"], job.spec.get("task", "")
 
 
 def _waits(job: Job, moment: datetime) -> float:

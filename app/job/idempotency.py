@@ -11,12 +11,12 @@ from sqlalchemy.orm import Session
 from app.clock import utc_now
 from app.errors import InvalidRequest
 from app.job.models import IdempotencyKey
-from app.spec.job import JobSpec
+from app.spec.kinds import AnySpec
 
 KEPT: Final = timedelta(days=7)
 
 
-def digest(requested: JobSpec, *, retry_of: str | None) -> str:
+def digest(requested: AnySpec, *, retry_of: str | None) -> str:
     """Of what is asked for, not of how it is written: spaces and the order of fields do not matter."""
     text = f"{retry_of or ''}\n{requested.model_dump_json(exclude_unset=True)}"
     return hashlib.sha256(text.encode()).hexdigest()

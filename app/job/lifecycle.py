@@ -4,7 +4,7 @@ At-least-once execution, exactly-once commit: every write of an attempt is guard
 when another attempt owns the job. Callers bring the session; only ``transaction()`` commits.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -18,6 +18,7 @@ from app.job import events, repository, seats
 from app.job.models import Attempt, Job
 from app.job.repository import Claim
 from app.job.states import TERMINAL, JobRequest, JobStatus, check_transition
+from app.spec.kinds import JobKind
 
 LONGEST_PAUSE_SECONDS: Final = 600.0
 """Before a job is tried again."""
@@ -37,6 +38,7 @@ class ClaimedJob:
     """Paths of committed checkpoints relative to the jobs folder, newest first."""
     ran_before_seconds: float
     """In all earlier attempts."""
+    kind: JobKind = JobKind.TRAINING
 
     @property
     def processes(self) -> int:
@@ -80,6 +82,7 @@ def claim_next(
     failpoints.reach("claim.written")
     return ClaimedJob(
         claim=claim,
+        kind=JobKind(job.kind),
         spec=job.spec,
         checkpoints=[checkpoint.path for checkpoint in saved],
         ran_before_seconds=sum(
@@ -123,15 +126,27 @@ def asked_for(session: Session, claim: Claim) -> JobRequest | None:
     return None if job is None or job.request is None else JobRequest(job.request)
 
 
-def succeed(session: Session, claim: Claim, *, model_id: str, **results: Any) -> None:
-    """The one transition that publishes: call it in the transaction that inserts the model. Raises ClaimLost."""
-    _leave(session, claim, JobStatus.SUCCEEDED, outcome="succeeded", model_id=model_id, error=None, **results)
+def succeed(
+    session: Session,
+    claim: Claim,
+    *,
+    model_id: str | None = None,
+    result_files: Sequence[str] | None = None,
+    **results: Any,
+) -> None:
+    """The one transition that publishes: call it in the transaction that inserts the model, or the files. Raises ClaimLost."""
+    results |= {"model_id": model_id, "result_files": None if result_files is None else list(result_files)}
+    _leave(session, claim, JobStatus.SUCCEEDED, outcome="succeeded", error=None, **results)
+    data: dict[str, Any]
+    made, data = f"its model is {model_id}", {"model": model_id}
+    if result_files is not None:
+        made, data = f"it has written {', '.join(result_files)}", {"result_files": list(result_files)}
     events.append(
         session,
         claim.job_id,
-        f"The job has succeeded; its model is {model_id}.",
+        f"The job has succeeded; {made}.",
         kind="status",
-        data={"status": JobStatus.SUCCEEDED, "model": model_id},
+        data={"status": JobStatus.SUCCEEDED, **data},
     )
 
 

@@ -9,6 +9,7 @@ from sqlalchemy.engine.default import DefaultExecutionContext
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db import Base, Instant, Json
+from app.spec.kinds import JobKind
 
 BigId = BigInteger().with_variant(Integer, "sqlite")
 """SQLite numbers rows by itself only in a column of type INTEGER."""
@@ -30,6 +31,7 @@ class Job(Base):
     __tablename__ = "jobs"
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(16), default=JobKind.TRAINING, server_default=JobKind.TRAINING)
     status: Mapped[str] = mapped_column(String(16))
     phase: Mapped[str | None] = mapped_column(String(16))
     spec: Mapped[dict[str, Any]] = mapped_column(Json)
@@ -69,12 +71,16 @@ class Job(Base):
     error: Mapped[dict[str, Any] | None] = mapped_column(Json)
     timings: Mapped[dict[str, float]] = mapped_column(Json)
     model_id: Mapped[str | None] = mapped_column(String(255))
+    """Of the model that it made."""
+    result_files: Mapped[list[str] | None] = mapped_column(Json)
+    """Ids of the files that it made."""
 
     __table_args__ = (
         Index("ix_jobs_queue", "status", desc("priority"), "id"),
         Index("ix_jobs_nodes", "status", "nodes"),
         Index("ix_jobs_lease", "status", "lease_until"),
         Index("ix_jobs_status", "status", "id"),
+        Index("ix_jobs_kind", "kind", "id"),
     )
 
 

@@ -13,7 +13,7 @@ from app.job.schemas import CheckpointOut, EventOut, JobModelOut, JobOut, Metric
 from app.job.states import TERMINAL, JobPhase, JobRequest, JobStatus
 from app.model import repository as models
 from app.model.models import Model
-from app.spec.job import JobSpec
+from app.spec.kinds import JobKind, read_spec
 
 
 def job_out(session: Session, job: Job, *, foretold: Forecast = NOTHING) -> JobOut:
@@ -50,6 +50,7 @@ def _job_out(job: Job, *, beside: _Beside, foretold: Forecast) -> JobOut:
     best = beside.best.get(job.id)
     return JobOut(
         id=job.id,
+        kind=JobKind(job.kind),
         status=JobStatus(job.status),
         phase=JobPhase(job.phase) if job.phase else None,
         created_at=job.created_at,
@@ -69,8 +70,9 @@ def _job_out(job: Job, *, beside: _Beside, foretold: Forecast) -> JobOut:
         error=job.error,
         timings=_timings(job),
         model=_model(beside.models.get(job.model_id or "")),
+        result_files=job.result_files or [],
         metadata=job.job_metadata,
-        spec=JobSpec.model_validate(job.spec),
+        spec=read_spec(job.kind, job.spec),
     )
 
 

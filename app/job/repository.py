@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session, load_only
 
 from app.job.models import Attempt, Checkpoint, Job, JobEvent, MetricPoint, WorkerPresence
 from app.job.states import TERMINAL, JobStatus
+from app.spec.kinds import JobKind
 
 LONGEST_QUEUE: Final = 1000
 
@@ -37,12 +38,20 @@ def get_locked(session: Session, job_id: str) -> Job:
 
 
 def page(
-    session: Session, *, status: JobStatus | None, metadata: Mapping[str, str], after: str | None, limit: int
+    session: Session,
+    *,
+    status: JobStatus | None,
+    kind: JobKind | None,
+    metadata: Mapping[str, str],
+    after: str | None,
+    limit: int,
 ) -> Sequence[Job]:
     """Newest first, one row more than ``limit`` if there is more."""
     query = select(Job).order_by(Job.id.desc()).limit(limit + 1)
     if status is not None:
         query = query.where(Job.status == status)
+    if kind is not None:
+        query = query.where(Job.kind == kind)
     if after is not None:
         query = query.where(Job.id < after)
     for key, value in metadata.items():
@@ -82,10 +91,10 @@ def running(session: Session, *, limit: int) -> Sequence[Job]:
     return session.scalars(select(Job).where(Job.status == JobStatus.RUNNING).limit(limit)).all()
 
 
-def succeeded_last(session: Session, *, limit: int) -> Sequence[Job]:
+def succeeded_last(session: Session, *, kind: JobKind, limit: int) -> Sequence[Job]:
     """Those that were submitted last, without their reports."""
-    query = select(Job).where(Job.status == JobStatus.SUCCEEDED).order_by(Job.id.desc()).limit(limit)
-    query = query.options(load_only(Job.spec, Job.data_report, Job.started_at, Job.finished_at))
+    query = select(Job).where(Job.kind == kind, Job.status == JobStatus.SUCCEEDED).order_by(Job.id.desc()).limit(limit)
+    query = query.options(load_only(Job.kind, Job.spec, Job.data_report, Job.progress, Job.started_at, Job.finished_at))
     return session.scalars(query).all()
 
 
@@ -248,6 +257,16 @@ def forget_checkpoints(session: Session, *, ended_before: datetime) -> None:
     session.execute(
         update(Checkpoint)
         .where(Checkpoint.state == "committed", Checkpoint.job_id.in_(ended))
+        .values(state="deleted")
+        .execution_options(synchronize_session=False)
+    )
+
+
+def forget_checkpoints_of(session: Session, job_id: str) -> None:
+    """Say of all checkpoints of the job that they are deleted."""
+    session.execute(
+        update(Checkpoint)
+        .where(Checkpoint.state == "committed", Checkpoint.job_id == job_id)
         .values(state="deleted")
         .execution_options(synchronize_session=False)
     )

@@ -14,6 +14,7 @@ from app.job.presentation import job_out
 from app.job.schemas import JobOut
 from app.job.service import require
 from app.job.states import TERMINAL, JobRequest, JobStatus, check_transition
+from app.spec.kinds import JobKind
 from app.task_queue import wake_workers
 
 _ASKED = {
@@ -98,6 +99,12 @@ def stop(job_id: str) -> JobOut:
         status = JobStatus(job.status)
         if status in TERMINAL and job.request != JobRequest.STOP:
             raise _is_over(status, "stop")
+        if job.kind != JobKind.TRAINING:
+            raise Conflict(
+                f"The job is of the kind {job.kind}: it has no best model that could be kept.",
+                code="nothing_to_keep",
+                hint="Pause it, or cancel it.",
+            )
         if status not in TERMINAL:
             _refuse_another(job, JobRequest.STOP)
             if status != JobStatus.RUNNING and job.best_metrics is None:

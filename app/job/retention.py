@@ -44,7 +44,7 @@ def forget_old_checkpoints() -> int:
             job = repository.get(session, folder.name)
         if job is not None and _ended_before(job, ended_before):
             for attempt in folder.glob("attempt-*"):
-                for name in ("checkpoints", "model", "engine"):
+                for name in ("checkpoints", "model", "engine", "result"):
                     shutil.rmtree(attempt / name, ignore_errors=True)
             removed += 1
     return removed

@@ -6,7 +6,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from app.job.states import JobPhase, JobRequest, JobStatus
+from app.spec.export import ExportSpec
 from app.spec.job import JobSpec
+from app.spec.kinds import JobKind
+from app.spec.prediction import PredictionSpec
 
 
 class RequestOut(BaseModel):
@@ -17,7 +20,10 @@ class RequestOut(BaseModel):
 
 
 class ProgressOut(BaseModel):
-    """``step`` counts optimizer steps since the job began; ``fraction`` is from 0 to 1."""
+    """``step`` counts optimizer steps since the job began; ``fraction`` is from 0 to 1.
+
+    Of a prediction ``step`` are the rows that are done, of an export the inputs that were compared; of ``max_steps`` in all.
+    """
 
     step: int = 0
     max_steps: int | None = None
@@ -79,6 +85,7 @@ class JobOut(BaseModel):
 
     id: str
     object: Literal["job"] = "job"
+    kind: JobKind = Field(description="What it does, and with it the form of `spec`")
     status: JobStatus
     phase: JobPhase | None
     created_at: datetime
@@ -95,15 +102,17 @@ class JobOut(BaseModel):
     metrics: MetricsOut
     best_checkpoint: CheckpointOut | None
     report: dict[str, Any] | None = Field(
-        description="Per-class precision, recall and F1, confusion matrix (rows are the true classes), majority baseline"
+        description="Per-class precision, recall and F1, confusion matrix (rows are the true classes), majority baseline; "
+        "of a prediction how many rows were predicted, of an export how far it is from what is served"
     )
     data_report: dict[str, Any] | None
     warnings: list[WarningOut]
     error: JobError | None
     timings: dict[str, float]
-    model: JobModelOut | None
+    model: JobModelOut | None = Field(description="That it made")
+    result_files: list[str] = Field(description="Ids of the files that it made, for `GET /files/{id}/content`")
     metadata: dict[str, str]
-    spec: JobSpec
+    spec: JobSpec | PredictionSpec | ExportSpec
 
 
 class JobPage(BaseModel):

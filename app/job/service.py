@@ -19,6 +19,7 @@ from app.job.models import Job
 from app.job.presentation import checkpoint_out, event_out, job_out, jobs_out
 from app.job.schemas import CheckpointPage, EventPage, JobOut, JobPage, LogPage, MetricOut, MetricPage
 from app.job.states import TERMINAL, JobStatus
+from app.spec.kinds import JobKind
 from app.spec.run import TRAINER_LOG
 
 LOG_CHUNK_BYTES = 256 * 1024
@@ -42,14 +43,21 @@ def get_job(job_id: str) -> JobOut:
         return job_out(session, job, foretold=forecast(session, job))
 
 
-def list_jobs(*, status: JobStatus | None, metadata: Mapping[str, str], after: str | None, limit: int) -> JobPage:
+def list_jobs(
+    *,
+    status: JobStatus | None,
+    kind: JobKind | None = None,
+    metadata: Mapping[str, str],
+    after: str | None,
+    limit: int,
+) -> JobPage:
     """Newest first; ``after`` is the id of the last job of the page before. Raises InvalidRequest if it is no job id."""
     if after is not None and not ids.is_id(after, ids.JOB):
         raise InvalidRequest(f"{after!r} is not the id of a job.", param="after", code="invalid_cursor")
     if any("\0" in text for pair in metadata.items() for text in pair):
         raise InvalidRequest("A metadata filter cannot hold a NUL.", param="metadata")
     with reading() as session:
-        rows = repository.page(session, status=status, metadata=metadata, after=after, limit=limit)
+        rows = repository.page(session, status=status, kind=kind, metadata=metadata, after=after, limit=limit)
         data = jobs_out(session, rows[:limit])
     return JobPage(
         data=data,

@@ -15,9 +15,9 @@ class JobStatus(StrEnum):
     PAUSED = "paused"
     """Stopped on request, with a checkpoint; waits for ``resume``."""
     SUCCEEDED = "succeeded"
-    """Its model is published and can be asked."""
+    """What it was to make is there: its model can be asked, its files can be read."""
     FAILED = "failed"
-    """Ended without a model; ``error`` says why."""
+    """Ended without a result; ``error`` says why."""
     CANCELLED = "cancelled"
     """Ended on request; no process of it lives."""
 
@@ -41,6 +41,10 @@ class JobPhase(StrEnum):
     EVALUATING = "evaluating"
     SAVING = "saving"
     PUBLISHING = "publishing"
+    PREDICTING = "predicting"
+    EXPORTING = "exporting"
+    COMPARING = "comparing"
+    """An export is asked the same as the model that it was made from."""
 
 
 TERMINAL: Final = frozenset({JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED})

@@ -40,10 +40,6 @@ def needed_bases(session: Session) -> set[str]:
 
 def unfinished_job_using(session: Session, model_id: str) -> str | None:
     """Id of a job that will still load the model."""
-    query = (
-        select(Job.id)
-        .where(Job.status.not_in(TERMINAL), Job.requested_spec["model"].as_string() == model_id)
-        .order_by(Job.id)
-        .limit(1)
-    )
+    named = or_(Job.requested_spec["model"].as_string() == model_id, Job.spec["model"].as_string() == model_id)
+    query = select(Job.id).where(Job.status.not_in(TERMINAL), named).order_by(Job.id).limit(1)
     return session.scalar(query)

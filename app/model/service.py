@@ -38,6 +38,7 @@ __all__ = [
     "place",
     "place_base",
     "publish",
+    "published",
     "register",
     "remove_strays",
     "remove_unused",
@@ -180,7 +181,7 @@ def delete_model(model_id: str) -> DeletedModelOut:
         row = _require(session, model_id)
         job = repository.unfinished_job_using(session, model_id)
         if job is not None:
-            message = f"The job {job} trains from this model and is not finished."
+            message = f"The job {job} needs this model and is not finished."
             raise Conflict(message, code="model_in_use", hint="Wait for it, or cancel it.")
         session.delete(row)
     remove_folder(row.path)
@@ -225,6 +226,26 @@ def own_folders(model: str) -> tuple[Path | None, Path | None]:
     except CorruptArtefactError as error:
         raise _damaged(row) from error
     return _folder(row), None if row.base_sha256 is None else base_dir(row.base_sha256)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedModel:
+    """Where a finished model lies."""
+
+    folder: Path
+    base: Path | None
+    """Of an adapter: the folder of what it is attached to."""
+    manifest_sha256: str
+
+
+def published(model_id: str) -> PublishedModel:
+    """The finished model of that id. Raises InvalidModel when it is gone; its bytes are not looked at."""
+    with reading() as session:
+        row = repository.get(session, model_id)
+    if row is None:
+        raise _unknown(model_id)
+    base = None if row.base_sha256 is None else base_dir(row.base_sha256)
+    return PublishedModel(folder=_folder(row), base=base, manifest_sha256=row.manifest_sha256)
 
 
 def check_hub_dataset(name: str, config: str | None, revision: str | None) -> None:

@@ -9,7 +9,7 @@ import contextlib
 import itertools
 import time
 from collections.abc import AsyncGenerator, Iterator, Sequence
-from typing import Any, Final, NotRequired, TypedDict, Unpack
+from typing import Final, NotRequired, TypedDict, Unpack
 
 import msgspec
 import structlog
@@ -19,6 +19,7 @@ from zmq.utils.monitor import parse_monitor_message
 from app.config import get_settings
 from app.errors import Unavailable
 from app.prediction.answers import Answers
+from app.prediction.sampling import sampling_of
 from app.prediction.schemas import PredictParameters
 from app.prediction.wire import (
     MAX_MESSAGE_BYTES,
@@ -33,7 +34,6 @@ from app.prediction.wire import (
     Predict,
     Prediction,
     Question,
-    Sampling,
     decode_answer,
     encode,
 )
@@ -123,7 +123,7 @@ class PredictorClient:
             function_to_apply=parameters.function_to_apply,
             top_k=parameters.top_k,
             threshold=parameters.threshold,
-            sampling=_sampling(parameters),
+            sampling=sampling_of(parameters),
             stream=in_pieces,
             max_answer_len=parameters.max_answer_len,
             handle_impossible_answer=parameters.handle_impossible_answer,
@@ -313,14 +313,3 @@ async def close() -> None:
     if _client is not None:
         client, _client = _client, None
         await client.close()
-
-
-def _sampling(parameters: PredictParameters) -> Sampling | None:
-    """What was asked of a model that generates; None: nothing was."""
-    given: dict[str, Any] = parameters.model_dump(include=_OF_SAMPLING, exclude_none=True)
-    if given and parameters.top_k is not None:
-        given["top_k"] = parameters.top_k
-    return Sampling(**given) if given else None
-
-
-_OF_SAMPLING: Final = {*Sampling.__struct_fields__} - {"top_k"}

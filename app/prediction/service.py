@@ -29,6 +29,7 @@ from app.prediction.known import ServedModel, recall, remember
 from app.prediction.schemas import MAX_INPUTS, Chat, Inputs, PredictRequest, QuestionInContext, TextPair, TokenizedText
 from app.prediction.wire import Failure, Piece, Prediction
 from app.spec.job import check_reference
+from app.spec.kinds import JobKind
 from app.spec.serving import SERVING_FILE
 from app.spec.words import join_words
 
@@ -173,6 +174,9 @@ def _checkpoint(session: Session, model_id: str, *, step: int) -> Model:
 
 
 def _without_model(job: Job) -> ServiceError:
+    if job.kind != JobKind.TRAINING:
+        message = f"Job {job.id} is of the kind {job.kind}: it makes no model."
+        return Conflict(message, param="model", code="job_has_no_model")
     if JobStatus(job.status) in TERMINAL - {JobStatus.SUCCEEDED}:
         return Conflict(f"Job {job.id} is {job.status}: it has no model.", param="model", code="job_has_no_model")
     if job.status == JobStatus.SUCCEEDED:

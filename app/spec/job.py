@@ -30,14 +30,14 @@ def check_reference(value: str) -> str:
     raise ValueError("must be an id (such as google-bert/bert-base-uncased), not a path or a URL")
 
 
-def _holds_nul(value: Any) -> bool:
+def holds_nul(value: Any) -> bool:
     match value:
         case str():
             return "\0" in value
         case dict():
-            return any(_holds_nul(part) for item in value.items() for part in item)
+            return any(holds_nul(part) for item in value.items() for part in item)
         case list() | tuple():
-            return any(map(_holds_nul, value))
+            return any(map(holds_nul, value))
     return False
 
 
@@ -146,7 +146,7 @@ class JobSpec(Contract):
     @classmethod
     def _storable(cls, value: Any) -> Any:
         """A NUL can be stored by no database."""
-        if _holds_nul(value):
+        if holds_nul(value):
             raise ValueError("a text cannot hold the character NUL (U+0000)")
         return value
 

@@ -10,7 +10,9 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from app.spec.export import ExportSpec
 from app.spec.job import JobSpec
+from app.spec.prediction import PredictionSpec
 
 RUN_FILE: Final = "run.json"
 TRAINER_LOG: Final = "trainer.log"
@@ -50,11 +52,29 @@ class NodeSpec(_Message):
     """``host:port`` of the leader, where the nodes meet."""
 
 
-class RunSpec(_Message):
-    """A trainer's only world. All paths are absolute."""
+class _Run(_Message):
+    """What every attempt is told. All paths are absolute."""
 
     job_id: str
     attempt: int
+    checkpoints: list[str] = Field(default_factory=list)
+    """Folders of committed checkpoints of earlier attempts, newest first."""
+    cache_dir: str
+    devices: list[str] | None = None
+    """GPUs that are this attempt's, as ``CUDA_VISIBLE_DEVICES`` names them; unset: what the environment says."""
+    node: NodeSpec | None = None
+    """Unset: the job has one node, and its processes fork from the first."""
+
+    @property
+    def processes(self) -> int:
+        """On each node."""
+        return 1
+
+
+class RunSpec(_Run):
+    """A trainer's only world. The first of ``checkpoints`` that verifies is resumed from."""
+
+    kind: Literal["training"] = "training"
     spec: JobSpec
     model_path: str | None = None
     """Folder of a registered or finished model; unset: load ``spec.model`` from the Hub."""
@@ -62,13 +82,45 @@ class RunSpec(_Message):
     """Of a finished model that is an adapter: the folder of what it is attached to."""
     files: dict[Literal["train", "validation", "test"], DataFile] = Field(default_factory=dict)
     """For uploads; empty for a Hub data set."""
-    checkpoints: list[str] = Field(default_factory=list)
-    """Folders of committed checkpoints of earlier attempts, newest first; the first that verifies is resumed from."""
-    cache_dir: str
-    devices: list[str] | None = None
-    """GPUs that are this attempt's, as ``CUDA_VISIBLE_DEVICES`` names them; unset: what the environment says."""
-    node: NodeSpec | None = None
-    """Unset: the job has one node, and its processes fork from the first."""
+
+    @property
+    def processes(self) -> int:
+        return self.spec.resources.processes
+
+
+class ServedFolder(_Message):
+    """A finished model as it was published."""
+
+    id: str
+    path: str
+    manifest_sha256: str
+    base_path: str | None = None
+    """Of an adapter: the folder of what it is attached to."""
+
+
+class PredictionRun(_Run):
+    """The world of an attempt that asks a model about the rows of a file. ``checkpoints`` are the parts that are done."""
+
+    kind: Literal["prediction"] = "prediction"
+    spec: PredictionSpec
+    model: ServedFolder
+    file: DataFile
+    filename: str
+    """Of the upload."""
+    num_rows: int
+
+
+class ExportRun(_Run):
+    """The world of an attempt that writes a model down in another format."""
+
+    kind: Literal["export"] = "export"
+    spec: ExportSpec
+    model: ServedFolder
+
+
+AnyRun = Annotated[RunSpec | PredictionRun | ExportRun, Field(discriminator="kind")]
+RUN: Final[TypeAdapter[AnyRun]] = TypeAdapter(AnyRun)
+"""What ``run.json`` holds."""
 
 
 def node_folder(run_dir: Path, rank: int) -> Path:
@@ -101,6 +153,16 @@ class StartedMessage(_Message):
     max_steps: int
     num_epochs: float
     num_examples: dict[str, int]
+
+
+class BegunMessage(_Message):
+    """Work that is no training begins; its steps are pieces, such as rows. ``resumed_from_step`` of them are done."""
+
+    type: Literal["begun"] = "begun"
+    resumed_from_step: int
+    max_steps: int
+    message: str
+    """For the job's story."""
 
 
 class ProgressMessage(_Message):
@@ -212,10 +274,36 @@ class ResultMessage(_Message):
     """Unset: ``model_path`` holds the whole model."""
 
 
+class ResultFile(_Message):
+    """A sealed folder (manifest) with a file that is ready to be published."""
+
+    file_id: str
+    folder: str
+    filename: str
+    stored_as: str
+    """Its name in the folder."""
+    purpose: Literal["predictions", "export"]
+    format: Literal["jsonl", "zip"]
+    profile: dict[str, Any]
+    """Of its rows, if it has any."""
+
+
+class FilesMessage(_Message):
+    """The work has ended well, and these files are its result."""
+
+    type: Literal["files"] = "files"
+    files: list[ResultFile]
+    num_done: int
+    """Of the ``max_steps`` that ``BegunMessage`` told of."""
+    report: dict[str, Any]
+    timings: dict[str, float]
+
+
 Message = Annotated[
     PhaseMessage
     | ResolvedMessage
     | StartedMessage
+    | BegunMessage
     | ProgressMessage
     | AliveMessage
     | MetricsMessage
@@ -225,7 +313,8 @@ Message = Annotated[
     | LogMessage
     | DataReportMessage
     | ErrorMessage
-    | ResultMessage,
+    | ResultMessage
+    | FilesMessage,
     Field(discriminator="type"),
 ]
 MESSAGE: Final[TypeAdapter[Message]] = TypeAdapter(Message)

@@ -11,6 +11,8 @@ SERVING_FILE: Final = "tunery.json"
 BASES_FOLDER: Final = "bases"
 """Beside the folder of models: base models that adapters are served on, each in a folder named by the hash of its weights."""
 
+Precision = Literal["float32", "bfloat16"]
+
 
 class BaseIdentity(Contract):
     """The model that an adapter is served on."""
@@ -42,7 +44,7 @@ class ServingSpec(Contract):
     """Of a model that finds answers: tokens that windows of a long context share."""
     handle_impossible_answer: bool = False
     """Of a model that finds answers: it was shown questions without one, and may say that there is none."""
-    precision: Literal["float32", "bfloat16"]
+    precision: Precision
     """What evaluation ran in, and what serving runs in: bfloat16 on a CPU, if the model can be packed there."""
     base: BaseIdentity | None = None
     """Of a folder that holds an adapter alone."""

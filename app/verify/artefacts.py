@@ -31,12 +31,15 @@ def check_all(*, thorough: bool) -> Iterator[Finding]:
 def _check_files(*, thorough: bool) -> Iterator[Finding]:
     with reading() as session:
         files = session.scalars(select(File)).all()
+        makers = {row.id: row.result_files for row in session.execute(select(Job.id, Job.result_files))}
     for file in files:
+        if file.job_id in makers and file.id not in (makers[file.job_id] or []):
+            yield Finding(subject=file.id, kind="file_of_no_job", message=f"{file.job_id} does not know it.")
         path = get_settings().artefacts_dir / file.path
         if not path.is_file():
             yield Finding(subject=file.id, kind="file_missing", message="Its bytes are gone.")
         elif path.stat().st_size != file.size_bytes or (thorough and sha256_of(path) != file.sha256):
-            yield Finding(subject=file.id, kind="file_changed", message="Its bytes are not those that were uploaded.")
+            yield Finding(subject=file.id, kind="file_changed", message="Its bytes are not those that were stored.")
 
 
 def _check_models(*, thorough: bool) -> Iterator[Finding]:

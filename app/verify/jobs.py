@@ -13,7 +13,7 @@ from app.db import now, reading
 from app.job.models import Attempt, Job, JobEvent, NodeSeat
 from app.job.seats import SeatState
 from app.job.states import TERMINAL, JobStatus
-from app.spec.job import JobSpec
+from app.spec.kinds import JobKind, read_spec
 from app.verify.finding import Finding
 
 PAGE: Final = 500
@@ -38,7 +38,7 @@ def _check_readable(job_id: str) -> Iterator[Finding]:
     try:
         with reading() as session:
             job = session.get_one(Job, job_id)
-            JobSpec.model_validate(job.spec)
+            read_spec(job.kind, job.spec)
             found = list(check_job(session, job, moment=now(session)))
     except ValueError as error:
         message = f"The row of the job cannot be read: {str(error).splitlines()[0]}."
@@ -70,8 +70,9 @@ def _check_state(job: Job, *, moment: datetime) -> Iterator[Finding]:
         yield _about(job, "claimed_without_running", f"is {status}, and a worker still has it")
     if (status in TERMINAL) != (job.finished_at is not None):
         yield _about(job, "end_without_time", f"is {status}, and its end is {job.finished_at}")
-    if (status == JobStatus.SUCCEEDED) != (job.model_id is not None):
-        yield _about(job, "model_without_success", f"is {status}, and its model is {job.model_id}")
+    made = job.model_id if job.kind == JobKind.TRAINING else job.result_files
+    if (status == JobStatus.SUCCEEDED) != bool(made):
+        yield _about(job, "model_without_success", f"is {status}, and its result is {made}")
     if (status == JobStatus.FAILED) != (job.error is not None):
         yield _about(job, "error_without_failure", f"is {status}, and its error is {job.error}")
 

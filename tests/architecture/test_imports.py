@@ -77,6 +77,8 @@ CONTRACT = {
     [
         ("trainer", CONTRACT),
         ("predictor", CONTRACT | {"app.prediction.wire", "app.config", "app.log", "app.metrics.tally"}),
+        ("batch_prediction", CONTRACT | {"app.prediction.wire", "app.prediction.schemas", "app.prediction.sampling"}),
+        ("export", CONTRACT),
     ],
 )
 def test_the_trainer_knows_the_contract_alone_and_neither_knows_database_or_broker(side, allowed):

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 
 import pytest
 
@@ -85,6 +86,32 @@ def test_a_finished_model_is_asked_by_text_by_file_and_by_pair(tunery, followed,
     assert "a good film" in table
     texts.write_text('"a good film"\nnot json\n')
     assert "line 2" in tunery.run("predict", "--model", job_id, "--file", texts, expect=1).stderr
+
+
+def test_a_whole_file_is_predicted_by_a_job_and_its_result_fetched(tunery, followed, reviews, tmp_path):
+    job_id, _ = followed
+    result = tmp_path / "result.jsonl"
+    output = tunery.run("predict", "--model", job_id, "--file", reviews, "--as-job", "--top-k", 1, "-o", result).stdout
+    lines = [json.loads(line) for line in result.read_text().splitlines()]
+    assert [line["row"] for line in lines] == list(range(1, 65))
+    assert {len(line["prediction"]) for line in lines} == {1}
+    assert "succeeded" in output
+    assert str(result) in output.replace("\n", "")
+    (job,) = tunery.json("jobs", "ls", "--kind", "prediction")["data"]
+    assert "row 64/64" in tunery.run("jobs", "show", job["id"]).stdout
+    (file_id,) = job["result_files"]
+    again = tmp_path / "again.jsonl"
+    assert tunery.json("files", "download", file_id, again)["bytes"] == len(again.read_bytes())
+    assert again.read_bytes() == result.read_bytes()
+    assert "--as-job" in tunery.run("predict", "--model", job_id, "text", "--wait", expect=1).stderr
+
+
+def test_a_model_is_exported_to_a_zip(tunery, followed, tmp_path):
+    target = tmp_path / "model.zip"
+    job = tunery.json("models", "export", followed[0], "--output", target)
+    assert (job["kind"], job["status"]) == ("export", "succeeded")
+    with zipfile.ZipFile(target) as archive:
+        assert "model.onnx" in archive.namelist()
 
 
 def test_logs_are_lines_for_people_and_documents_for_programs(tunery, followed):

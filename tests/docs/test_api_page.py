@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from app.prediction.schemas import PredictParameters, PredictRequest
 from app.spec import recipe
 from app.spec.job import ColumnsSpec, DatasetSpec, JobSpec
+from app.spec.prediction import PredictionSpec
 from app.spec.resources import ResourcesSpec
 from app.spec.training import TrainingSpec
 
@@ -24,6 +25,7 @@ TABLES: dict[str, type[BaseModel]] = {
     "### Fields of `resources`": ResourcesSpec,
     "### Fields of `training`": TrainingSpec,
     "## Predict": PredictParameters,
+    "### A whole file": PredictionSpec,
 }
 """By heading: the model whose table follows it."""
 FIELDS = [(heading, name) for heading, model in TABLES.items() for name in model.model_fields]
@@ -195,6 +197,13 @@ def test_every_question_on_the_page_is_one() -> None:
     assert questions
     for question in questions:
         PredictRequest.model_validate(question)
+
+
+def test_every_prediction_of_a_file_on_the_page_is_one() -> None:
+    bodies = [command.body for command in commands() if command.path == "/predict/batch"]
+    assert bodies
+    for body in bodies:
+        PredictionSpec.model_validate(body)
 
 
 def test_every_answer_on_the_page_has_members_of_an_answer_of_the_api(schema: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ from worker.nursery.__main__ import STACK
 PARTS = {
     "nursery": STACK,
     "trainer": ("worker.trainer.__main__", "worker.trainer.attempt", "evaluate"),
+    "jobs of finished models": ("worker.batch_prediction.attempt", "worker.export.attempt"),
     "predictor": ("worker.predictor.__main__", "worker.predictor.server", "worker.predictor.engine"),
     "worker": ("worker.main", "worker.tasks"),
     "api": ("app.main", "app.cli"),

@@ -21,7 +21,7 @@ from transformers.utils import logging as transformers_logging
 
 from app.manifest import verify
 from app.spec.base import TaskName
-from app.spec.serving import SERVING_FILE, ServingSpec, base_folder
+from app.spec.serving import SERVING_FILE, Precision, ServingSpec, base_folder
 from worker.predictor.attached import Attachment, attach, read_config
 from worker.predictor.bases import Bases
 from worker.predictor.errors import ModelLoadError
@@ -53,11 +53,19 @@ class LoadedParts:
 
 
 def load_parts(
-    folder: Path, *, expected_manifest_sha256: str | None, device: str | None, bases: Bases, base: Path | None
+    folder: Path,
+    *,
+    expected_manifest_sha256: str | None,
+    device: str | None,
+    bases: Bases,
+    base: Path | None,
+    precision: Precision | None = None,
 ) -> LoadedParts:
-    """Verify every byte of ``folder`` and load it, as ``LoadedModel.load`` says."""
+    """Verify every byte of ``folder`` and load it, as ``LoadedModel.load`` says. ``precision``: another than it is served in."""
     manifest = verify(folder, expected_sha256=expected_manifest_sha256)
     spec = _read_spec(folder)
+    if precision is not None:
+        spec = spec.model_copy(update={"precision": precision})
     _refuse_remote_code(folder)
     chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]

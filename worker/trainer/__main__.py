@@ -5,21 +5,29 @@ attempt can be run by hand on a run directory.
 """
 
 import argparse
+import importlib
 import os
 import sys
 import time
 from pathlib import Path
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from pydantic import ValidationError
 
 from app.errors import ServiceError
-from app.spec.run import RUN_FILE, ErrorMessage, ExitCode, RunSpec, shared_run_dir
+from app.spec.run import RUN, RUN_FILE, ErrorMessage, ExitCode, RunSpec, shared_run_dir
 from worker.trainer import full_disk
 from worker.trainer.control import Stopped
 from worker.trainer.group import form_group
 from worker.trainer.node import NodeRank, launch
 from worker.trainer.reporting import log
+
+ATTEMPTS: Final = {
+    "training": "worker.trainer.attempt",
+    "prediction": "worker.batch_prediction.attempt",
+    "export": "worker.export.attempt",
+}
+"""By the kind of job, the module whose ``run_attempt`` does the work of this process."""
 
 
 def main(arguments: list[str]) -> int:
@@ -31,17 +39,17 @@ def main(arguments: list[str]) -> int:
     parsed = parser.parse_args(arguments)
     run_dir: Path = parsed.run_dir.resolve()
     try:
-        run = RunSpec.model_validate_json((run_dir / RUN_FILE).read_bytes())
+        run = RUN.validate_json((run_dir / RUN_FILE).read_bytes())
     except ValidationError as error:
         parser.error(f"{RUN_FILE}: {error}")
     if run.devices is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(run.devices)
-    if run.node is not None:
+    if run.node is not None and isinstance(run, RunSpec):
         if "RANK" not in os.environ:
             return launch(run, run.node, arguments=arguments, run_dir=run_dir, events=parsed.events_fd)
         run_dir = shared_run_dir(run.node, run_dir)
     own = [descriptor for descriptor in (parsed.events_fd, parsed.control_fd) if descriptor is not None]
-    group = form_group(run.spec.resources.processes, run_dir=run_dir, leaders_own=own)
+    group = form_group(run.processes, run_dir=run_dir, leaders_own=own)
     if run.node is not None:
         group = NodeRank(group.place, life=parsed.control_fd)
     report, control = group.reporter(parsed.events_fd), group.control()
@@ -50,9 +58,12 @@ def main(arguments: list[str]) -> int:
         group.watch(report)
         report.phase("preparing")
         _leave_working_directory(run_dir)
-        from worker.trainer.attempt import run_attempt  # noqa: PLC0415 - seconds if started cold, and stoppable by now
-
-        run_attempt(run, run_dir=run_dir, report=report, control=control, started_at=started_at, place=group.place)
+        attempt = importlib.import_module(
+            ATTEMPTS[run.kind]
+        )  # takes seconds if started cold, and can be stopped by now
+        attempt.run_attempt(
+            run, run_dir=run_dir, report=report, control=control, started_at=started_at, place=group.place
+        )
     except Stopped as stop:
         log(f"{group.name}stopped: {stop.code.name.lower()}")
         code = stop.code

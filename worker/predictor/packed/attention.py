@@ -21,12 +21,10 @@ def attend(
 ) -> torch.Tensor:
     """``[1, heads, rows, size]`` each; returns ``[1, rows, heads, size]``, zero in rows that no example has."""
     heads, rows, size = query.shape[1:]
-    parts = [
-        _attended(
-            *(_of_group(part, group) for part in (query, key, value)), layout, group, scaling=scaling, sight=sight
-        )
-        for group in layout.groups
-    ]
+    parts = []
+    for group in layout.groups:
+        q, k, v = (_of_group(part, group) for part in (query, key, value))
+        parts.append(_attended(q, k, v, layout, group, scaling=scaling, sight=sight))
     return _joined(parts, rows=rows).view(1, rows, heads, size)
 
 

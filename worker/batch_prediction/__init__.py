@@ -1,0 +1,1 @@
+"""An attempt that asks a finished model about every row of a file."""

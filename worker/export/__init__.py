@@ -1,0 +1,1 @@
+"""An attempt that writes a finished model down in another format."""

@@ -1,0 +1,59 @@
+"""What is published of an attempt that wrote files: they are moved to where files live and made known with the job's success."""
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from app import failpoints
+from app.config import get_settings
+from app.db import transaction
+from app.file import results
+from app.job import lifecycle, repository
+from app.job.repository import Claim
+from app.spec.run import FilesMessage
+
+
+def publish_files(claim: Claim, result: FilesMessage) -> None:
+    """Move the files, then make them known and end the job in one transaction. May be done again if that fails.
+
+    Raises ClaimLost when another attempt owns the job: what was moved then belongs to nobody, and is collected.
+    """
+    with transaction() as session:
+        lifecycle.write(session, claim, phase="publishing")
+    failpoints.reach("publish.announced")
+    jobs_dir = get_settings().jobs_dir
+    folders = {file.file_id: results.place(jobs_dir / file.folder, file_id=file.file_id) for file in result.files}
+    failpoints.reach("publish.placed")
+    with transaction() as session:
+        job = repository.get_locked(session, claim.job_id)
+        attempt = repository.attempt(session, claim)
+        assert attempt is not None
+        attempt.last_step = result.num_done
+        for file in result.files:
+            row = results.Result(**file.model_dump(exclude={"folder"}))
+            results.publish(session, row, folder=folders[file.file_id], job_id=claim.job_id)
+        lifecycle.succeed(
+            session,
+            claim,
+            result_files=list(folders),
+            report=result.report,
+            timings=result.timings,
+            progress=progress_at_the_end(job.progress, last_step=result.num_done),
+        )
+        repository.forget_checkpoints_of(session, claim.job_id)
+        failpoints.reach("publish.written")
+    failpoints.reach("publish.stored")
+    _remove_parts(jobs_dir / claim.job_id)
+
+
+def progress_at_the_end(progress: Mapping[str, Any], *, last_step: int) -> dict[str, Any]:
+    """The last that was told is thinned out, and may be of a step before."""
+    max_steps = progress.get("max_steps")
+    return {**progress, "step": last_step} | ({"fraction": min(1.0, last_step / max_steps)} if max_steps else {})
+
+
+def _remove_parts(folder: Path) -> None:
+    """All is in the result now. What a crash before this leaves goes with old checkpoints."""
+    for parts in folder.glob("attempt-*/checkpoints"):
+        shutil.rmtree(parts, ignore_errors=True)
