@@ -38,10 +38,25 @@ FAILPOINTS: Final = {
     "model.built": "the finished model is sealed in the run directory, the worker is not told",
     "trainer.told": "the worker is told the result, the trainer has not ended",
 }
-"""What is durable at each, and what is not."""
+"""What is durable at each of a job that trains, and what is not; those of uploads, claims and attempts are of all kinds of jobs."""
+
+OF_FILES: Final = {
+    "prediction.ready": "rows and model are loaded, no row asked",
+    "part.committed": "the answers of a portion are whole, the worker is not told",
+    "part.told": "the worker is told of a portion, the next is not begun",
+    "prediction.built": "the file of answers is whole in the run directory, the worker is not told",
+    "prediction.told": "the worker is told of the file, the process has not ended",
+    "export.built": "the export is whole in the run directory, the worker is not told",
+    "export.told": "the worker is told of the export, the process has not ended",
+    "result.announced": "the job is in the phase publishing",
+    "result.placed": "the file is where files live, it has no row",
+    "result.written": "the file's row and the job's success are written, not committed",
+    "result.stored": "the job has succeeded, the worker does not know yet",
+}
+"""The same of jobs whose result is a file."""
 
 _NAME, _, _MARK = os.environ.get("TUNERY_FAILPOINT", "").partition("@")
-if _NAME and _NAME not in FAILPOINTS:
+if _NAME and _NAME not in FAILPOINTS | OF_FILES:
     raise ValueError(f"TUNERY_FAILPOINT: there is no failpoint {_NAME!r}")
 
 

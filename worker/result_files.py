@@ -21,10 +21,10 @@ def publish_files(claim: Claim, result: FilesMessage) -> None:
     """
     with transaction() as session:
         lifecycle.write(session, claim, phase="publishing")
-    failpoints.reach("publish.announced")
+    failpoints.reach("result.announced")
     jobs_dir = get_settings().jobs_dir
     folders = {file.file_id: results.place(jobs_dir / file.folder, file_id=file.file_id) for file in result.files}
-    failpoints.reach("publish.placed")
+    failpoints.reach("result.placed")
     with transaction() as session:
         job = repository.get_locked(session, claim.job_id)
         attempt = repository.attempt(session, claim)
@@ -42,8 +42,8 @@ def publish_files(claim: Claim, result: FilesMessage) -> None:
             progress=progress_at_the_end(job.progress, last_step=result.num_done),
         )
         repository.forget_checkpoints_of(session, claim.job_id)
-        failpoints.reach("publish.written")
-    failpoints.reach("publish.stored")
+        failpoints.reach("result.written")
+    failpoints.reach("result.stored")
     _remove_parts(jobs_dir / claim.job_id)
 
 

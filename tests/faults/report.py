@@ -23,6 +23,7 @@ BEGIN, END = "<!-- results: written by make faults -->", "<!-- end of the result
 HERE: Final = "tests/faults"
 
 ELSEWHERE: Final = {
+    "P1": ("tests/road/test_crashes.py", "worker, trainer, or all killed; stopped", "the same weights"),
     "P4": ("tests/road/test_processes.py", "a rank of two is killed", "the group is gone at once, one attempt charged"),
     "P5": ("tests/road/test_patience.py", "SIGSTOP of the trainer", "found stalled, killed, resumed"),
     "P10": ("tests/api/test_event_streams.py", "streams of events that break off", "no gap, no repeat"),

@@ -6,19 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from app.failpoints import FAILPOINTS
+from app.failpoints import FAILPOINTS, OF_FILES
 from tests.faults.conftest import IMPATIENT, TRAINING, running
 from tests.road.tiny import reviews
 
 ROOT = Path(__file__).parents[2]
-QUICK = ("job.stored", "claim.stored", "folder.sealed", "publish.placed")
-"""One of the API, two of the worker, one of the trainer."""
+QUICK = ("claim.stored", "folder.sealed")
+"""One of the worker, one of the trainer."""
 
 
 def test_each_failpoint_stands_in_one_place():
     sources = [path.read_text() for package in ("app", "worker") for path in (ROOT / package).rglob("*.py")]
     reached = [name for text in sources for name in re.findall(r"failpoints\.reach\(\"([\w.]+)\"\)", text)]
-    assert sorted(reached) == sorted(FAILPOINTS)
+    assert sorted(reached) == sorted([*FAILPOINTS, *OF_FILES])
 
 
 @pytest.mark.parametrize(
@@ -60,3 +60,31 @@ def test_an_upload_whose_api_is_killed_there_can_be_sent_again(name, tmp_path, e
     matrix(
         "B1", f"kill -9 of the API at `{name}` of an upload", promise="sent again, it is there once", measured="it is"
     )
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("name", [name for name in OF_FILES if not name.startswith("export.")])
+def test_a_file_is_predicted_once_whoever_is_killed_there(name, tmp_path, encoder, matrix):
+    armed = tmp_path / "armed"
+    with running(tmp_path / "home", encoder, TUNERY_FAILPOINT=f"{name}@{armed / name}", **IMPATIENT) as service:
+        model = service.wait(service.train())["id"]
+        rows = service.upload(reviews(6000, seed=2))  # two portions
+
+        def predicted() -> tuple[dict, bytes]:
+            answer = service.again("POST", "/predict/batch", json={"model": model, "file": rows})
+            assert answer.status_code == 201, answer.text
+            job = service.wait(answer.json()["id"])
+            assert job["status"] == "succeeded", job["error"]
+            [result] = job["result_files"]
+            return job, service.again("GET", f"/files/{result}/content").content
+
+        _, expected = predicted()
+        armed.mkdir()
+        job, content = predicted()
+        assert (armed / name).exists(), "nothing came there"
+        took = time.time() - (armed / name).stat().st_mtime
+        assert content == expected
+    matrix(
+        "B1", f"kill -9 at `{name}`: {OF_FILES[name]}", promise="one file, the same bytes",
+        measured=f"{job['attempt']} attempts, over {took:.1f} s later",
+    )  # fmt: skip

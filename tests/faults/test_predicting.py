@@ -35,7 +35,7 @@ def scores(answer: httpx2.Response) -> list:
 def test_whom_a_job_without_a_model_is_asked_for_and_odd_inputs(tmp_path, encoder, matrix):
     with running(tmp_path / "home", encoder, **IMPATIENT) as service:
         done = service.wait(service.train(training=BRIEF))["id"]
-        failed = service.wait(service.train(training=BRIEF | {"learning_rate": 1e30, "max_grad_norm": 0}))["id"]
+        failed = service.wait(service.train(training=TRAINING | {"learning_rate": 1e6, "max_grad_norm": 0}))["id"]
         busy, waiting = service.train(training=LONG | {"num_train_epochs": 4000}), service.train()
         service.wait_for_step(busy, 1)
         found = [ask(service, who).status_code for who in (waiting, busy, failed, "ftjob-unknown")]

@@ -30,8 +30,9 @@ def shared_predictor(tmp_path_factory):
 @pytest.fixture
 def predictor(sqlite_home, shared_predictor, monkeypatch):
     """The application asks the shared predictor, which serves this test's artefacts."""
-    artefacts = shared_predictor.home / "artefacts" / sqlite_home.parent.name
-    artefacts.mkdir(parents=True)
+    everybodys = shared_predictor.home / "artefacts"
+    everybodys.mkdir(exist_ok=True)
+    artefacts = Path(tempfile.mkdtemp(dir=everybodys))
     (sqlite_home / "artefacts").symlink_to(artefacts)
     monkeypatch.setenv("TUNERY_PREDICTOR_URL", shared_predictor.address)
     reset_process_state()

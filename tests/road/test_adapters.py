@@ -87,7 +87,7 @@ def test_a_job_goes_on_from_an_adapter(service, jobs):
     gently = TRAINING | {"num_train_epochs": 1, "learning_rate": 1e-9}
     job = finish(service, service.submit(model=jobs[0]["model"]["id"], dataset=data, training=gently))
     for found, told in zip(ask(service, job["id"], texts), expected, strict=True):
-        assert found == pytest.approx(told, abs=1e-4)
+        assert found == pytest.approx(told, abs=5e-3)  # whole models are served in bfloat16
     assert service.http.get(f"/models/{job['model']['id']}").json()["base_sha256"] is None
 
 

@@ -42,7 +42,7 @@ def run_attempt(
     parts = Parts(run_dir / CHECKPOINTS, report=report)
     parts.restore(run.checkpoints)
     report.send(_begun(parts.num_rows, run))
-    failpoints.reach("trainer.ready")
+    failpoints.reach("prediction.ready")
     report.phase("predicting")
     ready_at = time.monotonic()
     asker = Asker(model, run.spec.parameters, goes_on=report.goes_on)
@@ -54,7 +54,7 @@ def run_attempt(
     done_at = time.monotonic()
     name = f"{PurePosixPath(run.filename).stem}-predictions.jsonl"
     result = parts.join(run_dir / RESULT, filename=name)
-    failpoints.reach("model.built")
+    failpoints.reach("prediction.built")
     counts = parts.counts()
     report.send(
         FilesMessage(
@@ -68,7 +68,7 @@ def run_attempt(
             },
         )
     )
-    failpoints.reach("trainer.told")
+    failpoints.reach("prediction.told")
 
 
 def _begun(done: int, run: PredictionRun) -> BegunMessage:

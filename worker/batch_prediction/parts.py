@@ -82,7 +82,7 @@ class Parts:
         }
         with committed_folder(target, about=about) as temporary:
             (temporary / LINES).write_bytes(b"".join(map(_line, answers)))
-        failpoints.reach("checkpoint.committed")
+        failpoints.reach("part.committed")
         manifest = read_manifest(target)
         self._parts.append(_part(target, manifest))
         self._report.send(
@@ -97,7 +97,7 @@ class Parts:
                 size_bytes=manifest.size_bytes,
             )
         )
-        failpoints.reach("checkpoint.told")
+        failpoints.reach("part.told")
 
     def join(self, folder: Path, *, filename: str) -> ResultFile:
         """One file of all parts, sealed in ``folder``."""

@@ -70,7 +70,7 @@ def run_attempt(
             temporary / _STORED_AS, graph=graph, model_folder=Path(run.model.path), spec=parts.spec, inputs=inputs
         )
     shutil.rmtree(graph, ignore_errors=True)
-    failpoints.reach("model.built")
+    failpoints.reach("export.built")
     report.send(
         FilesMessage(
             files=[_result(folder, run)],
@@ -92,7 +92,7 @@ def run_attempt(
             },
         )
     )
-    failpoints.reach("trainer.told")
+    failpoints.reach("export.told")
 
 
 def _whole(parts: LoadedParts, run: ExportRun, *, scratch: Path) -> PreTrainedModel:

@@ -6,8 +6,9 @@ behind each of a hundred products; and how a product is cut up among threads, wh
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
@@ -20,29 +21,43 @@ _pool: tuple[int, ThreadPoolExecutor] | None = None
 
 
 def compute(function: Callable[[Batch], Found], batches: Sequence[Batch]) -> list[Found]:
-    """``function`` of every batch, in their order. For any thread but the lanes' own. Raises what it raises."""
-    futures = [_lanes().submit(function, batch) for batch in batches]
-    return [future.result() for future in futures]
+    """``function`` of every batch, in their order. The caller is one of the lanes, so that for one batch nobody need be woken.
+
+    Raises what it raises.
+    """
+    count = torch.get_num_threads()
+    futures = [_others(count - 1).submit(function, batch) for batch in batches[1:]] if count > 1 else []
+    with _alone(count):
+        found = [function(batch) for batch in batches[: len(batches) - len(futures)]]
+        # The others begin with the first; what is still to be begun at the end is the caller's.
+        behind = [
+            function(batch) if future.cancel() else future.result()
+            for future, batch in zip(futures[::-1], batches[::-1], strict=False)
+        ]
+    return found + behind[::-1]
 
 
-def _lanes() -> ThreadPoolExecutor:
-    """As many as torch had threads when they were first asked for. A forked process has none of its parent's."""
+@contextmanager
+def _alone(count: int) -> Iterator[None]:
+    """This thread makes its products by itself, and then again with ``count`` threads."""
+    torch.set_flush_denormal(True)
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(count)
+
+
+def _others(count: int) -> ThreadPoolExecutor:
+    """So many lanes beside the first caller. A forked process has none of its parent's."""
     global _pool  # noqa: PLW0603 - threads are the process's
     with _lock:
         if _pool is None or _pool[0] != os.getpid():
-            count = torch.get_num_threads()
-            all_there = threading.Barrier(count + 1)
-            pool = ThreadPoolExecutor(count, thread_name_prefix="lane", initializer=_settle, initargs=(all_there,))
-            for _ in range(count):
-                pool.submit(int)
-            all_there.wait()
-            torch.set_num_threads(count)  # the last lane's word was taken for that of the process
-            _pool = (os.getpid(), pool)
+            _pool = (os.getpid(), ThreadPoolExecutor(count, thread_name_prefix="lane", initializer=_settle))
         return _pool[1]
 
 
-def _settle(all_there: threading.Barrier) -> None:
+def _settle() -> None:
     torch.get_num_threads()  # takes the process's number over, which it would do later otherwise
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
-    all_there.wait()
