@@ -21,7 +21,7 @@ from worker.predictor.packed import lanes
 from worker.predictor.packed.attention import attend
 from worker.predictor.packed.layers import PostNormLayer, post_norm_layers
 from worker.predictor.packed.layout import lay_out, micro_batches
-from worker.predictor.packed.linears import HALF, LEAST_ROWS, Head, JointProjections, OutputBlock, PackedLinear
+from worker.predictor.packed.linears import HALF, MOST_ROWS, Head, JointProjections, OutputBlock, PackedLinear
 
 _TOLERANCE: Final = 1e-4
 """Largest difference of a logit between packed and padded, both in float32, relative to the largest."""
@@ -47,8 +47,6 @@ class PackedForward:
         self._takes_token_types = "token_type_ids" in inspect.signature(model.forward).parameters
         self._linears = lanes.compute(_put_kernels, [model])[0]
         lanes.compute(self._join_layers, [_sample(model, pad_id=pad_id, max_length=max_length)])
-        # So that no product need be cut, unless that made micro-batches small.
-        self._max_rows = max(LEAST_ROWS, min(linear.tile for linear in self._linears))
 
     @classmethod
     def of(cls, model: PreTrainedModel, *, pad_id: int, max_length: int) -> "PackedForward | None":
@@ -91,7 +89,7 @@ class PackedForward:
     def __call__(self, encoded: Sequence[EncodedText]) -> list[NDArray[np.float32]]:
         """Of each input ``[K]``, or ``[tokens, K]`` where tokens have logits. The same whatever the others are."""
         outputs: list[NDArray[np.float32]] = [np.empty(0, dtype=np.float32)] * len(encoded)
-        batches = micro_batches([item.num_tokens for item in encoded], max_rows=self._max_rows)
+        batches = micro_batches([item.num_tokens for item in encoded], max_rows=MOST_ROWS)
         found = lanes.compute(self._compute, [[encoded[index] for index in batch] for batch in batches])
         for batch, outputs_of_batch in zip(batches, found, strict=True):
             for index, output in zip(batch, outputs_of_batch, strict=True):
