@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from app.api.errors import error_responses
 from app.api.presence import while_present
 from app.api.text_stream import EVENT_STREAM, text_stream
-from app.prediction import service
+from app.prediction import service, shapes
 from app.prediction.known import ServedModel
 from app.prediction.schemas import PredictRequest, PredictResponse
 from app.prediction.wire import Prediction
@@ -83,27 +83,9 @@ def answer_of(served: ServedModel, answer: Prediction) -> dict[str, Any]:
 
 def _predictions(answer: Prediction) -> list[list[dict[str, Any]]]:
     if answer.answers:
-        return [
-            [{"answer": found.text, "score": found.score, "start": found.start, "end": found.end} for found in row]
-            for row in answer.answers
-        ]
+        return [shapes.answers(row) for row in answer.answers]
     if answer.texts:
-        return [
-            [{"generated_text": found.text, "num_tokens": found.num_tokens, "finish_reason": found.finish_reason}]
-            for found in answer.texts
-        ]
+        return [shapes.text(written) for written in answer.texts]
     if answer.entities:
-        return [
-            [
-                {
-                    "entity_group": found.kind,
-                    "score": found.score,
-                    "word": found.text,
-                    "start": found.start,
-                    "end": found.end,
-                }
-                for found in row
-            ]
-            for row in answer.entities
-        ]
-    return [[{"label": label, "score": score} for label, score in row] for row in answer.predictions]
+        return [shapes.entities(row) for row in answer.entities]
+    return [shapes.labels(row) for row in answer.predictions]

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from app.errors import InvalidRequest
-from app.prediction import service
+from app.prediction import service, shapes
 from app.prediction.huggingface_schemas import HuggingFaceParameters, HuggingFaceRequest, unfit_parameter
 from app.prediction.schemas import Chat, PredictParameters, PredictRequest
 from app.prediction.serving import check_takes_chats, look_at
-from app.prediction.wire import Entity, FoundAnswer, Generated, Piece, Prediction, Token
+from app.prediction.wire import FoundAnswer, Generated, Piece, Prediction, Token
 
 GENERATING: Final = frozenset({"text-generation", "text2text-generation"})
 DRAWING: Final = frozenset({"temperature", "top_p", "top_k"})
@@ -124,33 +124,19 @@ def _shaped(prediction: Prediction, request: HuggingFaceRequest, *, task: str) -
     rows: list[Any]
     match task:
         case "text-classification":
-            return [[{"label": label, "score": score} for label, score in row] for row in prediction.predictions]
+            return [shapes.labels(row) for row in prediction.predictions]
         case "token-classification":
             ignored = request.parameters.ignore_labels or ()
-            rows = [[_entity(found) for found in row if found.kind not in ignored] for row in prediction.entities]
+            rows = [shapes.entities(found for found in row if found.kind not in ignored) for row in prediction.entities]
         case "question-answering":
             several = (request.parameters.top_k or 1) > 1
-            best = [[_answer(found) for found in row or [NO_ANSWER]] for row in prediction.answers]
+            best = [shapes.answers(row or [NO_ANSWER]) for row in prediction.answers]
             rows = best if several else [row[0] for row in best]
         case "text-generation":
             rows = [[{"generated_text": _full_text(found, request)}] for found in prediction.texts]
         case _:
             return [_answer_of_a_source(found) for found in prediction.texts]
     return rows if isinstance(request.inputs, list) else rows[0]
-
-
-def _entity(found: Entity) -> dict[str, Any]:
-    return {
-        "entity_group": found.kind,
-        "score": found.score,
-        "word": found.text,
-        "start": found.start,
-        "end": found.end,
-    }
-
-
-def _answer(found: FoundAnswer) -> dict[str, Any]:
-    return {"answer": found.text, "score": found.score, "start": found.start, "end": found.end}
 
 
 def _answer_of_a_source(found: Generated) -> dict[str, str]:

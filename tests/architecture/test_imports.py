@@ -77,7 +77,11 @@ CONTRACT = {
     [
         ("trainer", CONTRACT),
         ("predictor", CONTRACT | {"app.prediction.wire", "app.config", "app.log", "app.metrics.tally"}),
-        ("batch_prediction", CONTRACT | {"app.prediction.wire", "app.prediction.schemas", "app.prediction.sampling"}),
+        (
+            "batch_prediction",
+            CONTRACT
+            | {"app.prediction.wire", "app.prediction.schemas", "app.prediction.sampling", "app.prediction.shapes"},
+        ),
         ("export", CONTRACT),
     ],
 )

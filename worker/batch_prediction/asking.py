@@ -7,6 +7,7 @@ from typing import Any, Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from app.prediction import shapes
 from app.prediction.sampling import sampling_of
 from app.prediction.schemas import PredictParameters
 from app.prediction.wire import Sampling
@@ -107,9 +108,7 @@ class Asker:
         return [
             Answer(
                 row=item.row,
-                prediction=[
-                    {"generated_text": text.text, "num_tokens": text.num_tokens, "finish_reason": text.finish_reason}
-                ],
+                prediction=shapes.text(text),
                 truncated=seen.truncated,
                 num_tokens=seen.num_tokens + text.num_tokens,
             )
@@ -145,10 +144,7 @@ class Asker:
                 num_best=parameters.top_k or 1,
                 max_answer_len=parameters.max_answer_len or MAX_ANSWER_LEN,
             )
-            return [
-                {"answer": found.text, "score": found.score, "start": found.start, "end": found.end}
-                for found in answers
-            ]
+            return shapes.answers(answers)
         if self._model.tags_words:
             entities = served_entities(
                 scores_of(logits, function_to_apply=FUNCTIONS[spec.problem_type]),
@@ -157,10 +153,7 @@ class Asker:
                 labels=spec.labels,
                 threshold=parameters.threshold,
             )
-            return [
-                {"entity_group": e.kind, "score": e.score, "word": e.text, "start": e.start, "end": e.end}
-                for e in entities
-            ]
+            return shapes.entities(entities)
         (row,) = label_scores(
             logits,
             labels=spec.labels,
@@ -168,7 +161,7 @@ class Asker:
             top_k=parameters.top_k,
             threshold=parameters.threshold,
         )
-        return [{"label": label, "score": score} for label, score in row]
+        return shapes.labels(row)
 
 
 def _one_by_one_if_need_be(
