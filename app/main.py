@@ -1,6 +1,5 @@
 """Wiring of the HTTP server, and nothing else."""
 
-import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -66,7 +65,6 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:  # noqa: ARG001
     settings = get_settings()
     log.configure(settings)
-    gc.freeze()  # what was imported stays: looking through it again and again would halt every request
     with sweep.running():
         async with events.stream_hub():
             yield

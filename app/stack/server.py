@@ -1,5 +1,6 @@
 """The API's process: uvicorn around ``app.main:create_app``."""
 
+import gc
 import socket
 from typing import Final
 
@@ -30,4 +31,6 @@ def serve(settings: Settings, *, descriptor: int | None = None) -> None:
         timeout_graceful_shutdown=GRACEFUL_SECONDS,
         **log.uvicorn_options(),
     )
+    config.load()
+    gc.freeze()  # what was imported stays: looking through it again and again would halt every request
     uvicorn.Server(config).run(sockets=[listener])

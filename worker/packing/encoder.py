@@ -64,7 +64,7 @@ class PackedEncoder:
 
         Raises CannotPackError if the parts that must be hooked are not there.
         """
-        self._head = head
+        self.head = head
         self._attend_over = attend
         self._now: Any = threading.local() if by_thread else SimpleNamespace()
         self._model = weakref.ref(model)  # which its hooks keep this alive with: no circle
@@ -127,9 +127,9 @@ class PackedEncoder:
     def _unpack(self, hidden: torch.Tensor) -> torch.Tensor:
         """What the head is given, ``[examples, 1 or longest, size]`` or the row, from ``[1, rows, size]``."""
         layout: Layout = self.layout
-        if self._head == "row":
+        if self.head == "row":
             return hidden
-        if self._head == "whole":
+        if self.head == "whole":
             return layout.unpack(hidden)
         return hidden[0].index_select(0, layout.first)[:, None]
 

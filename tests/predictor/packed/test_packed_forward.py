@@ -146,8 +146,8 @@ def test_a_model_that_answers_otherwise_when_packed_is_not_packed_and_stays_what
     """Decoders find the last token of a text by its padding, which a packed row has not."""
     model = model_of(name)
     expected = plain(model, texts[:3])
-    if not packs(model, pad_id=0, max_length=70):
-        assert PackedForward.of(model, pad_id=0, max_length=70) is None
+    assert not packs(model, pad_id=0, max_length=70)
+    assert PackedForward.of(model, pad_id=0, max_length=70) is None
     for output, right in zip(plain(model, texts[:3]), expected, strict=True):
         np.testing.assert_array_equal(output, right)
 

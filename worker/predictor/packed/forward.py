@@ -40,10 +40,8 @@ def packs(model: PreTrainedModel, *, pad_id: int, max_length: int) -> bool:
 class PackedForward:
     """Computes with a model that it has changed for good. For any number of threads."""
 
-    def __init__(
-        self, model: PreTrainedModel, encoder: PackedEncoder, *, head: HeadInput, pad_id: int, max_length: int
-    ) -> None:
-        self._model, self._encoder, self._head, self._pad_id = model, encoder, head, pad_id
+    def __init__(self, model: PreTrainedModel, encoder: PackedEncoder, *, pad_id: int, max_length: int) -> None:
+        self._model, self._encoder, self._pad_id = model, encoder, pad_id
         self._takes_token_types = "token_type_ids" in inspect.signature(model.forward).parameters
         self._linears = lanes.compute(_put_kernels, [model])[0]
         lanes.compute(self._join_layers, [_sample(model, pad_id=pad_id, max_length=max_length)])
@@ -51,20 +49,17 @@ class PackedForward:
     @classmethod
     def of(cls, model: PreTrainedModel, *, pad_id: int, max_length: int) -> "PackedForward | None":
         """Put ``model``, in float32, into bfloat16 but for the layer of its logits. None: it cannot be packed, and stays what it is."""
-        for head in _heads(model):
-            encoder = _hook(model, pad_id=pad_id, max_length=max_length, heads=(head,))
-            if encoder is not None:
-                return cls(model, encoder, head=head, pad_id=pad_id, max_length=max_length)
-        return None
+        encoder = _hook(model, pad_id=pad_id, max_length=max_length)
+        return None if encoder is None else cls(model, encoder, pad_id=pad_id, max_length=max_length)
 
     def _join_layers(self, ids: Sequence[Sequence[int]]) -> None:
         """Have whole layers computed at once, if that gives the same bits."""
         layers = [*post_norm_layers(self._model)]
-        expected = _run(self._model, self._encoder, ids, None, head=self._head, pad_id=self._pad_id)
+        expected = _run(self._model, self._encoder, ids, None, pad_id=self._pad_id)
         for name, layer in layers:
             _replace(self._model, name, PostNormLayer(layer, self._encoder))
         try:
-            found = _run(self._model, self._encoder, ids, None, head=self._head, pad_id=self._pad_id)
+            found = _run(self._model, self._encoder, ids, None, pad_id=self._pad_id)
             is_same = all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
         except Exception:  # noqa: BLE001 - whatever a model's own code makes of such a layer
             is_same = False
@@ -98,9 +93,7 @@ class PackedForward:
 
     def _compute(self, batch: Sequence[EncodedText]) -> list[NDArray[np.float32]]:
         types = [item.token_type_ids or [0] * item.num_tokens for item in batch] if self._takes_token_types else None
-        return _run(
-            self._model, self._encoder, [item.input_ids for item in batch], types, head=self._head, pad_id=self._pad_id
-        )
+        return _run(self._model, self._encoder, [item.input_ids for item in batch], types, pad_id=self._pad_id)
 
 
 @torch.inference_mode()
@@ -110,7 +103,6 @@ def _run(
     ids: Sequence[Sequence[int]],
     types: Sequence[Sequence[int]] | None,
     *,
-    head: HeadInput,
     pad_id: int,
 ) -> list[NDArray[np.float32]]:
     layout = lay_out([len(own) for own in ids])
@@ -118,10 +110,10 @@ def _run(
     inputs = {"input_ids": layout.fill(ids, filler=pad_id)}
     if types is not None:
         inputs["token_type_ids"] = layout.fill(types, filler=0)
-    if head == "whole":
+    if encoder.head == "whole":
         inputs["attention_mask"] = layout.mask()
     logits: NDArray[np.float32] = logits_of(model(**inputs)).float().numpy()
-    if head != "row":
+    if encoder.head != "row":
         return [*logits]
     spans = zip(layout.starts, layout.lengths, strict=True)
     return [logits[0, start : start + length] for start, length in spans]
@@ -132,20 +124,18 @@ def _heads(model: PreTrainedModel) -> tuple[HeadInput, ...]:
     return ("row",) if has_row else ("first", "whole")
 
 
-def _hook(
-    model: PreTrainedModel, *, pad_id: int, max_length: int, heads: Sequence[HeadInput] | None = None
-) -> PackedEncoder | None:
+def _hook(model: PreTrainedModel, *, pad_id: int, max_length: int) -> PackedEncoder | None:
     """Hooks under which the model answers as it does without, or None."""
     ids = _sample(model, pad_id=pad_id, max_length=max_length)
     expected = [_alone(model, own) for own in ids]
     largest = max(float(np.abs(output).max()) for output in expected)
-    for head in heads or _heads(model):
+    for head in _heads(model):
         try:
             encoder = PackedEncoder(model, head=head, attend=attend, by_thread=True)
         except (CannotPackError, ValueError, AttributeError):
             return None
         try:
-            found = _run(model, encoder, ids, None, head=head, pad_id=pad_id)
+            found = _run(model, encoder, ids, None, pad_id=pad_id)
             differences = [np.abs(a - b).max() for a, b in zip(found, expected, strict=True) if a.shape == b.shape]
             if len(differences) == len(ids) and max(differences) <= _TOLERANCE * largest:
                 return encoder
