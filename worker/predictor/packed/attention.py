@@ -3,10 +3,9 @@
 import torch
 from torch.nn import functional
 
+from worker.packing.groups import Group, bias_of
 from worker.packing.sight import EVERYTHING, Sight
-from worker.predictor.packed.layout import Group, Layout
-
-_UNSEEN = -1e9
+from worker.predictor.packed.layout import Layout
 
 
 def attend(
@@ -51,7 +50,7 @@ def _attended(
     """``[examples, heads, length, size]`` each; returns ``[examples x length, heads x size]``."""
     about = (group.start, sight, query.dtype)
     if about not in layout.biases:
-        layout.biases[about] = _bias(group, sight, dtype=query.dtype)
+        layout.biases[about] = bias_of(group, sight, dtype=query.dtype, device=query.device)
     found = functional.scaled_dot_product_attention(query, key, value, layout.biases[about], scale=scaling)
     return found.transpose(1, 2).reshape(group.examples * group.length, -1)
 
@@ -68,17 +67,3 @@ def _of_group(part: torch.Tensor, group: Group) -> torch.Tensor:
     heads, _, size = part.shape[1:]
     rows = part[0].transpose(0, 1)[group.start : group.stop]
     return rows.view(group.examples, group.length, heads, size).transpose(1, 2)
-
-
-def _bias(group: Group, sight: Sight, *, dtype: torch.dtype) -> torch.Tensor | None:
-    """``[examples or 1, 1, length or 1, length]``, or None if every token sees every other."""
-    unseen = None if group.is_filler is None else group.is_filler[:, None, None]
-    is_narrow = sight.window is not None and sight.window < group.length
-    if is_narrow or sight.causal:
-        places = torch.arange(group.length)
-        distance = places[:, None] - places[None, :]
-        far = distance < 0 if sight.causal else torch.zeros_like(distance, dtype=torch.bool)
-        if sight.window is not None and is_narrow:
-            far = far | (distance.abs() >= sight.window)
-        unseen = far[None, None] if unseen is None else unseen | far
-    return None if unseen is None else torch.zeros(unseen.shape, dtype=dtype).masked_fill_(unseen, _UNSEEN)

@@ -13,24 +13,11 @@ from typing import Final
 import numpy as np
 import torch
 
+from worker.packing.groups import Group, padding_bias
+
 LENGTH_ROUNDING: Final = 16
 ROW_ROUNDING: Final = 64
 """The row is filled up to a multiple of it: the matrix library meets few shapes, and sums each row's products in one order."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Group:
-    """``examples`` of ``length`` places each, from place ``start`` of the row."""
-
-    start: int
-    examples: int
-    length: int
-    is_filler: torch.Tensor | None
-    """``[examples, length]``; None: there is none."""
-
-    @property
-    def stop(self) -> int:
-        return self.start + self.examples * self.length
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,13 +73,13 @@ def lay_out(lengths: Sequence[int]) -> Layout:
     groups = []
     for length in np.unique(places):
         members = order[places[order] == length]
-        is_filler = np.arange(length) >= own[members][:, None]
+        is_padding = np.arange(length) >= own[members][:, None]
         groups.append(
             Group(
                 start=int(starts[members[0]]),
                 examples=len(members),
                 length=int(length),
-                is_filler=torch.from_numpy(is_filler) if is_filler.any() else None,
+                bias=padding_bias(is_padding),
             )
         )
     return Layout(

@@ -5,10 +5,11 @@ from typing import Any
 import torch
 from torch.nn import functional
 
+from worker.packing.groups import Group, bias_of
 from worker.packing.sight import EVERYTHING, Sight
 from worker.trainer.packed.joint import joined
 from worker.trainer.packed.lanes import Masks, mask_, masked
-from worker.trainer.packed.layout import Group, Layout
+from worker.trainer.packed.layout import Layout
 
 
 def grouped_attention(
@@ -33,7 +34,7 @@ def grouped_attention(
     parts = []
     for group in layout.groups:
         q, k, v = _of_group(together, group, 3, heads)
-        bias = _bias(group, sight, dtype=q.dtype, device=q.device)
+        bias = bias_of(group, sight, dtype=q.dtype, device=q.device)
         attended = functional.scaled_dot_product_attention(q, k, v, bias, dropout, scale=scaling)
         parts.append(attended.reshape(-1, size))
     _, back = layout.gathers(1, heads)
@@ -53,22 +54,6 @@ def _of_group(vectors: torch.Tensor, group: Group, parts: int, heads: int) -> to
     """The view ``[parts, examples, heads, length, size]`` of vectors in the order of the groups."""
     own = vectors[parts * heads * group.start : parts * heads * group.stop]
     return own.view(parts, group.examples, heads, group.length, -1)
-
-
-def _bias(group: Group, sight: Sight, *, dtype: torch.dtype, device: torch.device) -> torch.Tensor | None:
-    """``[examples or 1, 1, length or 1, length]``, or None if every token sees every other."""
-    causal, window = sight.causal, sight.window
-    bias = None if group.bias is None or causal else group.bias[:, None].to(dtype)  # padding is behind all tokens
-    is_narrow = window is not None and window < group.length
-    if is_narrow or causal:
-        places = torch.arange(group.length, device=device)
-        distance = places[:, None] - places[None, :]
-        far = distance < 0 if causal else torch.zeros_like(distance, dtype=torch.bool)
-        if window is not None and is_narrow:
-            far = far | (distance.abs() >= window)
-        beyond = torch.zeros(far.shape, dtype=dtype, device=device).masked_fill_(far, -1e9)[None, None]
-        bias = beyond if bias is None else bias + beyond
-    return bias
 
 
 def _product(
@@ -115,7 +100,7 @@ class _GroupedAttention(torch.autograd.Function):
         saved: list[torch.Tensor | None] = [together]
         for group in layout.groups:
             q, k, v = _of_group(together, group, 3, heads).flatten(1, 2)
-            bias = _by_head(_bias(group, sight, dtype=q.dtype, device=q.device), group, heads)
+            bias = _by_head(bias_of(group, sight, dtype=q.dtype, device=q.device), group, heads)
             weights = torch.softmax(_product(q, k.transpose(1, 2), scale=scaling, plus=bias), dim=-1)
             keep = None if masks is None else masks.draw(weights.shape)
             dropped = masked(weights, keep)

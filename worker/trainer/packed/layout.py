@@ -11,6 +11,8 @@ from typing import Any, Final
 import numpy as np
 import torch
 
+from worker.packing.groups import Group, padding_bias
+
 TOKEN_COST: Final = 100
 """What attention does for each place, beside what it does for each pair of places (which costs 1)."""
 GROUP_COST: Final = 20_000
@@ -20,21 +22,6 @@ LENGTH_ROUNDING: Final = 16
 ROW_ROUNDING: Final = 64
 """Lengths of groups, and the row, are filled up to multiples, so that the matrix library meets few shapes: it compiles a
 kernel for each. (In attention 8 and 32 are 5 % slower than 16: softmax likes rows that fill its vectors.)"""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Group:
-    """``examples`` of at most ``length`` tokens each, from place ``start``."""
-
-    start: int
-    examples: int
-    length: int
-    bias: torch.Tensor | None
-    """``[examples, 1, length]``: 0 where there is a token, a large negative number on padding; None: no padding."""
-
-    @property
-    def stop(self) -> int:
-        return self.start + self.examples * self.length
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +120,7 @@ def lay_out(lengths: np.ndarray) -> Layout:
         is_padding = np.arange(length) >= lengths[members][:, None]
         rows.append(np.where(is_padding, num_tokens, first[members][:, None] + np.arange(length)).ravel())
         start = groups[-1].stop if groups else 0
-        groups.append(Group(start=start, examples=end - begin, length=length, bias=_bias(is_padding)))
+        groups.append(Group(start=start, examples=end - begin, length=length, bias=padding_bias(is_padding)))
     return Layout(
         groups=tuple(groups),
         row_of_place=torch.from_numpy(np.concatenate(rows)),
@@ -162,9 +149,3 @@ def cut(ascending: np.ndarray, *, cost: int, per_place: np.ndarray | None = None
         cuts.append((int(begins[end]), end))
         end = int(begins[end])
     return cuts[::-1]
-
-
-def _bias(is_padding: np.ndarray) -> torch.Tensor | None:
-    if not is_padding.any():
-        return None
-    return torch.from_numpy(np.where(is_padding, np.float32(-1e9), np.float32(0)))[:, None, :]
