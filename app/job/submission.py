@@ -27,9 +27,12 @@ class _Checked:
 
 def submit(requested: JobSpec, *, retry_of: str | None = None, idempotency_key: str | None = None) -> Submitted:
     """The stored job. Raises what ``check`` and ``accept`` raise."""
-    return accept(
-        requested, lambda: _new_job(requested, check(requested)), retry_of=retry_of, idempotency_key=idempotency_key
-    )
+    return accept(requested, lambda: prepare(requested), retry_of=retry_of, idempotency_key=idempotency_key)
+
+
+def prepare(requested: JobSpec) -> NewJob:
+    """A job that can be stored. Raises what ``check`` raises."""
+    return _new_job(requested, check(requested))
 
 
 def _new_job(requested: JobSpec, checked: _Checked) -> NewJob:

@@ -47,7 +47,7 @@ __all__ = [
 
 _ROUTE_ENDINGS: Final = frozenset({"info", "health", "predict", "download", "export", "files"})
 """``/models/{id}/info`` and the like are routes; a name that ends so could not be asked for."""
-_RESERVED: Final = re.compile(r"(ftjob|ftevent|ftckpt|file)-.*")
+_RESERVED: Final = re.compile(r"(ftjob|ftevent|ftckpt|file|sweep)-.*")
 _SHOWN_CONFIG: Final = (
     "model_type",
     "architectures",
