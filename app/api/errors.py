@@ -1,7 +1,7 @@
 """One error body for every client: the members of RFC 9457 and OpenAI's ``error`` object side by side."""
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any, get_args
 
@@ -19,6 +19,7 @@ from app.api.surfaces import Surface, plain_problem, surface_of
 from app.errors import InvalidRequest, OutOfSpace, Problem, ServiceError, Unavailable
 from app.outage import is_outage
 from app.spec.job import JobSpec
+from app.study.spec import SweepSpec
 
 log = structlog.get_logger(__name__)
 
@@ -172,9 +173,13 @@ def _is_internal(part: object) -> bool:
     )
 
 
-def _known_names(path: Iterable[str]) -> list[str]:
+def _known_names(path: Sequence[str]) -> list[str]:
+    """Of the object at ``path`` in a job's spec, or in a sweep's, which has a job in it."""
     model: Any = JobSpec
-    for name in path:
+    first, *rest = path or ("",)
+    if first in SweepSpec.model_fields and first not in JobSpec.model_fields:
+        model = SweepSpec
+    for name in (first, *rest) if first else ():
         field = getattr(model, "model_fields", {}).get(name)
         if field is None:
             return []

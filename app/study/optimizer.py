@@ -7,7 +7,7 @@ remember. Importing Optuna takes half a second, so it is done where it is first 
 import hashlib
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -55,11 +55,13 @@ def propose(problem: Problem, past: Sequence[PastTrial]) -> tuple[dict[str, Any]
 
 
 def judge(problem: Problem, past: Sequence[PastTrial], number: int, *, num_judged: int) -> tuple[bool, dict[str, Any]]:
-    """Whether the running trial ``number`` is to be ended, and what Optuna notes of it.
+    """Whether the trial ``number`` is to be ended, and what Optuna notes of it.
 
     Each evaluation after the first ``num_judged`` is shown to the pruner once and in order, as if it had been reported.
     """
-    study = _rebuilt(problem, past)
+    shown = [*past]
+    shown[number] = replace(past[number], state=TrialState.RUNNING, value=None)  # only of such one Optuna takes notes
+    study = _rebuilt(problem, shown)
     evaluations = past[number].evaluations
     for step in range(num_judged + 1, len(evaluations) + 1):
         trial = study.trials[number]

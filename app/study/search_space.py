@@ -184,7 +184,9 @@ def _unknown(path: str) -> InvalidRequest:
     ]
     near = difflib.get_close_matches(path, known, n=1, cutoff=0.75) or [
         field
-        for last in difflib.get_close_matches(path.rpartition(".")[2], [field.rpartition(".")[2] for field in known], n=1)
+        for last in difflib.get_close_matches(
+            path.rpartition(".")[2], [field.rpartition(".")[2] for field in known], n=1
+        )
         for field in known
         if field.rpartition(".")[2] == last
     ]
@@ -209,5 +211,3 @@ def _bad(path: str, reason: str) -> InvalidRequest:
 
 def _shown(value: Any) -> str:
     return orjson.dumps(value).decode()
-
-
