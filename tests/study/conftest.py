@@ -1,6 +1,7 @@
 """Studies on a database, with jobs that end as workers end them, and without a thread that would drive by itself."""
 
 import json
+from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
@@ -86,15 +87,24 @@ class Bench:
         return model_id
 
 
-@pytest.fixture
-def bench(database, tmp_path) -> Bench:
+def _bench(folder: Path) -> Bench:
     from app.main import create_app
 
     http = TestClient(create_app(), base_url="http://127.0.0.1:8000", raise_server_exceptions=False)  # no lifespan
-    folder = bert_folder(tmp_path / "tiny")
-    parts = [("files", (path.name, path.read_bytes())) for path in sorted(folder.iterdir())]
+    parts = [("files", (path.name, path.read_bytes())) for path in sorted(bert_folder(folder).iterdir())]
     assert http.post("/models", data={"name": "tiny"}, files=parts).status_code == 201
     return Bench(http)
+
+
+@pytest.fixture
+def bench(sqlite_home, tmp_path) -> Bench:
+    return _bench(tmp_path / "tiny")
+
+
+@pytest.fixture
+def either_bench(database, tmp_path) -> Bench:
+    """Once on SQLite, once on PostgreSQL."""
+    return _bench(tmp_path / "tiny")
 
 
 def load_job(job_id) -> Job:

@@ -1,4 +1,4 @@
-"""Trials are begun, taken in, pruned and ended by whoever looks, once each (SQLite and PostgreSQL)."""
+"""Trials are begun, taken in, pruned and ended by whoever looks, once each."""
 
 import threading
 
@@ -16,20 +16,20 @@ from app.verify import studies as checker
 from tests.study.conftest import load_job
 
 
-def test_trials_run_one_after_the_other_and_the_best_model_is_kept(bench):
-    sweep_id = bench.create()
-    assert bench.sweep(sweep_id)["status"] == "queued"
-    made = [bench.run_next(sweep_id, value) for value in (0.5, 0.9, 0.7)]
-    sweep = bench.sweep(sweep_id)
+def test_trials_run_one_after_the_other_and_the_best_model_is_kept(either_bench):
+    sweep_id = either_bench.create()
+    assert either_bench.sweep(sweep_id)["status"] == "queued"
+    made = [either_bench.run_next(sweep_id, value) for value in (0.5, 0.9, 0.7)]
+    sweep = either_bench.sweep(sweep_id)
     assert (sweep["status"], sweep["counts"]["complete"]) == ("succeeded", 3)
-    trials = bench.trials(sweep_id)
+    trials = either_bench.trials(sweep_id)
     assert [trial["value"] for trial in trials] == [0.5, 0.9, 0.7]
     assert sweep["best"] == {
         "trial": 1, "job_id": trials[1]["job_id"], "params": trials[1]["params"], "value": 0.9, "model": made[1],
     }  # fmt: skip
-    assert [model["id"] for model in bench.http.get("/models").json()["data"]] == [made[1], "tiny"]
+    assert [model["id"] for model in either_bench.http.get("/models").json()["data"]] == [made[1], "tiny"]
     assert len({trial["params"]["training.learning_rate"] for trial in trials}) == 3
-    assert bench.claim() is None
+    assert either_bench.claim() is None
     assert list(checker.check_all()) == []
 
 
@@ -85,8 +85,8 @@ def test_no_more_than_max_parallel_run_at_a_time(bench):
     assert [trial["state"] for trial in bench.trials(sweep_id)] == ["complete", "running", "running"]
 
 
-def test_many_drivers_at_once_begin_each_trial_once(bench):
-    sweep_id = bench.create(num_trials=6, max_parallel=6)
+def test_many_drivers_at_once_begin_each_trial_once(either_bench):
+    sweep_id = either_bench.create(num_trials=6, max_parallel=6)
     start = threading.Barrier(4)
     raised = []
 
@@ -104,9 +104,9 @@ def test_many_drivers_at_once_begin_each_trial_once(bench):
         driver.join()
     driving.drive(sweep_id)
     assert raised == []
-    trials = bench.trials(sweep_id)
+    trials = either_bench.trials(sweep_id)
     assert [trial["number"] for trial in trials] == list(range(6))
-    assert len(bench.http.get("/jobs", params={"sweep_id": sweep_id}).json()["data"]) == 6
+    assert len(either_bench.http.get("/jobs", params={"sweep_id": sweep_id}).json()["data"]) == 6
 
 
 def test_a_driver_that_looked_before_another_began_the_trial_begins_no_second(bench, monkeypatch):
@@ -145,28 +145,28 @@ def test_a_grid_tries_every_point_once(bench):
     assert points == {(rate, size) for rate in (1e-5, 1e-4) for size in (8, 16)}
 
 
-def test_a_trial_below_the_median_is_pruned_and_its_job_ended(bench):
-    sweep_id = bench.create(pruner={"type": "median", "n_startup_trials": 1}, num_trials=3)
+def test_a_trial_below_the_median_is_pruned_and_its_job_ended(either_bench):
+    sweep_id = either_bench.create(pruner={"type": "median", "n_startup_trials": 1}, num_trials=3)
     driving.drive(sweep_id)
-    first = bench.claim()
-    bench.evaluate(first, 0.5, 0.6)
-    bench.succeed(first, 0.6)
+    first = either_bench.claim()
+    either_bench.evaluate(first, 0.5, 0.6)
+    either_bench.succeed(first, 0.6)
     driving.drive(sweep_id)
-    second = bench.claim()
-    bench.evaluate(second, 0.4)
+    second = either_bench.claim()
+    either_bench.evaluate(second, 0.4)
     driving.drive(sweep_id)
     assert load_job(second.job_id).request == "cancel"
-    assert bench.trials(sweep_id)[1]["state"] == "running", "its trainer is not gone yet"
-    bench.evaluate(second, 0.4, 0.4)
+    assert either_bench.trials(sweep_id)[1]["state"] == "running", "its trainer is not gone yet"
+    either_bench.evaluate(second, 0.4, 0.4)
     driving.drive(sweep_id)
 
     with transaction() as session:
         lifecycle.cancelled(session, second)
     driving.drive(sweep_id)
-    states = [trial["state"] for trial in bench.trials(sweep_id)]
+    states = [trial["state"] for trial in either_bench.trials(sweep_id)]
     assert states == ["complete", "pruned", "running"]
-    assert [point["value"] for point in bench.trials(sweep_id)[1]["intermediate_values"]] == [0.4, 0.4]
-    messages = [event["message"] for event in bench.http.get(f"/jobs/{second.job_id}/events").json()["data"]]
+    assert [point["value"] for point in either_bench.trials(sweep_id)[1]["intermediate_values"]] == [0.4, 0.4]
+    messages = [event["message"] for event in either_bench.http.get(f"/jobs/{second.job_id}/events").json()["data"]]
     assert any("promises less than others" in message for message in messages)
 
 
@@ -199,14 +199,14 @@ def test_a_trial_at_its_last_step_is_not_pruned(bench):
     assert load_job(second.job_id).request is None
 
 
-def test_rungs_of_successive_halving_are_remembered_between_looks(bench):
+def test_rungs_of_successive_halving_are_remembered_between_looks(either_bench):
     pruner = {"type": "successive_halving", "min_resource": 1, "reduction_factor": 2}
-    sweep_id = bench.create(pruner=pruner, num_trials=3, max_parallel=3)
+    sweep_id = either_bench.create(pruner=pruner, num_trials=3, max_parallel=3)
     driving.drive(sweep_id)
-    claims = [bench.claim() for _ in range(3)]
+    claims = [either_bench.claim() for _ in range(3)]
     asked = []
     for claim, value in zip(claims, (0.9, 0.8, 0.1), strict=True):
-        bench.evaluate(claim, value)
+        either_bench.evaluate(claim, value)
         driving.drive(sweep_id)
         asked.append(load_job(claim.job_id).request)
     assert asked == [None, "cancel", "cancel"]
@@ -258,22 +258,22 @@ def test_a_trial_that_cannot_become_a_job_any_more_has_failed(bench):
     assert {trial["job_id"] for trial in bench.trials(sweep_id)} == {None}
 
 
-def test_cancelling_ends_what_runs_and_keeps_the_best(bench):
-    sweep_id = bench.create(num_trials=10, max_parallel=2)
-    best = bench.run_next(sweep_id, 0.5)
-    running = bench.claim()
-    answer = bench.http.post(f"/sweeps/{sweep_id}/cancel").json()
+def test_cancelling_ends_what_runs_and_keeps_the_best(either_bench):
+    sweep_id = either_bench.create(num_trials=10, max_parallel=2)
+    best = either_bench.run_next(sweep_id, 0.5)
+    running = either_bench.claim()
+    answer = either_bench.http.post(f"/sweeps/{sweep_id}/cancel").json()
     assert (answer["status"], answer["request"]["action"]) == ("running", "cancel")
     driving.drive(sweep_id)
-    assert bench.sweep(sweep_id)["status"] == "running", "the state changes when it is true"
+    assert either_bench.sweep(sweep_id)["status"] == "running", "the state changes when it is true"
 
     with transaction() as session:
         lifecycle.cancelled(session, running)
     driving.drive(sweep_id)
-    sweep = bench.sweep(sweep_id)
+    sweep = either_bench.sweep(sweep_id)
     assert (sweep["status"], sweep["best"]["model"], sweep["counts"]["cancelled"]) == ("cancelled", best, 2)
-    assert bench.http.post(f"/sweeps/{sweep_id}/cancel").status_code == 200
-    assert bench.claim() is None
+    assert either_bench.http.post(f"/sweeps/{sweep_id}/cancel").status_code == 200
+    assert either_bench.claim() is None
 
 
 def test_cancelling_a_study_that_waits_ends_it_at_once(bench):
@@ -314,13 +314,13 @@ def test_parameters_get_their_importances_after_ten_trials(bench):
     assert importances["training.learning_rate"] > importances["training.weight_decay"]
 
 
-def test_data_and_model_of_an_unfinished_study_cannot_be_deleted(bench):
-    sweep_id = bench.create()
-    assert bench.http.delete(f"/files/{bench.file_id}").json()["error"]["code"] == "file_in_use"
-    assert bench.http.delete("/models/tiny").json()["error"]["code"] == "model_in_use"
-    bench.http.post(f"/sweeps/{sweep_id}/cancel")
-    assert bench.http.delete(f"/files/{bench.file_id}").status_code == 200
-    assert bench.http.delete("/models/tiny").status_code == 200
+def test_data_and_model_of_an_unfinished_study_cannot_be_deleted(either_bench):
+    sweep_id = either_bench.create()
+    assert either_bench.http.delete(f"/files/{either_bench.file_id}").json()["error"]["code"] == "file_in_use"
+    assert either_bench.http.delete("/models/tiny").json()["error"]["code"] == "model_in_use"
+    either_bench.http.post(f"/sweeps/{sweep_id}/cancel")
+    assert either_bench.http.delete(f"/files/{either_bench.file_id}").status_code == 200
+    assert either_bench.http.delete("/models/tiny").status_code == 200
 
 
 def test_a_sweeps_id_stands_for_the_model_of_its_best_trial(bench):
