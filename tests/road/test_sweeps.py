@@ -21,7 +21,9 @@ def test_a_sweep_finds_a_rate_that_learns_and_its_model_answers(service):
     best = service.job(sweep["best"]["job_id"])
     assert sweep["best"]["value"] == best["metrics"]["best"]["eval/f1"] == 1.0
     assert all(len(trial["intermediate_values"]) == 3 for trial in trials if trial["state"] == "complete")
-    answer = service.http.post("/predict", json={"model": sweep_id, "inputs": "this film seemed great and rather great again"})
+    answer = service.http.post(
+        "/predict", json={"model": sweep_id, "inputs": "this film seemed great and rather great again"}
+    )
     assert answer.json()["model"] == best["model"]["id"] == sweep["best"]["model"]
     assert answer.json()["predictions"][0][0]["label"] == "praise"
     losers = [trial["job_id"] for trial in trials if trial["job_id"] != best["id"]]
