@@ -1,6 +1,7 @@
 """``POST /sweeps``: check every end of the space as a job would be, fill in what is ``"auto"``, and store the study."""
 
 import hashlib
+import itertools
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -26,6 +27,8 @@ from app.study.spec import MOST_TRIALS, PrunerSpec, SweepSpec, pruner_filled, sa
 from app.study.states import StudyStatus
 
 NUM_TRIALS: Final = 20
+MOST_CORNERS: Final = 100
+"""That are checked against data and model, a few milliseconds each; a choice beyond them may fail as a trial."""
 _FOUND_IN_THE_DATA: Final = ("task", "problem_type", "columns", "label_names", "metrics")
 """Of the job: found once, so that it is the same for all trials."""
 
@@ -137,7 +140,7 @@ def _check(requested: SweepSpec) -> _Checked:
 
 def _check_corners(sent: dict[str, Any], space: list[Parameter]) -> tuple[JobSpec, list[dict[str, str]]]:
     """The first corner as a job with everything filled in, and the warnings of all. Raises for a corner that is refused."""
-    first, *others = search_space.corners(space)
+    first, *others = itertools.islice(search_space.corners(space), MOST_CORNERS)
     checked = _check_corner(sent, first)
     warnings = {warning["message"]: warning for warning in checked.warnings}
     common = _with_what_was_found(sent, checked.spec)

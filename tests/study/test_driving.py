@@ -331,3 +331,24 @@ def test_a_sweeps_id_stands_for_the_model_of_its_best_trial(bench):
     assert predictions.resolve(sweep_id).id == first
     second = bench.run_next(sweep_id, 0.9)
     assert predictions.resolve(sweep_id).id == second
+
+
+def test_of_hub_data_the_first_trainer_tells_the_metric(bench):
+    """The hub does not answer here, so nothing is known of the data when the sweep is accepted."""
+    job = {"model": "tiny", "dataset": {"name": "nyu-mll/glue", "config": "mrpc"}}
+    sweep_id = bench.create(job=job, num_trials=2)
+    assert (bench.sweep(sweep_id)["spec"]["metric"], bench.sweep(sweep_id)["spec"]["direction"]) == ("auto", "auto")
+    driving.drive(sweep_id)
+    first = bench.claim()
+    resolved = load_job(first.job_id).spec
+    resolved["training"] |= {"metric_for_best_model": "loss", "greater_is_better": False}
+    with transaction() as session:
+        lifecycle.write(session, first, spec=resolved)
+    bench.succeed(first, 0.2, metric="eval/loss")
+    driving.drive(sweep_id)
+    bench.succeed(bench.claim(), 0.3, metric="eval/loss")
+    driving.drive(sweep_id)
+    sweep = bench.sweep(sweep_id)
+    assert (sweep["spec"]["metric"], sweep["spec"]["direction"]) == ("eval/loss", "minimize")
+    assert (sweep["status"], sweep["best"]["trial"]) == ("succeeded", 0)
+    assert load_job(bench.trials(sweep_id)[1]["job_id"]).requested_spec["training"]["metric_for_best_model"] == "loss"
