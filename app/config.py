@@ -48,7 +48,9 @@ class Settings(BaseSettings):
     worker_slots: int = Field(default=1, ge=1, description="Jobs a worker runs at a time")
     warm_start: bool = Field(default=True, description="Keep a trainer's libraries loaded, so that jobs start at once")
     lease_seconds: float = Field(default=60, gt=0, description="A running job not heard of for so long is requeued")
-    sweep_seconds: float = Field(default=10, gt=0, description="How often lost jobs are looked for")
+    sweep_seconds: float = Field(
+        default=10, gt=0, description="How often lost jobs are looked for, and sweeps are seen to"
+    )
     poll_seconds: float = Field(default=15, gt=0, description="How often an idle worker looks without a wake-up")
     stop_seconds: float = Field(default=20, gt=0, description="Time a trainer has to stop before it is killed")
     stall_seconds: float = Field(

@@ -55,8 +55,16 @@ OF_FILES: Final = {
 }
 """The same of jobs whose result is a file."""
 
+OF_STUDIES: Final = {
+    "study.stored": "a study is committed, no trial begun",
+    "trial.checked": "a trial's job is found to be in order, nothing is stored",
+    "trial.written": "a trial and its job are written, not committed",
+    "trial.stored": "a trial and its job are committed, no worker woken",
+}
+"""The same of a search for hyperparameters, beside what happens to its jobs."""
+
 _NAME, _, _MARK = os.environ.get("TUNERY_FAILPOINT", "").partition("@")
-if _NAME and _NAME not in FAILPOINTS | OF_FILES:
+if _NAME and _NAME not in FAILPOINTS | OF_FILES | OF_STUDIES:
     raise ValueError(f"TUNERY_FAILPOINT: there is no failpoint {_NAME!r}")
 
 

@@ -10,6 +10,7 @@ FILE: Final = "file"
 EVENT: Final = "ftevent"
 CHECKPOINT: Final = "ftckpt"
 MODEL: Final = "model"
+SWEEP: Final = "sweep"
 
 
 def new_id(prefix: str) -> str:

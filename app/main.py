@@ -7,7 +7,21 @@ from importlib.metadata import version
 from fastapi import FastAPI
 
 from app import log, sweep
-from app.api import chat, docs, events, files, finished_models, health, huggingface, jobs, metrics, models, predict, tei
+from app.api import (
+    chat,
+    docs,
+    events,
+    files,
+    finished_models,
+    health,
+    huggingface,
+    jobs,
+    metrics,
+    models,
+    predict,
+    sweeps,
+    tei,
+)
 from app.api.body_limit import BodyLimitMiddleware
 from app.api.errors import install_error_handlers
 from app.api.request_id import RequestIdMiddleware
@@ -16,6 +30,7 @@ from app.api.security import SecurityMiddleware
 from app.config import Settings, get_settings
 from app.metrics.requests import RequestCounts
 from app.prediction import client as prediction_client
+from app.study import driver as study_driver
 
 DESCRIPTION = "Fine-tune Hugging Face models on your own machines: upload labelled text, post a job, ask the model."
 
@@ -42,6 +57,7 @@ def create_app() -> FastAPI:
         models,
         jobs,
         events,
+        sweeps,
         predict,
         metrics,
         docs,
@@ -65,7 +81,7 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:  # noqa: ARG001
     settings = get_settings()
     log.configure(settings)
-    with sweep.running():
+    with sweep.running(), study_driver.running():
         async with events.stream_hub():
             yield
     await prediction_client.close()

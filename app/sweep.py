@@ -14,11 +14,13 @@ import structlog
 from sqlalchemy.exc import DBAPIError
 
 from app import host
+from app.clock import utc_now
 from app.config import get_settings
 from app.db import now, reading, transaction
 from app.file import service as files
 from app.job import idempotency, lifecycle, repository, retention
 from app.model import service as models
+from app.study import repository as studies
 from app.task_queue import wake_workers
 
 log = structlog.get_logger(__name__)
@@ -95,6 +97,7 @@ class Sweep:
         self._collect_at = time.monotonic() + LEFTOVERS_SECONDS
         with transaction() as session:
             idempotency.forget_old(session)
+            studies.forget_keys(session, created_before=utc_now() - idempotency.KEPT)
         removed = files.collect_leftovers(older_than_seconds=LEFTOVERS_SECONDS)
         removed += retention.collect_half_written(older_than_seconds=LEFTOVERS_SECONDS)
         removed += retention.forget_old_checkpoints()

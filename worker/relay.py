@@ -32,6 +32,7 @@ from app.spec.run import (
     StartedMessage,
     WarningMessage,
 )
+from app.study import driver as study_driver
 
 log = structlog.get_logger(__name__)
 
@@ -114,6 +115,8 @@ class Relay:
                 failpoints.reach("relay.written")
         if batch:
             failpoints.reach("relay.stored")
+        if "latest_metrics" in columns:
+            study_driver.wake()
         saved = [message.step for message in batch if isinstance(message, CheckpointMessage)]
         self.recorded_step = max([self.recorded_step, *saved])
         return request

@@ -36,6 +36,7 @@ from app.spec.run import (
     ProgressMessage,
     ResultMessage,
 )
+from app.study import driver as study_driver
 from worker import run_directory
 from worker.gathering import Company, gather
 from worker.outcome import commit_outcome
@@ -173,6 +174,7 @@ class _Supervision:
         _until_the_database_answers(
             lambda: commit_outcome(self.claim, exit_code, result=self.result, error=self.error, given_up=self.given_up)
         )
+        study_driver.wake()
 
     def _end_company(self, company: Company, exit_code: int) -> int:
         """Find out whether another node was why the trainer ended, and end them all; the exit code that counts."""

@@ -19,6 +19,7 @@ from app.api.surfaces import Surface, plain_problem, surface_of
 from app.errors import InvalidRequest, OutOfSpace, Problem, ServiceError, Unavailable
 from app.outage import is_outage
 from app.spec.job import JobSpec
+from app.study.spec import SweepSpec
 
 log = structlog.get_logger(__name__)
 
@@ -131,9 +132,9 @@ def _openai_type(status: int) -> str:
     return "invalid_request_error" if status < HTTPStatus.INTERNAL_SERVER_ERROR else "server_error"
 
 
-def from_validation(errors: Sequence[Any]) -> ServiceError:
+def from_validation(errors: Sequence[Any], *, body: type[BaseModel] = JobSpec) -> ServiceError:
     """Pydantic's list of errors as one error that names each parameter, and the nearest known name of a wrong one."""
-    problems = tuple(_problem(error) for error in errors[:MOST_PROBLEMS])
+    problems = tuple(_problem(error, body=body) for error in errors[:MOST_PROBLEMS])
     first = problems[0]
     message = f"{first.param}: {first.message}" if first.param else first.message
     if len(errors) > 1:
@@ -141,7 +142,7 @@ def from_validation(errors: Sequence[Any]) -> ServiceError:
     return InvalidRequest(message, param=first.param, code=first.code, problems=problems)
 
 
-def _problem(error: Any) -> Problem:
+def _problem(error: Any, *, body: type[BaseModel]) -> Problem:
     in_header = error["loc"][:1] == ("header",)
     location = [str(part) for part in error["loc"] if in_header or not _is_internal(part)]
     if location and location[0] in {"body", "query", "path", "header"}:
@@ -151,7 +152,7 @@ def _problem(error: Any) -> Problem:
     if error["type"] == "extra_forbidden":
         code = "unknown_parameter"
         message = "unknown parameter"
-        near = difflib.get_close_matches(location[-1], _known_names(location[:-1]), n=1)
+        near = difflib.get_close_matches(location[-1], _known_names(location[:-1], body=body), n=1)
         if near:
             message += f"; did you mean {'.'.join([*location[:-1], near[0]])}?"
     elif error["type"] == "missing":
@@ -172,8 +173,8 @@ def _is_internal(part: object) -> bool:
     )
 
 
-def _known_names(path: Iterable[str]) -> list[str]:
-    model: Any = JobSpec
+def _known_names(path: Iterable[str], *, body: type[BaseModel]) -> list[str]:
+    model: Any = body
     for name in path:
         field = getattr(model, "model_fields", {}).get(name)
         if field is None:
@@ -225,7 +226,8 @@ def install_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def _validation(request: Request, error: RequestValidationError) -> Response:
-        return problem_response(request, from_validation(error.errors()))
+        body = SweepSpec if request.url.path == "/sweeps" else JobSpec
+        return problem_response(request, from_validation(error.errors(), body=body))
 
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> Response:

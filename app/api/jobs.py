@@ -98,10 +98,11 @@ def list_jobs(
     metadata: Annotated[dict[str, str], Depends(metadata_filter)],
     status: Annotated[JobStatus | None, Query()] = None,
     kind: Annotated[JobKind | None, Query()] = None,
+    sweep_id: Annotated[str | None, Query(pattern="^sweep-[0-9a-f]{32}$", description="Trials of that sweep")] = None,
     after: Annotated[str | None, Query(max_length=64, description="Id of the last job of the page before")] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> JobPage:
-    return service.list_jobs(status=status, kind=kind, metadata=metadata, after=after, limit=limit)
+    return service.list_jobs(status=status, kind=kind, metadata=metadata, sweep_id=sweep_id, after=after, limit=limit)
 
 
 @router.get("/{job_id}", summary="A job as it stands", responses=error_responses(401, 404, 422, 503))

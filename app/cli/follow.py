@@ -84,16 +84,28 @@ def follow(client: Client, job_id: str) -> Iterator[Update]:
 
 
 def wait(
-    client: Client, job_id: str, *, on_outage: Callable[[Outage], None], timeout_seconds: float | None = None
+    client: Client,
+    job_id: str,
+    *,
+    on_outage: Callable[[Outage], None],
+    timeout_seconds: float | None = None,
+    noun: str = "jobs",
+    on_change: Callable[[dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
-    """The job once it has ended. Raises CliError after ``timeout_seconds``, and when the server stays away."""
+    """The job, or whatever ``noun`` names, once it has ended; before, ``on_change`` is told each state that is another.
+
+    Raises CliError after ``timeout_seconds``, and when the server stays away.
+    """
     deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
-    job: dict[str, Any] | None = client.get(f"/jobs/{segment(job_id)}")
-    patience = _Patience()
+    job: dict[str, Any] | None = client.get(f"/{noun}/{segment(job_id)}")
+    patience, told = _Patience(noun), None
     while job is None or job["status"] not in TERMINAL:
         if deadline is not None and time.monotonic() > deadline:
             shown = "" if job is None else f" It is {job['status']}."
             raise CliError(f"{job_id} has not ended after {timeout_seconds:g} s.{shown}", code="timeout")
+        if on_change is not None and job is not None and job != told:
+            told = job
+            on_change(job)
         time.sleep(POLL_SECONDS)
         job = patience.ask(client, job_id)
         for outage in patience.news():
@@ -128,9 +140,10 @@ class _Losses:
 
 
 class _Patience:
-    """Asks for a job, and bears a server that is away for a while."""
+    """Asks for a job, or whatever ``noun`` names, and bears a server that is away for a while."""
 
-    def __init__(self) -> None:
+    def __init__(self, noun: str = "jobs") -> None:
+        self._noun = noun
         self._failing_since: float | None = None
         self._refused_since: float | None = None
         self._is_told = False
@@ -144,7 +157,7 @@ class _Patience:
     def ask(self, client: Client, job_id: str) -> dict[str, Any] | None:
         """The job, or None after a pause if the server cannot tell just now. Raises CliError when that lasts too long."""
         try:
-            job: dict[str, Any] = client.get(f"/jobs/{segment(job_id)}")
+            job: dict[str, Any] = client.get(f"/{self._noun}/{segment(job_id)}")
         except CliError as error:
             if error.status is not None and error.status < 500 and error.status != 429:
                 raise

@@ -8,6 +8,8 @@ from sqlalchemy.orm import Session, defer
 from app.file.models import File
 from app.job.models import Job
 from app.job.states import TERMINAL
+from app.study.models import Study
+from app.study.states import TERMINAL as STUDY_IS_OVER
 
 _SPLITS = ("train", "validation", "test")
 
@@ -43,6 +45,12 @@ def page(session: Session, *, after: str | None, limit: int) -> Sequence[tuple[F
 
 def existing_ids(session: Session, file_ids: Sequence[str]) -> set[str]:
     return set(session.scalars(select(File.id).where(File.id.in_(file_ids))))
+
+
+def unfinished_study_using(session: Session, file_id: str) -> str | None:
+    """Id of a study that will still begin jobs on this file."""
+    splits = [Study.base_spec["dataset"][split].as_string() == file_id for split in _SPLITS]
+    return session.scalar(select(Study.id).where(Study.status.not_in(list(STUDY_IS_OVER)), or_(*splits)).limit(1))
 
 
 def unfinished_job_using(session: Session, file_id: str) -> str | None:

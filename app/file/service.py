@@ -119,6 +119,10 @@ def delete_file(file_id: str) -> FileDeleted:
                 code="file_in_use",
                 hint="Wait for the job or cancel it.",
             )
+        sweep_id = repository.unfinished_study_using(session, file_id)
+        if sweep_id is not None:
+            message = f"The file {file_id} is the data of sweep {sweep_id}, which has not ended."
+            raise Conflict(message, code="file_in_use", hint="Wait until it has ended, or cancel it.")
         session.delete(file)
     shutil.rmtree(path_of(file).parent, ignore_errors=True)
     return FileDeleted(id=file_id)

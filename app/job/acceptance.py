@@ -57,7 +57,7 @@ def accept(
     failpoints.reach("job.checked")
     try:
         with transaction() as session:
-            job = _insert(session, checked, retry_of=retry_of)
+            job = store(session, checked, retry_of=retry_of)
             if idempotency_key is not None:
                 idempotency.take(session, idempotency_key, request_sha256=digest, job_id=job.id)
             answer = job_out(session, job)
@@ -79,7 +79,8 @@ def _known(idempotency_key: str, digest: str) -> JobOut | None:
         return None if job_id is None else job_out(session, session.get_one(Job, job_id))
 
 
-def _insert(session: Session, new: NewJob, *, retry_of: str | None) -> Job:
+def store(session: Session, new: NewJob, *, retry_of: str | None = None, study_id: str | None = None) -> Job:
+    """Its row and its first event. Wake workers after the commit. Raises InvalidRequest if a file of it is gone."""
     files.hold(session, new.files)
     job = Job(
         id=ids.new_id(ids.JOB),
@@ -90,6 +91,7 @@ def _insert(session: Session, new: NewJob, *, retry_of: str | None) -> Job:
         job_metadata=new.requested.metadata,
         priority=new.requested.priority,
         retry_of=retry_of,
+        study_id=study_id,
         created_at=utc_now(),
         not_before=now(session),
         progress={} if new.num_rows is None else {"step": 0, "max_steps": new.num_rows},

@@ -45,6 +45,8 @@ class Job(Base):
     """What the spec's ``resources`` ask for, where a claim can look for it in a long queue."""
     retry_of: Mapped[str | None] = mapped_column(String(64))
     """The job whose spec this one was made from."""
+    study_id: Mapped[str | None] = mapped_column(String(64))
+    """The study that it is a trial of."""
 
     created_at: Mapped[datetime] = mapped_column(Instant)
     not_before: Mapped[datetime] = mapped_column(Instant)
@@ -81,6 +83,7 @@ class Job(Base):
         Index("ix_jobs_lease", "status", "lease_until"),
         Index("ix_jobs_status", "status", "id"),
         Index("ix_jobs_kind", "kind", "id"),
+        Index("ix_jobs_study", "study_id", "id"),
     )
 
 

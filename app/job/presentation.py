@@ -59,6 +59,7 @@ def _job_out(job: Job, *, beside: _Beside, foretold: Forecast) -> JobOut:
         request=_request(job),
         attempt=job.attempt,
         retry_of=job.retry_of,
+        sweep_id=job.study_id,
         progress=_progress(job),
         queue=_queue(job, beside.queue, foretold),
         estimated_finish_at=foretold.finish_at,

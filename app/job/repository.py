@@ -43,6 +43,7 @@ def page(
     status: JobStatus | None,
     kind: JobKind | None,
     metadata: Mapping[str, str],
+    study_id: str | None = None,
     after: str | None,
     limit: int,
 ) -> Sequence[Job]:
@@ -52,6 +53,8 @@ def page(
         query = query.where(Job.status == status)
     if kind is not None:
         query = query.where(Job.kind == kind)
+    if study_id is not None:
+        query = query.where(Job.study_id == study_id)
     if after is not None:
         query = query.where(Job.id < after)
     for key, value in metadata.items():
@@ -227,6 +230,15 @@ def upsert_metrics(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
 def metrics_after(session: Session, job_id: str, *, after: int, limit: int) -> Sequence[MetricPoint]:
     query = select(MetricPoint).where(MetricPoint.job_id == job_id, MetricPoint.id > after).order_by(MetricPoint.id)
     return session.scalars(query.limit(limit + 1)).all()
+
+
+def values_of(session: Session, job_ids: Sequence[str], name: str) -> dict[str, list[tuple[int, float, float]]]:
+    """By job: step, epoch and value of each point of one metric, in the order of the steps."""
+    query = select(MetricPoint).where(MetricPoint.job_id.in_(job_ids), MetricPoint.name == name)
+    found: dict[str, list[tuple[int, float, float]]] = {}
+    for point in session.scalars(query.order_by(MetricPoint.job_id, MetricPoint.step)):
+        found.setdefault(point.job_id, []).append((point.step, point.epoch, point.value))
+    return found
 
 
 def checkpoints(session: Session, job_id: str, *, committed_only: bool) -> Sequence[Checkpoint]:

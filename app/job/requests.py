@@ -30,19 +30,24 @@ def cancel(job_id: str) -> JobOut:
     Raises NotFound, and Conflict when the job has succeeded or failed.
     """
     with transaction() as session:
-        job = _locked(session, job_id)
-        status = JobStatus(job.status)
-        if status in TERMINAL and status != JobStatus.CANCELLED:
-            raise _is_over(status, "cancel")
-        if status == JobStatus.RUNNING:
-            _ask(session, job, JobRequest.CANCEL)
-        elif status != JobStatus.CANCELLED:
-            moment = now(session)
-            _change(
-                session, job, JobStatus.CANCELLED, finished_at=moment, request=JobRequest.CANCEL, requested_at=moment
-            )
-            _tell(session, job, "The job was cancelled.", JobStatus.CANCELLED)
+        cancel_within(session, job_id)
         return _answer(session, job_id)
+
+
+def cancel_within(session: Session, job_id: str, *, told: str | None = None) -> None:
+    """The same as part of a larger change. ``told``: why, as an event. Raises as ``cancel`` does."""
+    job = _locked(session, job_id)
+    status = JobStatus(job.status)
+    if status in TERMINAL and status != JobStatus.CANCELLED:
+        raise _is_over(status, "cancel")
+    if told is not None and status != JobStatus.CANCELLED:
+        events.append(session, job_id, told)
+    if status == JobStatus.RUNNING:
+        _ask(session, job, JobRequest.CANCEL)
+    elif status != JobStatus.CANCELLED:
+        moment = now(session)
+        _change(session, job, JobStatus.CANCELLED, finished_at=moment, request=JobRequest.CANCEL, requested_at=moment)
+        _tell(session, job, "The job was cancelled.", JobStatus.CANCELLED)
 
 
 def pause(job_id: str) -> JobOut:

@@ -94,6 +94,7 @@ class JobOut(BaseModel):
     request: RequestOut | None
     attempt: int = Field(description="How many times the job was started")
     retry_of: str | None = Field(description="The job whose spec this one was made from")
+    sweep_id: str | None = Field(description="The sweep that it is a trial of")
     progress: ProgressOut
     queue: QueueOut | None = Field(description="Only while queued")
     estimated_finish_at: datetime | None = Field(

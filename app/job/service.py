@@ -48,6 +48,7 @@ def list_jobs(
     status: JobStatus | None,
     kind: JobKind | None = None,
     metadata: Mapping[str, str],
+    sweep_id: str | None = None,
     after: str | None,
     limit: int,
 ) -> JobPage:
@@ -57,7 +58,9 @@ def list_jobs(
     if any("\0" in text for pair in metadata.items() for text in pair):
         raise InvalidRequest("A metadata filter cannot hold a NUL.", param="metadata")
     with reading() as session:
-        rows = repository.page(session, status=status, kind=kind, metadata=metadata, after=after, limit=limit)
+        rows = repository.page(
+            session, status=status, kind=kind, metadata=metadata, study_id=sweep_id, after=after, limit=limit
+        )
         data = jobs_out(session, rows[:limit])
     return JobPage(
         data=data,

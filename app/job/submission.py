@@ -19,7 +19,9 @@ from app.spec.metrics import metric_names
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Checked:
+class Checked:
+    """A job that can be done."""
+
     spec: JobSpec
     data_report: dict[str, Any] | None
     warnings: list[dict[str, str]]
@@ -27,12 +29,15 @@ class _Checked:
 
 def submit(requested: JobSpec, *, retry_of: str | None = None, idempotency_key: str | None = None) -> Submitted:
     """The stored job. Raises what ``check`` and ``accept`` raise."""
-    return accept(
-        requested, lambda: _new_job(requested, check(requested)), retry_of=retry_of, idempotency_key=idempotency_key
-    )
+    return accept(requested, lambda: prepare(requested), retry_of=retry_of, idempotency_key=idempotency_key)
 
 
-def _new_job(requested: JobSpec, checked: _Checked) -> NewJob:
+def prepare(requested: JobSpec) -> NewJob:
+    """A job that can be stored. Raises what ``check`` raises."""
+    return _new_job(requested, check(requested))
+
+
+def _new_job(requested: JobSpec, checked: Checked) -> NewJob:
     uploads = [] if requested.dataset.name is not None else _file_splits(requested)
     return NewJob(
         kind=JobKind.TRAINING,
@@ -54,7 +59,7 @@ def validate(requested: JobSpec) -> ValidationOut:
     )
 
 
-def check(requested: JobSpec) -> _Checked:
+def check(requested: JobSpec) -> Checked:
     """Refuse what cannot succeed; infer and choose what is ``"auto"``. Raises a ServiceError that names the parameter.
 
     What only the trainer can see (Hub data, the model of an unreachable hub) it checks later by the same rules.
@@ -66,7 +71,7 @@ def check(requested: JobSpec) -> _Checked:
     if requested.dataset.name is not None:
         models.check_hub_dataset(requested.dataset.name, requested.dataset.config, requested.dataset.revision)
         _check_model(requested, reference, task=_asked_task(requested))
-        return _Checked(spec=pinned, data_report=None, warnings=[])
+        return Checked(spec=pinned, data_report=None, warnings=[])
     profiles = _profiles(requested)
     is_encoder_decoder = None if reference.info is None else reference.info.is_encoder_decoder
     resolved = inference.resolve(requested, profiles, is_encoder_decoder=is_encoder_decoder)
@@ -81,7 +86,7 @@ def check(requested: JobSpec) -> _Checked:
             num_labels=len(resolved.label_names),
             model_config={"hidden_size": reference.info.hidden_size, "model_type": reference.info.model_type},
         )
-    return _Checked(spec=spec, data_report=inference.data_report(profiles, resolved), warnings=resolved.warnings)
+    return Checked(spec=spec, data_report=inference.data_report(profiles, resolved), warnings=resolved.warnings)
 
 
 def _asked_task(spec: JobSpec) -> TaskName | None:

@@ -8,6 +8,8 @@ from sqlalchemy.orm import Session
 from app.job.models import Job
 from app.job.states import TERMINAL
 from app.model.models import Model
+from app.study.models import Study
+from app.study.states import TERMINAL as STUDY_IS_OVER
 
 
 def get(session: Session, model_id: str) -> Model | None:
@@ -43,3 +45,9 @@ def unfinished_job_using(session: Session, model_id: str) -> str | None:
     named = or_(Job.requested_spec["model"].as_string() == model_id, Job.spec["model"].as_string() == model_id)
     query = select(Job.id).where(Job.status.not_in(TERMINAL), named).order_by(Job.id).limit(1)
     return session.scalar(query)
+
+
+def unfinished_study_using(session: Session, model_id: str) -> str | None:
+    """Id of a study that will still begin jobs from the model."""
+    query = select(Study.id).where(Study.status.not_in(STUDY_IS_OVER), Study.base_spec["model"].as_string() == model_id)
+    return session.scalar(query.order_by(Study.id).limit(1))

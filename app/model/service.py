@@ -31,6 +31,7 @@ __all__ = [
     "check_hub_dataset",
     "check_name",
     "delete_model",
+    "discard_within",
     "download",
     "get_model",
     "list_models",
@@ -40,6 +41,7 @@ __all__ = [
     "publish",
     "published",
     "register",
+    "remove_folder",
     "remove_strays",
     "remove_unused",
     "resolve_reference",
@@ -47,7 +49,7 @@ __all__ = [
 
 _ROUTE_ENDINGS: Final = frozenset({"info", "health", "predict", "download", "export", "files"})
 """``/models/{id}/info`` and the like are routes; a name that ends so could not be asked for."""
-_RESERVED: Final = re.compile(r"(ftjob|ftevent|ftckpt|file)-.*")
+_RESERVED: Final = re.compile(r"(ftjob|ftevent|ftckpt|file|sweep)-.*")
 _SHOWN_CONFIG: Final = (
     "model_type",
     "architectures",
@@ -183,9 +185,24 @@ def delete_model(model_id: str) -> DeletedModelOut:
         if job is not None:
             message = f"The job {job} needs this model and is not finished."
             raise Conflict(message, code="model_in_use", hint="Wait for it, or cancel it.")
+        sweep = repository.unfinished_study_using(session, model_id)
+        if sweep is not None:
+            message = f"The sweep {sweep} needs this model and is not finished."
+            raise Conflict(message, code="model_in_use", hint="Wait for it, or cancel it.")
         session.delete(row)
     remove_folder(row.path)
     return DeletedModelOut(id=model_id)
+
+
+def discard_within(session: Session, rows: Iterable[Model]) -> list[str]:
+    """Delete those of these models that nothing unfinished trains from; their folders, to be removed after the commit."""
+    folders = []
+    for row in rows:
+        used_by = repository.unfinished_job_using(session, row.id) or repository.unfinished_study_using(session, row.id)
+        if used_by is None:
+            session.delete(row)
+            folders.append(row.path)
+    return folders
 
 
 def resolve_reference(model: str, *, revision: str | None) -> ModelReference:

@@ -8,6 +8,7 @@ from typing import Final
 
 from sqlalchemy.orm import Session
 
+from app import ids
 from app.config import get_settings
 from app.db import reading
 from app.errors import (
@@ -149,11 +150,31 @@ def resolve(reference: str) -> ServedModel:
 def _find(session: Session, reference: str) -> Model:
     if checkpoint := _CHECKPOINT_ID.fullmatch(reference):
         return _checkpoint(session, checkpoint["model"], step=int(checkpoint["step"]))
+    if ids.is_id(reference, ids.SWEEP):
+        return _best_of_sweep(session, reference)
     if model := repository.model(session, reference) or repository.model_of_job(session, reference):
         return model
     if job := repository.job(session, reference):
         raise _without_model(job)
     raise NotFound(f"There is no model or job {reference}.", param="model", code="model_not_found")
+
+
+def _best_of_sweep(session: Session, sweep_id: str) -> Model:
+    """The model of its best trial so far."""
+    study = repository.study(session, sweep_id)
+    if study is None:
+        raise NotFound(f"There is no sweep {sweep_id}.", param="model", code="model_not_found")
+    job_id = repository.best_job_of_study(session, sweep_id)
+    if job_id is None and study.finished_at is None:
+        message = f"Sweep {sweep_id} is {study.status}, and none of its trials has succeeded yet."
+        raise Conflict(message, param="model", code="model_not_ready")
+    if job_id is None:
+        message = f"Sweep {sweep_id} is {study.status}: it has no model."
+        raise Conflict(message, param="model", code="job_has_no_model")
+    model = repository.model_of_job(session, job_id)
+    if model is None:
+        raise NotFound(f"The model of sweep {sweep_id} was deleted.", param="model", code="model_not_found")
+    return model
 
 
 def _checkpoint(session: Session, model_id: str, *, step: int) -> Model:

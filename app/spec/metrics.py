@@ -60,7 +60,7 @@ METRIC_SETS: Final[dict[str, tuple[str, ...]]] = {
 LOSS: Final = "loss"
 """Always measured, and so always there to choose a checkpoint by."""
 
-_KNOWN: Final = tuple(dict.fromkeys(name for names in METRICS.values() for name in names))
+KNOWN: Final = tuple(dict.fromkeys(name for names in METRICS.values() for name in names))
 _SMALLER_IS_BETTER: Final = ("loss", "error", "mse", "mae", "rmse", "perplexity")
 
 
@@ -69,12 +69,12 @@ def metric_names(asked: list[str] | str) -> tuple[str, ...]:
     names: dict[str, None] = {}
     for name in [asked] if isinstance(asked, str) else asked:
         expanded = METRIC_SETS.get(name, (canonical(name),))
-        if not set(expanded) <= set(_KNOWN):
+        if not set(expanded) <= set(KNOWN):
             raise InvalidRequest(
                 f"there is no metric {name!r}",
                 param="metrics",
                 code="metric_unknown",
-                hint=f"metrics: {', '.join(_KNOWN)}; sets: {', '.join(METRIC_SETS)}",
+                hint=f"metrics: {', '.join(KNOWN)}; sets: {', '.join(METRIC_SETS)}",
             )
         names.update(dict.fromkeys(expanded))
     return tuple(names)

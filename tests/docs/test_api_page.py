@@ -16,6 +16,7 @@ from app.spec.job import ColumnsSpec, DatasetSpec, JobSpec
 from app.spec.prediction import PredictionSpec
 from app.spec.resources import ResourcesSpec
 from app.spec.training import TrainingSpec
+from app.study.spec import ParameterSpec, PrunerSpec, SamplerSpec, SweepSpec
 
 PAGE = (Path(__file__).parents[2] / "docs/api.md").read_text()
 TABLES: dict[str, type[BaseModel]] = {
@@ -24,6 +25,10 @@ TABLES: dict[str, type[BaseModel]] = {
     "### Fields of `columns`": ColumnsSpec,
     "### Fields of `resources`": ResourcesSpec,
     "### Fields of `training`": TrainingSpec,
+    "### Fields of a sweep": SweepSpec,
+    "### Fields of a parameter": ParameterSpec,
+    "### Fields of `sampler`": SamplerSpec,
+    "### Fields of `pruner`": PrunerSpec,
     "## Predict": PredictParameters,
     "### A whole file": PredictionSpec,
 }
@@ -190,6 +195,13 @@ def test_every_job_on_the_page_is_a_job() -> None:
     assert len(jobs) >= 3
     for job in jobs:
         JobSpec.model_validate(job)
+
+
+def test_every_sweep_on_the_page_is_one() -> None:
+    bodies = [command.body for command in commands() if command.path == "/sweeps"]
+    assert bodies
+    for body in bodies:
+        SweepSpec.model_validate(body)
 
 
 def test_every_question_on_the_page_is_one() -> None:

@@ -47,14 +47,17 @@ class Service:
         return self.wait_for(job_id, lambda job: job["finished_at"] is not None, seconds=seconds)
 
     def wait_for(self, job_id: str, condition, *, seconds: float = JOB_SECONDS) -> dict[str, Any]:
+        return self.wait_at(f"/jobs/{job_id}", condition, seconds=seconds)
+
+    def wait_at(self, path: str, condition, *, seconds: float = JOB_SECONDS) -> dict[str, Any]:
+        """What stands at ``path`` once it is as ``condition`` wants it."""
         deadline = time.monotonic() + seconds
         while True:
-            job = self.job(job_id)
-            if condition(job):
-                return job
-            assert time.monotonic() < deadline, (
-                f"{job['status']} {job['phase']} {job['progress']}\n{self.up.log()[-4000:]}"
-            )
+            found = self.http.get(path).raise_for_status().json()
+            if condition(found):
+                return found
+            told = {name: found.get(name) for name in ("status", "phase", "progress", "counts")}
+            assert time.monotonic() < deadline, f"{told}\n{self.up.log()[-4000:]}"
             time.sleep(0.1)
 
     def logs(self, job_id: str) -> str:
