@@ -3,10 +3,16 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from app.client import errors
 from app.client.errors import Problem, TuneryError
+
+_LISTED_BY: Final = {
+    "job_not_found": "tunery jobs ls",
+    "model_not_found": "tunery models ls",
+    "file_not_found": "tunery files ls",
+}
 
 
 @dataclass
@@ -51,10 +57,13 @@ def from_client(error: TuneryError) -> CliError:
         where = tuple(place for place in (_name(error.problems[0]),) if place and place not in error.message)
     if error.status is not None and error.status >= 500 and error.request_id:
         where += (f"request {error.request_id}, of which the server's log says more",)
+    hint = error.hint
+    if error.status == 404 and hint is None and error.code in _LISTED_BY:
+        hint = f"See what there is: {_LISTED_BY[error.code]}"
     return CliError(
         error.message,
         where=(*getattr(error, "__notes__", ()), *where),
-        hint=error.hint,
+        hint=hint,
         code=error.code,
         status=error.status,
         document=error.document,

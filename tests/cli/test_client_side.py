@@ -113,3 +113,5 @@ def test_numbers_of_a_running_job_name_what_is_known():
     assert (
         numbers(job, loss=0.5117) == "step 40/114 · epoch 1.1 · loss 0.512 · eval/f1 0.831 · 812 samples/s · ETA 0:42"
     )
+    assert numbers(job, loss=0.5117, room=68) == "step 40/114 · loss 0.512 · eval/f1 0.831 · 812 samples/s · ETA 0:42"
+    assert numbers(job, loss=0.5117, room=40) == "step 40/114 · loss 0.512 · ETA 0:42"
