@@ -7,7 +7,7 @@ import typer
 
 from app.cli.client import Client, segment
 from app.cli.completion import complete_file
-from app.cli.output import JsonOption, console, human_bytes, print_json, print_table
+from app.cli.output import JsonOption, console, human_bytes, moment, print_json, print_table
 from app.client import data_files
 
 MOST_VALUES: Final = 50
@@ -61,7 +61,7 @@ def list_files(
             str(file.get("filename", "")),
             human_bytes(file["bytes"]),
             _rows(file),
-            str(file.get("created_at", ""))[:19],
+            moment(file.get("created_at")),
         ]
         for file in page["data"]
     ]

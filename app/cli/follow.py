@@ -17,10 +17,27 @@ def follow(client: Client, job_id: str) -> Iterator[Update]:
 
 
 def wait(
-    client: Client, job_id: str, *, on_outage: Callable[[Outage], None], timeout_seconds: float | None = None
+    client: Client,
+    job_id: str,
+    *,
+    on_outage: Callable[[Outage], None],
+    on_change: Callable[[Document], None] | None = None,
+    timeout_seconds: float | None = None,
+    noun: str = "jobs",
 ) -> Document:
-    """The job once it has ended. Raises CliError after ``timeout_seconds``, and when the server stays away."""
-    return client.run(following.wait(client.connection, job_id, on_outage=on_outage, timeout_seconds=timeout_seconds))
+    """The job, or whatever ``noun`` names, once it has ended; before, ``on_change`` is told each state that is another.
+
+    Raises CliError after ``timeout_seconds``, and when the server stays away.
+    """
+    ended = following.wait(
+        client.connection,
+        job_id,
+        on_outage=on_outage,
+        on_change=on_change,
+        timeout_seconds=timeout_seconds,
+        noun=noun,
+    )
+    return client.run(ended)
 
 
 __all__ = ["TERMINAL", "JobEvent", "JobState", "Outage", "Update", "follow", "wait"]

@@ -7,7 +7,7 @@ import typer
 
 from app.cli.client import Client, segment
 from app.cli.completion import complete_model
-from app.cli.output import JsonOption, console, human_bytes, print_json, print_table
+from app.cli.output import JsonOption, console, human_bytes, moment, print_fields, print_json, print_table
 from app.cli.results import OutputOption, WaitOption, see_through
 from app.client import model_folders
 
@@ -54,7 +54,7 @@ def list_models(
             str(model.get("kind", "")),
             str(model.get("base_model") or ""),
             "" if model.get("size_bytes") is None else human_bytes(model["size_bytes"]),
-            str(model.get("created_at", ""))[:19],
+            moment(model.get("created_at")),
         ]
         for model in page["data"]
     ]
@@ -70,7 +70,6 @@ def show(model_id: ModelId, *, as_json: JsonOption = False) -> None:
     if as_json:
         print_json(model)
         return
-    out = console()
     shown = {
         "model": model["id"],
         "kind": model["kind"],
@@ -81,11 +80,9 @@ def show(model_id: ModelId, *, as_json: JsonOption = False) -> None:
         "metrics": ", ".join(f"{name} {value:.4f}" for name, value in model["metrics"].items()),
         "weights": f"sha256 {model['weights_sha256']}",
         "size": human_bytes(model["size_bytes"]),
-        "created": str(model["created_at"])[:19],
+        "created": moment(model["created_at"]),
     }
-    for name, value in shown.items():
-        if value:
-            out.print(f"{name:<11}{value}", markup=False)
+    print_fields(shown)
     rows = [[file["name"], human_bytes(file["size_bytes"])] for file in model["files"]]
     print_table(["FILE", "SIZE"], rows, empty="")
 

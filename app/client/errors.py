@@ -168,6 +168,7 @@ def from_problem(
     if not isinstance(document, dict) or "detail" not in document:
         return kind(
             f"The server answered with status {status}.",
+            hint="That is not how Tunery says it: look at TUNERY_URL, and at proxies on the way.",
             status=status,
             request_id=request_id,
             retry_after_seconds=retry_after_seconds,

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
+from app.client import pages
 from app.client.address import segment
 from app.client.connection import Connection
 from app.client.errors import ConnectionRefused, TuneryError, WaitedTooLong
@@ -13,8 +14,6 @@ from app.client.errors import ConnectionRefused, TuneryError, WaitedTooLong
 TERMINAL: Final = frozenset({"succeeded", "failed", "cancelled"})
 POLL_SECONDS: Final = 1.0
 RECONNECT_SECONDS: Final = 1.0
-LAST_EVENTS_SECONDS: Final = 3.0
-"""How long an ended job's last events are waited for."""
 OUTAGE_SECONDS: Final = 120.0
 """How long the server may have trouble (a database being down) before the follower gives up."""
 REFUSED_SECONDS: Final = 30.0
@@ -60,32 +59,40 @@ async def follow(connection: Connection, job_id: str) -> AsyncGenerator[Update, 
     A server that goes away for a while is waited for, and the wait is told. Raises TuneryError when it stays away, and when
     there is no such job.
     """
-    connection = connection.asking_once()
-    yield JobState(await connection.get(f"/jobs/{segment(job_id)}"))  # an unknown job fails here, in words
-    events = _Events(connection, job_id)
-    patience, losses = _Patience(connection, job_id), _Losses(connection, job_id)
-    ended: Document | None = None
-    give_up_at = 0.0
+    path = f"/jobs/{segment(job_id)}"
+    yield JobState(await connection.get(path))  # an unknown job fails here, in words
+    patient = connection.asking_once()
+    events = _Events(patient, f"{path}/events")
+    patience, losses = _Patience(patient, path), _Losses(patient, f"{path}/metrics")
     try:
         while True:
-            async for event in events.within(0.05 if ended else POLL_SECONDS):
+            async for event in events.within(POLL_SECONDS):
                 yield JobEvent(event)
-            if ended is not None:
-                if events.are_all or time.monotonic() > give_up_at:
-                    yield JobState(ended)
-                    return
-                continue
             job = await patience.ask()
             for outage in patience.news():
                 yield outage
             if job is None:
                 continue
             if job["status"] in TERMINAL:
-                ended, give_up_at = job, time.monotonic() + LAST_EVENTS_SECONDS
-            else:
-                yield JobState(job, await losses.newest(step=job["progress"]["step"]))
+                break
+            yield JobState(job, await losses.newest(step=job["progress"]["step"]))
+        await events.stop()
+        async for event in events.within(0):
+            yield JobEvent(event)
+        async for event in _rest(connection, f"{path}/events", after=events.last_id):
+            yield JobEvent(event)
+        yield JobState(job)
     finally:
         await events.stop()
+
+
+async def _rest(connection: Connection, path: str, *, after: str | None) -> AsyncIterator[Document]:
+    """The events of an ended job that its stream had no time to tell; no more will happen."""
+    try:
+        async for event in pages.items(connection, path, after=after, page_size=1000):
+            yield event
+    except TuneryError:  # how the job ended is known, and matters more
+        return
 
 
 async def wait(
@@ -93,17 +100,26 @@ async def wait(
     job_id: str,
     *,
     on_outage: Callable[[Outage], None] | None = None,
+    on_change: Callable[[Document], None] | None = None,
     timeout_seconds: float | None = None,
+    noun: str = "jobs",
 ) -> Document:
-    """The job once it has ended. Raises WaitedTooLong after ``timeout_seconds``, and TuneryError when the server stays away."""
+    """The job, or whatever ``noun`` names, once it has ended; before, ``on_change`` is told each state that is another.
+
+    Raises WaitedTooLong after ``timeout_seconds``, and TuneryError when the server stays away.
+    """
     deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+    path = f"/{noun}/{segment(job_id)}"
+    job: Document | None = await connection.get(path)
     connection = connection.asking_once()
-    job: Document | None = await connection.get(f"/jobs/{segment(job_id)}")
-    patience = _Patience(connection, job_id)
+    patience, told = _Patience(connection, path), None
     while job is None or job["status"] not in TERMINAL:
         if deadline is not None and time.monotonic() > deadline:
             shown = "" if job is None else f" It is {job['status']}."
             raise WaitedTooLong(f"{job_id} has not ended after {timeout_seconds:g} s.{shown}")
+        if on_change is not None and job is not None and job != told:
+            told = job
+            on_change(job)
         await connection.transport.sleep(POLL_SECONDS)
         job = await patience.ask()
         for outage in patience.news():
@@ -115,9 +131,9 @@ async def wait(
 class _Losses:
     """The training loss, which is no part of the job itself: a job tells its newest evaluation."""
 
-    def __init__(self, connection: Connection, job_id: str) -> None:
+    def __init__(self, connection: Connection, path: str) -> None:
         self._connection = connection
-        self._path = f"/jobs/{segment(job_id)}/metrics"
+        self._path = path
         self._cursor: str | None = None
         self._step = 0
         self._newest: float | None = None
@@ -139,11 +155,11 @@ class _Losses:
 
 
 class _Patience:
-    """Asks for a job, and bears a server that is away for a while."""
+    """Asks for a job, or for what else is at ``path``, and bears a server that is away for a while."""
 
-    def __init__(self, connection: Connection, job_id: str) -> None:
+    def __init__(self, connection: Connection, path: str) -> None:
         self._connection = connection
-        self._path = f"/jobs/{segment(job_id)}"
+        self._path = path
         self._failing_since: float | None = None
         self._refused_since: float | None = None
         self._is_told = False
@@ -188,61 +204,45 @@ def is_final(error: TuneryError) -> bool:
     return error.status is not None and error.status < 500 and error.status != 429
 
 
-@dataclass(frozen=True)
-class _Opened:
-    """The server tells events, from the first that was not told."""
-
-
-@dataclass(frozen=True)
-class _Ended:
-    """The server ended the stream, as it does after the last event of an ended job."""
-
-
 class _Events:
-    """Reads ``GET /jobs/{id}/events`` as a stream in the background; goes on after a break from the last event it has seen."""
+    """Reads the events at ``path`` as a stream in the background; goes on after a break from the last event it has seen."""
 
-    def __init__(self, connection: Connection, job_id: str) -> None:
+    def __init__(self, connection: Connection, path: str) -> None:
         self._connection = connection
-        self._path = f"/jobs/{segment(job_id)}/events"
-        self._last_id = ""
+        self._path = path
+        self._last_id_read = ""
         self._inbox = connection.transport.listen(self._read)
-        self.are_all = False
-        """No more will come of an ended job."""
+        self.last_id: str | None = None
+        """Of the event that was told last."""
 
     async def within(self, seconds: float) -> AsyncIterator[Document]:
         """What has come, and what comes within that time."""
         deadline = time.monotonic() + seconds
-        while True:
-            item = await self._inbox.take(wait_seconds=max(0.0, deadline - time.monotonic()))
-            match item:
-                case None:
-                    return
-                case _Opened() | _Ended():
-                    self.are_all = isinstance(item, _Ended)
-                case _:
-                    yield item
+        while (event := await self._inbox.take(wait_seconds=max(0.0, deadline - time.monotonic()))) is not None:
+            self.last_id = event["id"]
+            yield event
 
     async def stop(self) -> None:
         await self._inbox.stop()
 
-    async def _read(self, put: Callable[[Document | _Opened | _Ended], None], is_stopped: Callable[[], bool]) -> None:
+    async def _read(self, put: Callable[[Document], None], is_stopped: Callable[[], bool]) -> None:
         while not is_stopped():
             try:
-                await self._read_once(put)
+                await self._read_once(put, is_stopped)
             except TuneryError as error:
                 if is_final(error):
                     return
             if not is_stopped():
                 await self._connection.transport.sleep(RECONNECT_SECONDS)
 
-    async def _read_once(self, put: Callable[[Document | _Opened | _Ended], None]) -> None:
+    async def _read_once(self, put: Callable[[Document], None], is_stopped: Callable[[], bool]) -> None:
         headers = {"accept": "text/event-stream"}
-        if self._last_id:
-            headers["last-event-id"] = self._last_id
-        put(_Opened())
+        if self._last_id_read:
+            headers["last-event-id"] = self._last_id_read
         async with self._connection.stream(self._path, headers=headers, timeout_seconds=SILENCE_SECONDS) as stream:
             async for event in stream.events():
-                self._last_id = event.id or self._last_id
+                if is_stopped():
+                    return
+                self._last_id_read = event.id or self._last_id_read
                 if event.data:
                     put(json.loads(event.data))
-        put(_Ended())

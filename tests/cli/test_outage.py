@@ -50,7 +50,7 @@ class Server:
 @pytest.fixture
 def quick(monkeypatch):
     """Seconds become fractions of seconds."""
-    for name, seconds in {"POLL": 0.02, "RECONNECT": 0.02, "NOTICE": 0.1, "REFUSED": 0.6, "LAST_EVENTS": 0.1}.items():
+    for name, seconds in {"POLL": 0.02, "RECONNECT": 0.02, "NOTICE": 0.1, "REFUSED": 0.6}.items():
         monkeypatch.setattr(following, f"{name}_SECONDS", seconds)
 
 
