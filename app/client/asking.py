@@ -18,11 +18,11 @@ Document = dict[str, Any]
 async def ask(
     connection: Connection, model: str, inputs: Sequence[Any], *, parameters: Document | None = None
 ) -> Document:
-    """``POST /predict`` in portions; the answer as one, with ``usage`` and ``timings`` added up."""
+    """``POST /predict`` in portions; the answer as one, with ``usage`` and ``timings`` added up. Of nothing the server says that it is."""
     tokens, truncated, predictions = 0, [], []
     timings: dict[str, float] = {}
     answered_by = model
-    for start in range(0, len(inputs), PORTION):
+    for start in range(0, max(1, len(inputs)), PORTION):
         body: Document = {"model": model, "inputs": list(inputs[start : start + PORTION])}
         if parameters:
             body["parameters"] = parameters

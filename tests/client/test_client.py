@@ -145,6 +145,12 @@ def test_models_are_listed_downloaded_and_deleted(tunery, model, tmp_path):
         tunery.models.add("tiny", tmp_path)
 
 
+def test_a_question_about_nothing_is_the_servers_to_refuse(tunery):
+    with pytest.raises(InvalidRequest) as raised:
+        tunery.predict("ftjob-x", [])
+    assert raised.value.param == "inputs"
+
+
 def test_what_a_newer_server_adds_is_no_error(tunery):
     from app.client.operation import read
 
