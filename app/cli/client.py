@@ -1,139 +1,76 @@
-"""One HTTP client for all commands: the server's address and key, and its errors in words."""
+"""The client (``app.client``) for all commands: its answers as documents, its errors as those of the command line."""
 
-import ipaddress
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote, urlsplit
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from typing import Any, TypeVar
 
-from app.cli.errors import CliError, from_problem
+from app.cli.errors import in_words
+from app.client.address import find_address, segment
+from app.client.connection import Connection
+from app.client.transport import TIMEOUT_SECONDS, FilePart
 
-if TYPE_CHECKING:
-    import httpx2
-
-DEFAULT_URL: Final = "http://127.0.0.1:8000"
-REFUSED: Final = "connection_refused"
-"""Code of the error when nobody listens at the address."""
-TIMEOUT_SECONDS: Final = 30.0
-UPLOAD_TIMEOUT_SECONDS: Final = 900.0
-"""A file is checked while it is received, and a model hashed: the answer may take its time."""
+T = TypeVar("T")
 
 
 class Client:
-    """Talks to the server at ``url`` (``TUNERY_URL``). Every method raises CliError with the server's explanation."""
+    """Talks to the server at ``url`` (``TUNERY_URL``). Every method raises CliError with the server's explanation.
 
-    def __init__(self, url: str | None = None) -> None:
-        self.url = (url or os.environ.get("TUNERY_URL") or DEFAULT_URL).rstrip("/")
-        parts = urlsplit(self.url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise CliError(f"TUNERY_URL is {self.url!r}, which is no address", hint=f"write it like {DEFAULT_URL}")
-        self._is_local = _is_loopback(parts.hostname)
-        self._client: httpx2.Client | None = None
+    Commands print what the server said, also what only a newer server says, so they work on its documents and not on the objects
+    of ``app.client.Tunery``, which take a second to import.
+    """
+
+    def __init__(self, url: str | None = None, *, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
+        with in_words():
+            self._address = find_address(url)
+        self.url = self._address.url
+        self._timeout_seconds = timeout_seconds
+        self._connection: Connection | None = None
+
+    @property
+    def connection(self) -> Connection:
+        """For functions of ``app.client``, whose coroutines ``run`` runs."""
+        if self._connection is None:
+            from app.client.blocking import BlockingTransport  # noqa: PLC0415  with httpx: a tenth of a second that --help need not wait
+
+            self._connection = Connection(
+                BlockingTransport(self._address), waits_for_start=False, timeout_seconds=self._timeout_seconds
+            )
+        return self._connection
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        from app.client.blocking import run  # noqa: PLC0415
+
+        with in_words():
+            return run(coroutine)
+
+    def iterate(self, items: AsyncIterator[T]) -> Iterator[T]:
+        from app.client.blocking import iterate  # noqa: PLC0415
+
+        with in_words():
+            yield from iterate(items)
 
     def get(self, path: str, **params: Any) -> Any:
-        return self._json("GET", path, params={name: value for name, value in params.items() if value is not None})
+        return self.run(self.connection.get(path, **params))
 
     def post(self, path: str, body: Any = None, **params: Any) -> Any:
-        return self._json("POST", path, params=params, **({} if body is None else {"json": body}))
+        return self.run(self.connection.post(path, body, **params))
 
-    def upload(self, path: str, *, fields: dict[str, str], files: list[tuple[str, tuple[str, Any, str]]]) -> Any:
+    def make_job(self, path: str, body: Any) -> Any:
+        """Post what makes a job; sent again after a broken connection, it makes one."""
+        return self.run(self.connection.make_job(path, body))
+
+    def patch(self, path: str, body: Any) -> Any:
+        return self.run(self.connection.patch(path, body))
+
+    def delete(self, path: str) -> Any:
+        return self.run(self.connection.delete(path))
+
+    def upload(self, path: str, *, fields: dict[str, str], files: list[FilePart]) -> Any:
         """A multipart form, streamed from open files: ``(part name, (file name, file, content type))``."""
-        return self._json("POST", path, data=fields, files=files, timeout=UPLOAD_TIMEOUT_SECONDS)
-
-    @contextmanager
-    def stream(
-        self,
-        path: str,
-        *,
-        body: Any = None,
-        headers: dict[str, str] | None = None,
-        timeout: float = TIMEOUT_SECONDS,
-    ) -> Iterator["httpx2.Response"]:
-        """A response whose body is read as it comes; ``timeout`` is the longest silence. With a ``body`` it is posted."""
-        method, content = ("GET", {}) if body is None else ("POST", {"json": body})
-        with (
-            self._explaining(),
-            self._http().stream(method, path, headers=headers, timeout=timeout, **content) as response,
-        ):
-            if response.status_code >= 400:
-                response.read()
-                raise _error_of(response)
-            yield response
+        return self.run(self.connection.upload(path, fields=fields, files=files))
 
     def answers(self) -> bool:
         """Whether a Tunery is there and ready."""
-        import httpx2  # noqa: PLC0415
-
-        try:
-            response = self._http().get("/health/ready", timeout=5)
-        except httpx2.HTTPError:
-            return False
-        return response.status_code == 200 and "parts" in response.text
-
-    def _json(self, method: str, path: str, **options: Any) -> Any:
-        with self._explaining():
-            response = self._http().request(method, path, **options)
-            if response.status_code >= 400:
-                raise _error_of(response)
-            try:
-                return response.json() if response.content else None
-            except ValueError as error:
-                raise CliError(
-                    f"{self.url} does not answer like Tunery does", hint="check TUNERY_URL", code="not_tunery"
-                ) from error
-
-    def _http(self) -> "httpx2.Client":
-        if self._client is None:
-            import httpx2  # noqa: PLC0415  a tenth of a second that --help need not wait
-
-            key = os.environ.get("TUNERY_API_KEY")
-            self._client = httpx2.Client(
-                base_url=self.url,
-                headers={"authorization": f"Bearer {key}"} if key else {},
-                timeout=TIMEOUT_SECONDS,
-                trust_env=not self._is_local,  # a proxy cannot reach this machine's own address
-            )
-        return self._client
-
-    @contextmanager
-    def _explaining(self) -> Iterator[None]:
-        import httpx2  # noqa: PLC0415
-
-        try:
-            yield
-        except httpx2.ConnectError as error:
-            raise CliError(
-                f"No server answers at {self.url}.",
-                hint="Start one with `tunery up`, or set TUNERY_URL to where it is.",
-                code=REFUSED,
-            ) from error
-        except httpx2.TimeoutException as error:
-            raise CliError(
-                f"The server at {self.url} did not answer in time.", hint="Try again.", code="timeout"
-            ) from error
-        except httpx2.HTTPError as error:
-            raise CliError(f"The connection to {self.url} broke: {error}", hint="Try again.", code="broken") from error
+        return self.run(self.connection.answers())
 
 
-def _error_of(response: "httpx2.Response") -> CliError:
-    try:
-        document = response.json()
-    except ValueError:
-        document = None
-    error = from_problem(response.status_code, document)
-    if response.status_code == 401:
-        error.hint = "Set TUNERY_API_KEY to a key of this server."
-    return error
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def segment(identifier: str) -> str:
-    """An id as part of a path: model ids hold ``:`` and may hold ``/``."""
-    return quote(identifier, safe="")
+__all__ = ["Client", "segment"]

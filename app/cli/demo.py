@@ -104,7 +104,7 @@ def _fine_tune(
         file = upload_file(client, data_folder / f"{split}.jsonl")
         dataset[split] = file["id"]
         _say(f"uploaded {split}.jsonl: {file['num_rows']} rows", quiet=quiet)
-    job = client.post(
+    job = client.make_job(
         "/jobs",
         {
             "model": MODEL_NAME,

@@ -1,36 +1,32 @@
 """``tunery files``: data files on the server."""
 
-import mimetypes
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
-from app.cli.client import UPLOAD_TIMEOUT_SECONDS, Client, segment
-from app.cli.errors import CliError
-from app.cli.output import JsonOption, console, human_bytes, print_json, print_table
+from app.cli.client import Client, segment
+from app.cli.completion import complete_file
+from app.cli.output import JsonOption, console, human_bytes, moment, print_json, print_table
+from app.client import data_files
+
+MOST_VALUES: Final = 50
+"""A column with more different values is none of classes."""
 
 app = typer.Typer(help="Data files: JSON Lines, CSV or Parquet.", no_args_is_help=True)
 
 
 def upload_file(client: Client, path: Path, *, purpose: str = "fine-tune") -> dict[str, Any]:
     """Upload and let the server check it; its answer is the file with its profile."""
-    if not path.is_file():
-        raise CliError(
-            f"There is no file {path}.", hint="Give the path of a JSONL, CSV or Parquet file.", code="no_such_file"
-        )
-    kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-    try:
-        with path.open("rb") as content:
-            answer = client.upload("/files", fields={"purpose": purpose}, files=[("file", (path.name, content, kind))])
-    except PermissionError as error:
-        raise CliError(f"The file {path} may not be read.", code="unreadable_file") from error
-    except CliError as error:
-        if error.document is not None:  # the server's complaint is about this file; say which
-            error.where = (f"in {path}", *error.where)
-        raise
-    assert isinstance(answer, dict)
-    return answer
+    return client.run(data_files.upload_file(client.connection, path, purpose=purpose))
+
+
+def save_file(client: Client, file_id: str, path: Path) -> None:
+    """Write the file's bytes to ``path``, which is whole or not there."""
+    client.run(data_files.save(client.connection, data_files.content_path(file_id), path))
+
+
+FileId = Annotated[str, typer.Argument(help="The file.", metavar="ID", autocompletion=complete_file)]
 
 
 @app.command()
@@ -44,11 +40,8 @@ def upload(
     file = upload_file(Client(), path, purpose=purpose)
     if as_json:
         print_json(file)
-        return
-    out = console()
-    out.print(f"{file['id']}  {path.name}  {_rows(file)} rows", markup=False)
-    for line in _profile_lines(file.get("profile") or {}):
-        out.print(f"  {line}", markup=False)
+    else:
+        _print_file(file)
 
 
 @app.command("ls")
@@ -68,31 +61,36 @@ def list_files(
             str(file.get("filename", "")),
             human_bytes(file["bytes"]),
             _rows(file),
-            str(file.get("created_at", ""))[:19],
+            moment(file.get("created_at")),
         ]
         for file in page["data"]
     ]
     print_table(["ID", "NAME", "SIZE", "ROWS", "CREATED"], rows, empty="No files yet: tunery files upload PATH")
 
 
-def save_file(client: Client, file_id: str, path: Path) -> None:
-    """Write the file's bytes to ``path``, which is whole or not there."""
-    part = path.with_name(f"{path.name}.part")
-    try:
-        content = client.stream(f"/files/{segment(file_id)}/content", timeout=UPLOAD_TIMEOUT_SECONDS)
-        with content as response, part.open("wb") as target:
-            for block in response.iter_bytes():
-                target.write(block)
-        part.replace(path)
-    except OSError as error:
-        raise CliError(f"{path} cannot be written: {error.strerror}", code="unwritable_file") from error
-    finally:
-        part.unlink(missing_ok=True)
+@app.command()
+def show(file_id: FileId, *, as_json: JsonOption = False) -> None:
+    """Show a file and what is known of its columns."""
+    file = Client().get(f"/files/{segment(file_id)}")
+    if as_json:
+        print_json(file)
+    else:
+        _print_file(file)
+
+
+@app.command()
+def rm(file_id: FileId, *, as_json: JsonOption = False) -> None:
+    """Delete a file; refused while a job that has not ended needs it."""
+    deleted = Client().delete(f"/files/{segment(file_id)}")
+    if as_json:
+        print_json(deleted)
+    else:
+        console().print(f"{file_id}  deleted", markup=False)
 
 
 @app.command()
 def download(
-    file_id: Annotated[str, typer.Argument(help="The file.", metavar="ID")],
+    file_id: FileId,
     path: Annotated[Path, typer.Argument(help="Where to write it.", metavar="PATH")],
     *,
     as_json: JsonOption = False,
@@ -105,6 +103,16 @@ def download(
         console().print(f"{path}: {human_bytes(path.stat().st_size)}", markup=False)
 
 
+def _print_file(file: dict[str, Any]) -> None:
+    out = console()
+    rows = "" if file["num_rows"] is None else f"  {file['num_rows']:,} rows"
+    out.print(f"{file['id']}  {file['filename']}  {human_bytes(file['bytes'])}{rows}", markup=False)
+    if file["purpose"] != "fine-tune":
+        out.print(f"  {file['purpose']}{' of ' + file['job_id'] if file.get('job_id') else ''}", markup=False)
+    for line in _profile_lines(file.get("profile") or {}):
+        out.print(f"  {line}", markup=False)
+
+
 def _rows(file: dict[str, Any]) -> str:
     return "-" if file["num_rows"] is None else f"{file['num_rows']:,}"
 
@@ -114,7 +122,12 @@ def _profile_lines(profile: dict[str, Any]) -> list[str]:
     for column in profile.get("columns", []):
         kinds = ", ".join(column.get("kinds", {}))
         values = column.get("values")
-        counts = "" if not values else ": " + ", ".join(f"{v['value']} ×{v['count']}" for v in values[:8])
-        more = f" and {len(values) - 8} more" if values and len(values) > 8 else ""
-        lines.append(f"{column['name']} ({kinds}){counts if len(values or []) <= 50 else ''}{more}")
+        if values is None:
+            told = ""
+        elif len(values) > MOST_VALUES:
+            told = f": {len(values):,} different values"
+        else:
+            more = f" and {len(values) - 8} more" if len(values) > 8 else ""
+            told = ": " + ", ".join(f"{v['value']} ×{v['count']}" for v in values[:8]) + more
+        lines.append(f"{column['name']} ({kinds}){told}")
     return lines

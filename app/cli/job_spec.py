@@ -1,17 +1,14 @@
 """The body of ``POST /jobs`` from the options of the command line."""
 
 import json
-import re
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import typer
 
 from app.cli.client import Client
 from app.cli.errors import CliError
-from app.cli.files import upload_file
-
-FILE_ID: Final = re.compile(r"file-[0-9a-f]{32}")
+from app.client import data_files
 
 
 def read_spec(path: Path) -> dict[str, Any]:
@@ -71,17 +68,8 @@ def resolve_data(client: Client, spec: dict[str, Any], splits: dict[str, str | N
     if not given:
         return []
     dataset = spec.setdefault("dataset", {})
-    chosen: dict[str, Any] = {}
-    paths: dict[str, Path] = {}
-    for split, value in given.items():
-        fraction = _fraction(value) if split == "validation" else None
-        if fraction is not None:
-            chosen[split] = fraction
-        elif dataset.get("name") or FILE_ID.fullmatch(value) or (split == "validation" and value == "auto"):
-            chosen[split] = value
-        else:
-            paths[split] = Path(value)
-    missing = [f"--{split} {path}" for split, path in paths.items() if not path.is_file()]
+    found = data_files.tell_apart(given, of_hub=bool(dataset.get("name")))
+    missing = [f"--{split} {path}" for split, path in found.missing.items()]
     if missing:  # before anything is uploaded
         raise CliError(
             "There is no such file.",
@@ -89,13 +77,6 @@ def resolve_data(client: Client, spec: dict[str, Any], splits: dict[str, str | N
             hint="Give a path, the id of an uploaded file, or --dataset-name with a split's name.",
             code="no_such_file",
         )
-    uploaded = {path: upload_file(client, path) for path in dict.fromkeys(paths.values())}
-    dataset.update(chosen, **{split: uploaded[path]["id"] for split, path in paths.items()})
+    uploaded = client.run(data_files.upload_splits(client.connection, found))
+    dataset.update(found.chosen, **{split: uploaded[path]["id"] for split, path in found.paths.items()})
     return list(uploaded.values())
-
-
-def _fraction(value: str) -> float | None:
-    try:
-        return float(value)
-    except ValueError:
-        return None

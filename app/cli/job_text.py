@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from app.cli.output import console, human_seconds, print_table
+from app.cli.output import console, human_seconds, moment, print_fields, print_table
 from app.cli.report import print_report, summary_lines
 from app.cli.view import kind_of, numbers
 
@@ -24,7 +24,7 @@ def print_jobs(page: dict[str, Any]) -> None:
                 share,
                 str(job["spec"]["model"]),
                 score,
-                str(job["created_at"])[:19],
+                moment(job["created_at"]),
             ]
         )
     print_table(
@@ -52,13 +52,11 @@ def print_job(job: dict[str, Any]) -> None:
         "model": model.get("id"),
         "result": ", ".join(job.get("result_files", [])),
         "attempt": str(job["attempt"]) if job["attempt"] > 1 else None,
-        "created": str(job["created_at"])[:19],
+        "created": moment(job["created_at"]),
         "run time": human_seconds(job["timings"]["run_seconds"]) if "run_seconds" in job["timings"] else None,
         "metadata": ", ".join(f"{key}={value}" for key, value in job["metadata"].items()),
     }
-    for name, value in shown.items():
-        if value:
-            out.print(f"{name:<11}{value}", markup=False)
+    print_fields(shown)
     for warning in job["warnings"]:
         out.print(f"warning    {warning['message']}", markup=False)
     _print_error(job)

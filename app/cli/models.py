@@ -1,59 +1,24 @@
 """``tunery models``: what can be fine-tuned and what can be asked."""
 
-import shutil
-import zipfile
-from contextlib import ExitStack
-from pathlib import Path, PurePosixPath
-from tempfile import TemporaryFile
-from typing import IO, Annotated, Any, Final
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
-from app.cli.client import UPLOAD_TIMEOUT_SECONDS, Client, segment
-from app.cli.errors import CliError
-from app.cli.output import JsonOption, console, human_bytes, print_json, print_table
+from app.cli.client import Client, segment
+from app.cli.completion import complete_model
+from app.cli.output import JsonOption, console, human_bytes, moment, print_fields, print_json, print_table
 from app.cli.results import OutputOption, WaitOption, see_through
+from app.client import model_folders
 
 app = typer.Typer(help="Models: base models and fine-tuned ones.", no_args_is_help=True)
 
-MODEL_FILES: Final = (
-    "config.json",
-    "*.safetensors",
-    "*.safetensors.index.json",
-    "generation_config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "tokenizer.model",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "vocab.txt",
-    "merges.txt",
-    "spiece.model",
-    "sentencepiece.bpe.model",
-)
-"""What a model needs to be trained; pickles and code are never sent."""
+ModelId = Annotated[str, typer.Argument(help="The model.", metavar="ID", autocompletion=complete_model)]
 
 
 def add_model(client: Client, name: str, folder: Path) -> dict[str, Any]:
     """Register the model that lies in ``folder``; the server's answer."""
-    if not folder.is_dir():
-        raise CliError(f"There is no folder {folder}.", hint="Give the folder of a model saved with save_pretrained().")
-    paths = sorted({path for pattern in MODEL_FILES for path in folder.glob(pattern) if path.is_file()})
-    names = {path.name for path in paths}
-    if "config.json" not in names or not any(name.endswith(".safetensors") for name in names):
-        raise CliError(
-            f"{folder} holds no config.json with *.safetensors weights.",
-            hint="Save it with save_pretrained(); weights in pickle format (*.bin) are not accepted.",
-            code="not_a_model_folder",
-        )
-    with ExitStack() as stack:
-        parts = [
-            ("files", (path.name, stack.enter_context(path.open("rb")), "application/octet-stream")) for path in paths
-        ]
-        answer = client.upload("/models", fields={"name": name}, files=parts)
-    assert isinstance(answer, dict)
-    return answer
+    return client.run(model_folders.add_model(client.connection, name, folder))
 
 
 @app.command()
@@ -89,7 +54,7 @@ def list_models(
             str(model.get("kind", "")),
             str(model.get("base_model") or ""),
             "" if model.get("size_bytes") is None else human_bytes(model["size_bytes"]),
-            str(model.get("created_at", ""))[:19],
+            moment(model.get("created_at")),
         ]
         for model in page["data"]
     ]
@@ -99,22 +64,52 @@ def list_models(
 
 
 @app.command()
+def show(model_id: ModelId, *, as_json: JsonOption = False) -> None:
+    """Show a model: what it is, how good it is, and its files."""
+    model = Client().get(f"/models/{segment(model_id)}")
+    if as_json:
+        print_json(model)
+        return
+    shown = {
+        "model": model["id"],
+        "kind": model["kind"],
+        "base model": model["base_model"],
+        "job": model["job_id"],
+        "task": model["task"],
+        "labels": ", ".join(model["labels"] or []),
+        "metrics": ", ".join(f"{name} {value:.4f}" for name, value in model["metrics"].items()),
+        "weights": f"sha256 {model['weights_sha256']}",
+        "size": human_bytes(model["size_bytes"]),
+        "created": moment(model["created_at"]),
+    }
+    print_fields(shown)
+    rows = [[file["name"], human_bytes(file["size_bytes"])] for file in model["files"]]
+    print_table(["FILE", "SIZE"], rows, empty="")
+
+
+@app.command()
+def rm(model_id: ModelId, *, as_json: JsonOption = False) -> None:
+    """Delete a model; refused while a job that has not ended needs it."""
+    deleted = Client().delete(f"/models/{segment(model_id)}")
+    if as_json:
+        print_json(deleted)
+    else:
+        console().print(f"{model_id}  deleted", markup=False)
+
+
+@app.command()
 def download(
-    model_id: Annotated[str, typer.Argument(help="The model.", metavar="ID")],
+    model_id: ModelId,
     folder: Annotated[Path, typer.Argument(help="Where to put it: a new or empty folder.", metavar="DIR")],
     *,
+    with_base: Annotated[
+        bool, typer.Option("--base/--no-base", help="Of an attached adapter: with what it is attached to.")
+    ] = True,
     as_json: JsonOption = False,
 ) -> None:
     """Download a model; the folder loads with from_pretrained()."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise CliError(f"{folder} is not empty.", hint="Choose a new or empty folder.", code="folder_not_empty")
-    with TemporaryFile() as archive:
-        with Client().stream(f"/models/{segment(model_id)}/download", timeout=UPLOAD_TIMEOUT_SECONDS) as response:
-            for block in response.iter_bytes():
-                archive.write(block)
-        folder.mkdir(parents=True, exist_ok=True)
-        _unpack(archive, folder)
-    files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    client = Client()
+    files = client.run(model_folders.download_model(client.connection, model_id, folder, with_base=with_base))
     if as_json:
         print_json({"id": model_id, "folder": str(folder), "files": files})
     else:
@@ -123,7 +118,12 @@ def download(
 
 @app.command()
 def export(
-    model_id: Annotated[str, typer.Argument(help="A finished model (ft:…), or the job that made it.", metavar="ID")],
+    model_id: Annotated[
+        str,
+        typer.Argument(
+            help="A finished model (ft:…), or the job that made it.", metavar="ID", autocompletion=complete_model
+        ),
+    ],
     *,
     format_: Annotated[str, typer.Option("--format", help="What to write it down as.")] = "onnx",
     waits: WaitOption = False,
@@ -132,26 +132,5 @@ def export(
 ) -> None:
     """Have a worker export a model; the result is a zip."""
     client = Client()
-    job = client.post(f"/models/{segment(model_id)}/export", {"format": format_})
+    job = client.make_job(f"/models/{segment(model_id)}/export", {"format": format_})
     see_through(client, job, waits=waits, output=output, as_json=as_json)
-
-
-def _unpack(archive: IO[bytes], folder: Path) -> None:
-    """The zip's files into ``folder``, without the one folder they lie in."""
-    archive.seek(0)
-    try:
-        with zipfile.ZipFile(archive) as zipped:
-            for member in zipped.infolist():
-                parts = PurePosixPath(member.filename).parts[1:]
-                if member.is_dir() or not parts or ".." in parts:
-                    continue
-                target = folder.joinpath(*parts)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with zipped.open(member) as source, target.open("wb") as copy:
-                    shutil.copyfileobj(source, copy, 2**20)
-    except zipfile.BadZipFile as error:
-        raise CliError(
-            "The download broke off, or the model is damaged on the server.",
-            hint="Try again; if it stays so, the server's log names the file.",
-            code="bad_archive",
-        ) from error

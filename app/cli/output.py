@@ -45,6 +45,19 @@ def print_table(columns: list[str], rows: list[list[str]], *, empty: str) -> Non
     out.print(table)
 
 
+def print_fields(fields: dict[str, str | None]) -> None:
+    """A line for each field that has a value."""
+    out = console()
+    for name, value in fields.items():
+        if value:
+            out.print(f"{name:<11}{value}", markup=False)
+
+
+def moment(instant: object) -> str:
+    """An instant of the API, to the second."""
+    return str(instant or "")[:19]
+
+
 def print_error(error: CliError, *, as_json: bool) -> None:
     """The error for people on standard error; with ``--json`` also as the one document on standard output."""
     from rich.console import Console  # noqa: PLC0415

@@ -1,20 +1,19 @@
 """``tunery predict``: ask a finished model."""
 
 import json
+import sys
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import typer
 
 from app.cli.client import Client
+from app.cli.completion import complete_finished
 from app.cli.errors import CliError
-from app.cli.files import upload_file
-from app.cli.job_spec import FILE_ID, apply_setting
+from app.cli.job_spec import apply_setting
 from app.cli.output import JsonOption, print_json, print_table
 from app.cli.results import OutputOption, WaitOption, see_through
-from app.cli.text_stream import stream_text, write
-
-BATCH: Final = 32
+from app.client import asking, data_files
 
 
 def register(app: typer.Typer) -> None:
@@ -27,7 +26,9 @@ def predict(  # noqa: PLR0913  one parameter for each option
         str | None, typer.Argument(help="The second text of a pair; of a question the context.", metavar="TEXT_PAIR")
     ] = None,
     *,
-    model: Annotated[str, typer.Option(help="A job's id (ftjob-…) or a model's (ft:…).")],
+    model: Annotated[
+        str, typer.Option(help="A job's id (ftjob-…) or a model's (ft:…).", autocompletion=complete_finished)
+    ],
     file: Annotated[
         Path | None,
         typer.Option(
@@ -76,9 +77,7 @@ def predict(  # noqa: PLR0913  one parameter for each option
     if as_stream:
         if len(inputs) > 1:
             raise CliError("--stream takes one text.", hint="Leave it out to ask for several.")
-        body = {"model": model, "inputs": inputs[0], "parameters": parameters}
-        answer = stream_text(Client(), body, on_text=(lambda _: None) if as_json else write)
-        print_json(answer) if as_json else write("\n")
+        _write_stream(Client(), model, inputs[0], parameters=parameters, as_json=as_json)
         return
     answer = ask(Client(), model, inputs, parameters=parameters)
     if as_json:
@@ -92,26 +91,25 @@ def predict(  # noqa: PLR0913  one parameter for each option
 
 
 def ask(client: Client, model: str, inputs: list[Any], *, parameters: dict[str, Any] | None = None) -> dict[str, Any]:
-    """``POST /predict`` in batches; the answer as one, with ``usage`` added up and ``timings`` of the last batch."""
-    merged: dict[str, Any] = {"model": model, "predictions": [], "usage": {"tokens": 0, "truncated": []}, "timings": {}}
-    for start in range(0, len(inputs), BATCH):
-        body: dict[str, Any] = {"model": model, "inputs": inputs[start : start + BATCH]}
-        if parameters:
-            body["parameters"] = parameters
-        answer = client.post("/predict", body)
-        merged["model"] = answer["model"]
-        merged["predictions"] += answer["predictions"]
-        usage = answer.get("usage") or {}
-        merged["usage"]["tokens"] += usage.get("tokens", 0)
-        merged["usage"]["truncated"] += usage.get("truncated", [])
-        merged["timings"] = answer.get("timings", {})
-    return merged
+    """``POST /predict`` in portions; the answer as one."""
+    return client.run(asking.ask(client.connection, model, inputs, parameters=parameters))
+
+
+def _write_stream(client: Client, model: str, given: Any, *, parameters: dict[str, Any], as_json: bool) -> None:
+    """The text on standard output as it comes; with ``--json`` the whole prediction instead."""
+    answers = asking.stream_answer(client.connection, model, given, parameters=parameters)
+    for kind, document in client.iterate(answers):
+        if as_json and kind == "prediction":
+            print_json(document)
+        elif not as_json:
+            sys.stdout.write(document["text"] if kind == "piece" else "\n")
+            sys.stdout.flush()
 
 
 def _submit(client: Client, model: str, file: str, *, parameters: dict[str, Any]) -> dict[str, Any]:
     """The job that predicts the file, which is uploaded unless it is there."""
-    file_id = file if FILE_ID.fullmatch(file) else upload_file(client, Path(file))["id"]
-    job = client.post("/predict/batch", {"model": model, "file": file_id, "parameters": parameters})
+    file_id = client.run(data_files.file_id_of(client.connection, file))
+    job = client.make_job("/predict/batch", {"model": model, "file": file_id, "parameters": parameters})
     assert isinstance(job, dict)
     return job
 

@@ -7,9 +7,10 @@ import typer
 
 from app.cli.client import Client
 from app.cli.files import save_file
-from app.cli.follow import Outage, wait
+from app.cli.follow import wait
+from app.cli.job_actions import exit_as, tell_outage
 from app.cli.job_text import print_ending
-from app.cli.output import console, print_json, print_notice
+from app.cli.output import console, print_json
 
 WaitOption = Annotated[bool, typer.Option("--wait", help="Wait until the job has ended; the exit code tells how.")]
 OutputOption = Annotated[
@@ -27,7 +28,7 @@ def see_through(client: Client, job: dict[str, Any], *, waits: bool, output: Pat
         else:
             console().print(f"follow it: tunery jobs logs -f {job['id']}", markup=False)
         return
-    job = wait(client, job["id"], on_outage=_tell)
+    job = wait(client, job["id"], on_outage=tell_outage)
     if output is not None:
         for file_id in job["result_files"]:
             save_file(client, file_id, output)
@@ -37,9 +38,4 @@ def see_through(client: Client, job: dict[str, Any], *, waits: bool, output: Pat
         print_ending(job)
         if output is not None and job["result_files"]:
             console().print(f"  written to {output}", markup=False)
-    if job["status"] != "succeeded":
-        raise typer.Exit(1)
-
-
-def _tell(outage: Outage) -> None:
-    print_notice(outage.message)
+    exit_as(job)

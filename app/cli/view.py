@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 LINE_SECONDS: Final = 5.0
 """Pause between two plain lines of progress that say nothing new but the step."""
 
+OTHER_COLUMNS: Final = 26
+"""What spinner, phase and the shortest bar take of a line."""
+
+_SPARED: Final = ("second score", "epoch", "score", "speed")
+"""What a narrow terminal does without, in this order."""
+
 _COUNTED: Final = {"training": "step", "prediction": "row", "export": "comparison"}
 """What the steps of a kind of job are."""
 
@@ -95,10 +101,14 @@ class _Live:
 
     def __init__(self, out: "Console") -> None:
         from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn  # noqa: PLC0415
+        from rich.table import Column  # noqa: PLC0415
 
+        self._room = max(20, out.width - OTHER_COLUMNS)
         self._progress = Progress(
             SpinnerColumn(),
-            TextColumn("{task.description:<11}", style="bold", markup=False),
+            TextColumn(
+                "{task.description:<11}", style="bold", markup=False, table_column=Column(no_wrap=True, min_width=11)
+            ),
             BarColumn(bar_width=24),
             TextColumn("{task.fields[numbers]}", markup=False),
             console=out,
@@ -118,7 +128,7 @@ class _Live:
             description=label,
             total=most,
             completed=job["progress"]["step"],
-            numbers=numbers(job, loss=loss),
+            numbers=numbers(job, loss=loss, room=self._room),
         )
 
     def outage(self, message: str) -> None:
@@ -133,25 +143,36 @@ def event_line(event: dict[str, Any]) -> str:
     return f"{str(event.get('created_at', ''))[11:19]}  {level}{event.get('message', '')}"
 
 
-def numbers(job: dict[str, Any], *, loss: float | None = None) -> str:
-    """``step 40/114 · epoch 1.1 · loss 0.512 · eval/f1 0.831 · 812 samples/s · ETA 0:42``, as far as it is known."""
-    progress, evaluation = job["progress"], _evaluation(job)
-    parts = []
+def numbers(job: dict[str, Any], *, loss: float | None = None, room: int | None = None) -> str:
+    """``step 40/114 · epoch 1.1 · loss 0.512 · eval/f1 0.831 · 812 samples/s · ETA 0:42``, as far as it is known.
+
+    What does not fit into ``room`` characters is left out, the least important first.
+    """
+    parts = _parts(job, loss=loss)
+    while room is not None and len(parts) > 1 and len(" · ".join(parts.values())) > room:
+        del parts[next((name for name in _SPARED if name in parts), list(parts)[-1])]
+    return " · ".join(parts.values())
+
+
+def _parts(job: dict[str, Any], *, loss: float | None) -> dict[str, str]:
+    progress = job["progress"]
+    parts = {}
     if job["status"] == "queued" and job.get("queue"):
-        parts.append(f"position {job['queue']['position']} in the queue")
+        parts["queue"] = f"position {job['queue']['position']} in the queue"
     if progress["max_steps"]:
         kind = kind_of(job)
-        parts.append(f"{_COUNTED.get(kind, 'step')} {progress['step']}/{progress['max_steps']}")
+        parts["step"] = f"{_COUNTED.get(kind, 'step')} {progress['step']}/{progress['max_steps']}"
         if kind == "training":
-            parts.append(f"epoch {progress['epoch']:.1f}")
+            parts["epoch"] = f"epoch {progress['epoch']:.1f}"
     if loss is not None:
-        parts.append(f"loss {loss:.3f}")
-    parts += [f"{name} {value:.3f}" for name, value in evaluation]
+        parts["loss"] = f"loss {loss:.3f}"
+    for which, (name, value) in zip(("score", "second score"), _evaluation(job), strict=False):
+        parts[which] = f"{name} {value:.3f}"
     if progress["samples_per_second"] and job["phase"] in {"training", "predicting"}:
-        parts.append(f"{progress['samples_per_second']:.0f} samples/s")
+        parts["speed"] = f"{progress['samples_per_second']:.0f} samples/s"
     if progress["eta_seconds"] is not None and job["status"] not in TERMINAL:
-        parts.append(f"ETA {human_seconds(progress['eta_seconds'])}")
-    return " · ".join(parts)
+        parts["eta"] = f"ETA {human_seconds(progress['eta_seconds'])}"
+    return parts
 
 
 def kind_of(job: dict[str, Any]) -> str:

@@ -131,3 +131,22 @@ def test_importing_the_worker_loads_no_heavy_module():
     code = f"import worker.main, sys; print(sorted({HEAVY!r} & set(sys.modules)))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout
     assert loaded.strip() == "[]"
+
+
+def test_the_client_knows_schemas_alone():
+    allowed = {"app.client", "app.ids", *(f"app.{noun}.schemas" for noun in NOUNS)}
+    files = sources("app/client")
+    assert offenders(files, HEAVY | {"fastapi", "starlette", "sqlalchemy", "celery", "redis", "typer", "rich"}) == []
+    inside = [line for line in offenders(files, {"app"}, allowed=allowed) if not is_prefix_of_allowed(line, allowed)]
+    assert [line for line in inside if not line.endswith(("imports app", "imports app.ids"))] == []
+
+
+def test_importing_the_client_loads_neither_server_nor_database():
+    forbidden = HEAVY | {"fastapi", "starlette", "sqlalchemy", "celery", "redis", "pydantic_settings", "typer"}
+    code = f"from app.client import Tunery; import sys; print(sorted({forbidden!r} & set(sys.modules)))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    assert loaded.strip() == "[]"
+
+
+def test_commands_speak_http_through_the_client():
+    assert offenders(sources("app/cli"), {"httpx2", "httpx", "urllib.request", "requests"}) == []

@@ -33,6 +33,19 @@ class Tunery:
         assert process.returncode == expect, f"{process.returncode}\n{process.stdout}\n{process.stderr}"
         return process
 
+    def run_script(self, **environment):
+        """What the console script prints to a shell that asks it for completions."""
+        code = "import sys; sys.argv = ['tunery']; from app.cli import main; main()"
+        process = subprocess.run(
+            [sys.executable, "-P", "-c", code],
+            env=os.environ | {"PYTHONPATH": str(ROOT), "TUNERY_URL": self.url} | environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        return process.stdout
+
     def json(self, *arguments, expect=0):
         """The one JSON document that a command prints."""
         output = self.run(*arguments, "--json", expect=expect).stdout

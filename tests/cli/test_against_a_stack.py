@@ -1,6 +1,8 @@
 """The command line and a whole service: upload, train, follow, ask, download."""
 
+import csv
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -9,6 +11,7 @@ import zipfile
 
 import pytest
 
+from tests.cli.conftest import Tunery
 from tests.stack.processes import ROOT
 
 pytestmark = pytest.mark.xdist_group("cli_stack")
@@ -32,16 +35,12 @@ runpy.run_module("app.cli", run_name="__main__", alter_sys=True)
 
 @pytest.fixture(scope="session")
 def registered(stack_url, tiny_model):
-    from tests.cli.conftest import Tunery
-
     return Tunery(stack_url).json("models", "add", "tiny", tiny_model)["id"]
 
 
 @pytest.fixture(scope="session")
 def followed(stack_url, registered, reviews):
     """A job followed to its end: its id and what the command printed."""
-    from tests.cli.conftest import Tunery
-
     tunery = Tunery(stack_url)
     process = tunery.run(
         *("jobs", "create", "--model", registered, "--train", reviews, "--validation", "0.25", *FAST),
@@ -112,6 +111,47 @@ def test_a_model_is_exported_to_a_zip(tunery, followed, tmp_path):
     assert (job["kind"], job["status"]) == ("export", "succeeded")
     with zipfile.ZipFile(target) as archive:
         assert "model.onnx" in archive.namelist()
+
+
+def test_jobs_are_compared_and_their_curves_printed(tunery, followed, registered, reviews):
+    job_id, _ = followed
+    other = tunery.json("jobs", "retry", job_id, "--set", "training.max_steps=2", "--follow")
+    compared = tunery.json("jobs", "compare", job_id, other["id"])
+    assert [job["id"] for job in compared["jobs"]] == [job_id, other["id"]]
+    assert compared["settings"]["training.max_steps"] == [-1, 2]
+    assert "training.learning_rate" not in compared["settings"]
+    assert compared["best"]["eval/accuracy"][0] is not None
+    table = tunery.run("jobs", "compare", job_id, other["id"], COLUMNS="40").stdout
+    assert re.search(r"^training\.max_steps +-1 +2 *$", table, re.MULTILINE)
+    assert re.search(r"^best eval/accuracy +\d\.\d{4} +\d\.\d{4} *$", table, re.MULTILINE)
+    assert "nothing to compare" in tunery.run("jobs", "compare", job_id, job_id, expect=1).stderr
+
+    points = tunery.json("jobs", "metrics", other["id"])["data"]
+    rows = list(csv.DictReader(tunery.run("jobs", "metrics", other["id"], "--csv").stdout.splitlines()))
+    assert [int(row["step"]) for row in rows] == sorted({point["step"] for point in points})
+    assert {(int(row["step"]), float(row["train/loss"])) for row in rows if row["train/loss"]} == {
+        (point["step"], point["value"]) for point in points if point["name"] == "train/loss"
+    }
+    assert "eval/accuracy" in tunery.run("jobs", "metrics", other["id"], "--name", "loss", expect=1).stderr
+
+
+def test_files_and_models_are_shown_and_deleted(tunery, registered, reviews, tiny_model):
+    file = tunery.json("files", "upload", reviews)
+    shown = tunery.run("files", "show", file["id"]).stdout
+    assert "reviews.jsonl" in shown
+    assert "label (string): no ×32, yes ×32" in shown
+    assert tunery.json("files", "rm", file["id"])["deleted"] is True
+    assert "tunery files ls" in tunery.run("files", "show", file["id"], expect=1).stderr
+    tunery.run("models", "add", "other", tiny_model)
+    assert "model.safetensors" in tunery.run("models", "show", "other").stdout
+    assert "other  deleted" in tunery.run("models", "rm", "other").stdout
+    assert tunery.json("models", "show", "other", expect=1)["status"] == 404
+
+
+def test_a_shell_completes_ids(tunery, followed):
+    words = {"_TUNERY_COMPLETE": "complete_bash", "COMP_WORDS": "tunery jobs show ftjob-", "COMP_CWORD": "3"}
+    assert followed[0] in tunery.run_script(**words).split()
+    assert Tunery("http://127.0.0.1:9").run_script(**words).split() == []
 
 
 def test_logs_are_lines_for_people_and_documents_for_programs(tunery, followed):

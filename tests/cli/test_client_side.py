@@ -1,6 +1,5 @@
 """What the command line does before, or without, a server."""
 
-import json
 import subprocess
 import sys
 import time
@@ -8,7 +7,6 @@ import time
 import pytest
 
 from app.cli.errors import CliError, from_problem
-from app.cli.follow import parse_event_stream
 from app.cli.job_spec import apply_setting
 from app.cli.view import numbers
 from tests.stack.processes import ROOT
@@ -104,19 +102,6 @@ def test_an_error_page_of_a_proxy_is_no_problem_document():
     assert "502" in from_problem(502, None).message
 
 
-def test_an_event_stream_is_split_at_line_feeds_alone_wherever_its_blocks_end():
-    data = json.dumps({"message": "a\u2028b\x85c"}, ensure_ascii=False)
-    stream = f"retry: 1000\n\n: keep-alive\n\nid: ftevent-1\nevent: message\ndata: {data}\n\nid: 2\r\ndata: x\ndata: y\r\n\r\n".encode()
-    expected = [
-        {"retry": "1000"},
-        {"id": "ftevent-1", "event": "message", "data": data},
-        {"id": "2", "data": "x\ny"},
-    ]
-    for size in (1, 7, len(stream)):
-        blocks = (stream[start : start + size] for start in range(0, len(stream), size))
-        assert list(parse_event_stream(blocks)) == expected
-
-
 def test_numbers_of_a_running_job_name_what_is_known():
     job = {
         "status": "running",
@@ -128,3 +113,5 @@ def test_numbers_of_a_running_job_name_what_is_known():
     assert (
         numbers(job, loss=0.5117) == "step 40/114 · epoch 1.1 · loss 0.512 · eval/f1 0.831 · 812 samples/s · ETA 0:42"
     )
+    assert numbers(job, loss=0.5117, room=68) == "step 40/114 · loss 0.512 · eval/f1 0.831 · 812 samples/s · ETA 0:42"
+    assert numbers(job, loss=0.5117, room=40) == "step 40/114 · loss 0.512 · ETA 0:42"

@@ -6,11 +6,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from app.cli import follow as following
 from app.cli.client import Client
 from app.cli.errors import CliError
 from app.cli.follow import Outage, follow, wait
 from app.cli.view import watch
+from app.client import following
 
 RUNNING = {
     "id": "ftjob-x", "status": "running", "phase": "training", "progress": {"step": 0, "max_steps": None},
@@ -50,7 +50,7 @@ class Server:
 @pytest.fixture
 def quick(monkeypatch):
     """Seconds become fractions of seconds."""
-    for name, seconds in {"POLL": 0.02, "RECONNECT": 0.02, "NOTICE": 0.1, "REFUSED": 0.6, "LAST_EVENTS": 0.1}.items():
+    for name, seconds in {"POLL": 0.02, "RECONNECT": 0.02, "NOTICE": 0.1, "REFUSED": 0.6}.items():
         monkeypatch.setattr(following, f"{name}_SECONDS", seconds)
 
 
@@ -97,6 +97,7 @@ def test_a_server_that_comes_back_is_told_and_the_job_followed_to_its_end(quick,
 
 def test_waiting_tells_of_a_lost_server_too(quick, server, monkeypatch):
     client, told = Client(f"http://127.0.0.1:{server.port}"), []
+    client.get("/jobs/ftjob-x")  # the first request takes longer
     threading.Timer(0.1, server.stop).start()
     with pytest.raises(CliError, match="No server answers"):
         wait(client, "ftjob-x", on_outage=told.append)
