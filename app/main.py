@@ -7,7 +7,21 @@ from importlib.metadata import version
 from fastapi import FastAPI
 
 from app import log, sweep
-from app.api import chat, docs, events, files, finished_models, health, huggingface, jobs, metrics, models, predict, tei
+from app.api import (
+    chat,
+    dashboard,
+    docs,
+    events,
+    files,
+    finished_models,
+    health,
+    huggingface,
+    jobs,
+    metrics,
+    models,
+    predict,
+    tei,
+)
 from app.api.body_limit import BodyLimitMiddleware
 from app.api.errors import install_error_handlers
 from app.api.request_id import RequestIdMiddleware
@@ -45,6 +59,7 @@ def create_app() -> FastAPI:
         predict,
         metrics,
         docs,
+        dashboard,
     ):
         app.include_router(module.router)
     install_error_handlers(app)
