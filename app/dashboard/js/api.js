@@ -149,21 +149,24 @@ export function path(strings, ...parts) {
   return String.raw({ raw: strings }, ...parts.map((part) => encodeURIComponent(part)));
 }
 
-/** @type {Promise<Set<string>>|null} */
-let known = null;
+/** @type {Promise<*>|null} */
+let description = null;
+
+/** @returns {Promise<*>} the server's OpenAPI document, asked for once */
+export function openApi() {
+  description ??= get("/openapi.json").catch((error) => {
+    description = null;
+    throw error;
+  });
+  return description;
+}
 
 /**
  * Whether this server has a route, so that nothing is asked that an older one does not know.
  * @param {string} template as OpenAPI writes it, such as "/jobs/{job_id}/metrics"
  */
 export async function hasRoute(template) {
-  known ??= get("/openapi.json").then((document) => new Set(Object.keys(document.paths)));
-  try {
-    return (await known).has(template);
-  } catch {
-    known = null;
-    return false;
-  }
+  return template in (await openApi()).paths;
 }
 
 /**
