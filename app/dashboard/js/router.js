@@ -89,6 +89,7 @@ async function show(routes, root, { isFirst }) {
       if (signal.aborted) return;
       replace(root, page);
       await module.mount(page, { params: found.params, query, signal });
+      performance.mark("tunery:page"); // its first content is there
     }
   } catch (error) {
     if (signal.aborted || isAbort(error)) return;

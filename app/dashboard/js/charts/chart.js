@@ -131,7 +131,7 @@ export function lineChart({ title, signal }) {
       font: { family: getComputedStyle(plot).fontFamily, color: text, size: 12 }, hovermode: "x unified", dragmode: canDrag ? "zoom" : false,
       hoverlabel: { bgcolor: surface, bordercolor: grid, font: { color: colour("--text") } },
       xaxis: { ...axis, title: { text: "step", font: { size: 11 }, standoff: 4 }, ...(range ? { range, autorange: false } : { autorange: true, rangemode: "tozero" }) },
-      yaxis: { ...axis, type: isLog ? "log" : "linear", autorange: true, fixedrange: true, tickformat: isLog ? "~g" : undefined },
+      yaxis: { ...axis, type: isLog ? "log" : "linear", autorange: true, fixedrange: true, exponentformat: "e" },
     };
   }
 

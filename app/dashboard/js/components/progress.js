@@ -15,3 +15,8 @@ export function progressBar(label) {
     },
   };
 }
+
+/** @param {number} part from 0 to 1 @returns {HTMLElement} a bar beside a number that says the same */
+export function shareBar(part) {
+  return h("span", { class: "bar", "aria-hidden": "true" }, h("span", { style: { "--part": Math.min(1, Math.max(0, part)).toFixed(4) } }));
+}

@@ -1,7 +1,7 @@
 /** What the job learned from: labels, lengths, duplicates. Whatever else the report holds is shown as it is. */
 
-import { table } from "../../components/table.js";
-import { facts } from "../../components/table.js";
+import { shareBar } from "../../components/progress.js";
+import { facts, table } from "../../components/table.js";
 import { h, patch } from "../../dom.js";
 import { count, figure, percent } from "../../format.js";
 
@@ -46,7 +46,7 @@ function labelCard(split, labels) {
     rows: rows.slice(0, MOST_LABELS),
     columns: [
       { label: "label", isHeader: true, class: "clip", cell: ([label]) => label },
-      { label: "share", cell: ([label, number]) => h("div", { class: "bar-cell" }, h("meter", { class: "bar", min: 0, max: most || 1, value: number, "aria-label": `share of ${label}` }),
+      { label: "share", cell: ([, number]) => h("div", { class: "bar-cell" }, shareBar(number / (most || 1)),
         h("span", { class: "number small" }, percent(total ? number / total : 0, 1))) },
       { label: "rows", numeric: true, cell: ([, number]) => count(number) },
     ],

@@ -1,12 +1,14 @@
 /** How good it is, class by class: each split that was measured has its tables. */
 
-import { table } from "../../components/table.js";
-import { scrolled } from "../../components/table.js";
+import { shareBar } from "../../components/progress.js";
+import { scrolled, table } from "../../components/table.js";
 import { h, patch } from "../../dom.js";
 import { count, figure, percent } from "../../format.js";
 
 /** A table of so many classes is as much as a page can show; the matrix beyond it is left out. */
 const MOST_CLASSES_OF_A_MATRIX = 40;
+const MOST_OF_A_NOTE = 6;
+const SHOWN = new Set(["labels", "num_examples", "per_class", "confusion_matrix", "metrics", "test"]);
 
 /** @param {*} job @returns {boolean} */
 export function hasEvaluation(job) {
@@ -30,8 +32,18 @@ function splitsOf(report) {
 
 function metricsTable(title, part) {
   const rows = Object.entries(part.metrics ?? {});
-  return rows.length ? h("div", { class: "card" }, h("div", { class: "card-body stats" }, rows.map(([name, value]) =>
-    h("div", { class: "stat" }, h("div", { class: "name" }, name), h("div", { class: "value", title: String(value) }, figure(value)))))) : null;
+  const notes = Object.entries(part).filter(([name, value]) => !SHOWN.has(name) && isNote(value))
+    .map(([name, value]) => `${name.replaceAll("_", " ")}: ${Object.entries(value).map(([key, each]) => `${key.replaceAll("_", " ")} ${words(each)}`).join(", ")}`);
+  if (!rows.length && !notes.length) return null;
+  return h("div", { class: "card" }, h("div", { class: "card-body stack tight" },
+    h("div", { class: "stats" }, rows.map(([name, value]) =>
+      h("div", { class: "stat" }, h("div", { class: "name" }, name), h("div", { class: "value", title: String(value) }, figure(value))))),
+    notes.map((note) => h("p", { class: "muted small" }, note))));
+}
+
+/** A few plain values, such as a baseline, make one line. */
+function isNote(value) {
+  return value !== null && typeof value === "object" && !Array.isArray(value) && Object.keys(value).length <= MOST_OF_A_NOTE && Object.values(value).every((each) => each === null || typeof each !== "object");
 }
 
 function perClass(title, part) {
@@ -44,8 +56,7 @@ function perClass(title, part) {
     columns: [
       { label: "class", isHeader: true, cell: (row) => String(row.label) },
       score("precision"), score("recall"),
-      { label: "f1", cell: (row) => h("div", { class: "bar-cell" },
-        h("meter", { class: "bar", min: 0, max: 1, value: row.f1 ?? 0, "aria-label": `f1 of ${row.label}` }), h("span", { class: "number" }, figure(row.f1, 3))) },
+      { label: "f1", cell: (row) => h("div", { class: "bar-cell" }, shareBar(row.f1 ?? 0), h("span", { class: "number" }, figure(row.f1, 3))) },
       { label: "examples", numeric: true, cell: (row) => count(row.support) },
     ],
   }));
@@ -71,8 +82,7 @@ function matrix(title, part) {
 
 /** What reports of other problems have besides: ranges, baselines, answers that are wrong. Numbers as facts, rows as tables. */
 function others(part) {
-  const known = new Set(["labels", "num_examples", "per_class", "confusion_matrix", "metrics", "test"]);
-  return h("div", { class: "columns" }, Object.entries(part).filter(([name, value]) => !known.has(name) && value !== null && typeof value === "object").map(([name, value]) => {
+  return h("div", { class: "columns" }, Object.entries(part).filter(([name, value]) => !SHOWN.has(name) && !isNote(value) && value !== null && typeof value === "object").map(([name, value]) => {
     const title = name.replaceAll("_", " ");
     if (Array.isArray(value) && value.length && typeof value[0] === "object") {
       return h("div", { class: "card" }, h("div", { class: "card-head" }, h("h3", null, title)), table({ label: title, rows: value,
