@@ -6,9 +6,8 @@ JOB_ID is a finished job with curves, such as that of ``tunery demo``.
 import sys
 from pathlib import Path
 
-
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from tests.dashboard.browser import running_browser  # noqa: E402
+from tests.dashboard.browser import running_browser
 
 FOLDER = Path(__file__).parent
 SETTLED_MS = 1000

@@ -146,7 +146,8 @@ def add_finished(home: Path, *, suffix: str | None, labels: tuple[str, str], met
     }  # fmt: skip
     best = {"step": 225, "epoch": 3.0, "eval/loss": 0.42, "eval/f1": 0.8753}
     job_id = add_job(
-        status=JobStatus.SUCCEEDED, attempt=1, spec=spec(suffix=suffix), job_metadata=metadata or {},
+        status=JobStatus.SUCCEEDED, attempt=1, spec=spec(suffix=suffix, metadata=metadata or {}),
+        job_metadata=metadata or {},
         **_started(ended=True), progress={"step": 225, "max_steps": 225, "epoch": 3.0, "fraction": 1.0},
         report=report(labels), data_report={"splits": {"train": split, "validation": split}}, best_metrics=best,
         latest_metrics=best, timings={"training_seconds": 170.0},

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "microsoft-edge")
 ARGUMENTS = [
@@ -15,6 +15,8 @@ ARGUMENTS = [
     "--disable-sync", "--disable-dev-shm-usage",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # as if there were no network
 ]  # fmt: skip
+PATIENCE_MS = 45_000
+"""Of a machine that runs the whole suite at the same time."""
 REQUIRED = "TUNERY_TEST_BROWSER"
 
 
@@ -70,5 +72,6 @@ class Watch:
 def new_page(browser: Browser, **options) -> tuple[BrowserContext, Page, Watch]:
     context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, "reduced_motion": "reduce", **options})
     page = context.new_page()
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(PATIENCE_MS)
+    expect.set_options(timeout=PATIENCE_MS)
     return context, page, Watch(page)

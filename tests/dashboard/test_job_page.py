@@ -22,7 +22,7 @@ def test_every_part_of_a_finished_job_is_shown(dashboard, archive):
     expect(evaluation.get_by_role("row", name="same 0.78")).to_have_count(2)
     data = open_tab(page, "Data")
     expect(data.get_by_text("58.0 %").first).to_be_visible()
-    expect(data.get_by_role("img", name="64 to 127: 90").first).to_be_visible()
+    expect(data.get_by_role("img", name="64 to 127: 700").first).to_be_visible()
     expect(open_tab(page, "Checkpoints").get_by_role("row", name="225")).to_contain_text("182 MB")
     expect(open_tab(page, "Events").get_by_text("The job was accepted.")).to_be_visible()
     expect(open_tab(page, "Log").get_by_text("phase: training")).to_be_visible()

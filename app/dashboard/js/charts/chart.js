@@ -23,7 +23,7 @@ const REDRAW_MS = 250;
  */
 export function lineChart({ title, signal }) {
   const titleId = uniqueId("chart");
-  const plot = h("div", { class: "chart-plot", role: "img", "aria-labelledby": titleId }, h("div", { class: "placeholder" }, "…"));
+  const plot = h("div", { class: "chart-plot", role: "img", "aria-label": `Chart of ${title}, not drawn yet` }, h("div", { class: "placeholder" }, "…"));
   const heading = h("h3", { id: titleId, class: "row" }, title);
   const log = h("button", { type: "button", class: "button ghost small", "aria-pressed": "false", onclick: toggleLog }, "Log");
   const zoomOut = h("button", { type: "button", class: "button ghost small", hidden: true, onclick: () => zoomTo(null) }, "Reset zoom");

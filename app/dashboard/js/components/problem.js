@@ -1,4 +1,4 @@
-import { ApiError } from "../api.js";
+import { ApiError, isAbort } from "../api.js";
 import { h } from "../dom.js";
 import { icon } from "./icons.js";
 import { toast } from "./toast.js";
@@ -39,7 +39,8 @@ export function notice(kind, title, ...children) {
   );
 }
 
-/** @param {unknown} error that an action of the user's ended with */
+/** @param {unknown} error that an action of the user's ended with; that nobody waits any more is none */
 export function toastProblem(error) {
+  if (isAbort(error)) return;
   toast(error instanceof Error ? error.message : String(error), { kind: "bad", detail: error?.hint ?? null });
 }

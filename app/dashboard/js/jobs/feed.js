@@ -1,6 +1,7 @@
 /** A job while someone looks at it: its events as they happen, and its state, until it has ended. */
 
 import { get, pages, path } from "../api.js";
+import { toastProblem } from "../components/problem.js";
 import { poll } from "../live.js";
 import { follow } from "../sse.js";
 import { hasEnded } from "./words.js";
@@ -64,12 +65,12 @@ export function jobFeed(first, signal) {
         for (const listener of onEvent) listener(feed.events);
         if (isNews(event)) refresh().catch(() => {});
       },
-    }).then(() => hasEnded(feed.job) || signal.aborted || refresh()).catch(() => {});
+    }).then(() => hasEnded(feed.job) || signal.aborted || refresh()).catch(toastProblem);
     poll(async () => {
       if (hasEnded(feed.job)) return null;
       await refresh();
       return hasEnded(feed.job) ? null : feed.job.status === "running" ? LIVE_SECONDS : WAITING_SECONDS;
-    }, { signal, seconds: LIVE_SECONDS });
+    }, { signal, seconds: LIVE_SECONDS }).catch(toastProblem);
   }
 
   /** Events that were there when the page was loaded tell of a state that is known already. */

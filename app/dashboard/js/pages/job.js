@@ -1,6 +1,7 @@
 /** One job: how it stands, what it learned, what it learned from. */
 
 import { get, hasRoute, path } from "../api.js";
+import { toastProblem } from "../components/problem.js";
 import { tabs } from "../components/tabs.js";
 import { jobFeed } from "../jobs/feed.js";
 import { hasEnded, jobName } from "../jobs/words.js";
@@ -40,7 +41,7 @@ export async function mount(root, { params, query, signal }) {
   feed.onJob((job) => {
     view.show("evaluation", hasEvaluation(job));
     view.show("data", Boolean(job.data_report));
-    if (hasEnded(job)) lookForMistakes().catch(() => {});
+    if (hasEnded(job)) lookForMistakes().catch(toastProblem);
   });
   root.append(jobHeader(feed), view.element);
   root.dataset.ready = "true";
@@ -52,5 +53,5 @@ export async function mount(root, { params, query, signal }) {
     view.show("mistakes", mistakes !== null);
     if (query.get("tab") === "mistakes") view.select("mistakes");
   }
-  if (hasEnded(feed.job)) lookForMistakes().catch(() => {});
+  if (hasEnded(feed.job)) lookForMistakes().catch(toastProblem);
 }

@@ -4,6 +4,7 @@ import { get, path } from "../api.js";
 import { codeBlock } from "../components/code.js";
 import { emptyState } from "../components/empty.js";
 import { icon } from "../components/icons.js";
+import { toastProblem } from "../components/problem.js";
 import { scrolled } from "../components/table.js";
 import { h, keyed, patch } from "../dom.js";
 import { COLUMNS, jobRow } from "../jobs/row.js";
@@ -49,14 +50,14 @@ export async function mount(root, { query, signal }) {
     let timer;
     search.addEventListener("input", () => {
       clearTimeout(timer);
-      timer = setTimeout(() => change({ text: search.value.trim() }), 200);
+      timer = setTimeout(() => change({ text: search.value.trim() }).catch(toastProblem), 200);
     });
     return h("form", { class: "toolbar", role: "search", style: { "margin-bottom": "12px" }, onsubmit: (event) => event.preventDefault() },
       search, choice("status", "Any status", STATUSES), choice("kind", "Any kind", KINDS));
   }
 
   function choice(name, any, values) {
-    return h("select", { class: "select", "aria-label": `Filter by ${name}`, onchange: (event) => change({ [name]: event.target.value }) },
+    return h("select", { class: "select", "aria-label": `Filter by ${name}`, onchange: (event) => change({ [name]: event.target.value }).catch(toastProblem) },
       h("option", { value: "" }, any), values.map((value) => h("option", { value, selected: filter[name] === value }, value)));
   }
 
@@ -142,7 +143,7 @@ export async function mount(root, { query, signal }) {
     const words = filter.text ? `${number} of the ${jobs.size} newest jobs fit` : `${number} ${number === 1 ? "job" : "jobs"}${hasMore ? " shown" : ""}`;
     const label = filter.text ? "Search older jobs" : "Load more";
     return [h("span", { role: "status" }, words),
-      hasMore ? h("button", { type: "button", class: "button small", onclick: () => load(filter.text ? LARGEST_PAGE : PAGE * 2) }, label) : null];
+      hasMore ? h("button", { type: "button", class: "button small", onclick: () => load(filter.text ? LARGEST_PAGE : PAGE * 2).catch(toastProblem) }, label) : null];
   }
 
   function drawSelection() {
@@ -162,8 +163,8 @@ export async function mount(root, { query, signal }) {
 
   await load();
   root.dataset.ready = "true";
-  searchOn().catch(() => {});
-  poll(refresh, { signal, seconds: IDLE_SECONDS });
+  searchOn().catch(toastProblem);
+  poll(refresh, { signal, seconds: IDLE_SECONDS }).catch(toastProblem);
 }
 
 function newJobLink() {
