@@ -61,7 +61,7 @@ export function curvesPanel({ runs: first, signal, onLoaded }) {
 
   function metricNames() {
     const names = new Set([...feeds.values()].flatMap((feed) => [...feed.series].filter(([, series]) => series.length >= FEWEST).map(([name]) => name)));
-    const place = (name) => (FIRST.includes(name) ? -1 : LAST.includes(name) ? 1 : 0);
+    const place = (name) => (FIRST.includes(name) ? FIRST.indexOf(name) - FIRST.length : LAST.includes(name) ? 1 : 0);
     return [...names].filter((name) => !(TOGETHER[name] && names.has(TOGETHER[name]) && runs.length === 1)).sort((a, b) => place(a) - place(b) || (a < b ? -1 : 1));
   }
 

@@ -45,6 +45,7 @@ export function tabs({ label, tabs: all, selected, signal, onSelect }) {
       one.panel.hidden = !isChosen;
     }
     const one = views.get(chosen);
+    one.button.scrollIntoView({ block: "nearest", inline: "nearest" });
     if (one.isBuilt) return;
     one.isBuilt = true;
     Promise.resolve(one.tab.build(one.panel, signal)).catch(async (error) => {
