@@ -12,8 +12,8 @@ const PAGE = 1000;
 
 /**
  * @typedef {{id: string, number: number, created_at: string, level: string, type: string, message: string, data: Object|null}} JobEvent
- * @typedef {{job: import("./words.js").Job, events: JobEvent[], onJob: (listener: (job: *) => void) => void, onEvent: (listener: (events: JobEvent[]) => void) => void, take: (job: *) => void, needEvents: () => Promise<void>}} JobFeed
- *   `take`: a newer state that someone else was told; `needEvents`: have them read, if nothing follows them
+ * @typedef {{job: import("./words.js").Job, events: JobEvent[], onJob: (listener: (job: *) => void) => void, onEvent: (listener: (events: JobEvent[]) => void) => void, take: (job: *) => void, needEvents: () => Promise<void>, hasMistakes: boolean}} JobFeed
+ *   `take`: a newer state that someone else was told; `needEvents`: have them read, if nothing follows them; `hasMistakes`: it is known that there are some to be shown
  */
 
 /** @param {*} first the job as it stands @param {AbortSignal} signal @returns {JobFeed} */
@@ -27,6 +27,7 @@ export function jobFeed(first, signal) {
     onEvent: (listener) => onEvent.push(listener),
     take,
     needEvents: () => Promise.resolve(),
+    hasMistakes: false,
   };
   let isAsking = false;
   let again = false;

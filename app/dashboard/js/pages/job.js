@@ -12,7 +12,7 @@ import { buildEvaluation, hasEvaluation } from "./job/evaluation.js";
 import { buildEvents } from "./job/events.js";
 import { jobHeader } from "./job/header.js";
 import { buildLog } from "./job/log.js";
-import { buildMistakes, firstMistakes } from "./job/mistakes.js";
+import { buildMistakes, hasMistakes } from "./job/mistakes.js";
 import { buildOverview } from "./job/overview.js";
 import { buildSpec } from "./job/spec.js";
 
@@ -21,7 +21,7 @@ export async function mount(root, { params, query, signal }) {
   const feed = jobFeed(await get(path`/jobs/${params.id}`, {}, signal), signal);
   const isTraining = feed.job.kind === "training";
   setTitle(jobName(feed.job));
-  let mistakes = null;
+  let hasLooked = false;
   const view = tabs({
     label: "Parts of the job",
     selected: query.get("tab"),
@@ -30,7 +30,7 @@ export async function mount(root, { params, query, signal }) {
     tabs: [
       { id: "overview", label: "Overview", build: (panel) => buildOverview(panel, feed, signal, query) },
       { id: "evaluation", label: "Evaluation", isHidden: !hasEvaluation(feed.job), build: (panel) => buildEvaluation(panel, feed) },
-      { id: "mistakes", label: "Mistakes", isHidden: true, build: (panel) => buildMistakes(panel, feed, mistakes, signal) },
+      { id: "mistakes", label: "Mistakes", isHidden: true, build: (panel) => buildMistakes(panel, feed, signal, query) },
       { id: "data", label: "Data", isHidden: !feed.job.data_report, build: (panel) => buildData(panel, feed) },
       { id: "checkpoints", label: "Checkpoints", isHidden: !isTraining, build: (panel) => buildCheckpoints(panel, feed, signal) },
       { id: "events", label: "Events", build: (panel) => buildEvents(panel, feed) },
@@ -48,9 +48,12 @@ export async function mount(root, { params, query, signal }) {
 
   /** Servers that do not know them, and jobs that keep none, have no such tab. */
   async function lookForMistakes() {
-    if (mistakes !== null || !isTraining || feed.job.status !== "succeeded" || !(await hasRoute("/jobs/{job_id}/mistakes"))) return;
-    mistakes = await firstMistakes(feed.job.id, signal);
-    view.show("mistakes", mistakes !== null);
+    if (hasLooked || !isTraining || feed.job.status !== "succeeded") return;
+    hasLooked = true;
+    if (!(await hasRoute("/jobs/{job_id}/mistakes")) || !(await hasMistakes(feed.job.id, signal))) return;
+    feed.hasMistakes = true;
+    view.show("mistakes", true);
+    feed.take(feed.job);
     if (query.get("tab") === "mistakes") view.select("mistakes");
   }
   if (hasEnded(feed.job)) lookForMistakes().catch(toastProblem);

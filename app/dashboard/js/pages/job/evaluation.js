@@ -2,8 +2,10 @@
 
 import { shareBar } from "../../components/progress.js";
 import { scrolled, table } from "../../components/table.js";
+import { path } from "../../api.js";
 import { h, patch } from "../../dom.js";
 import { count, figure, percent } from "../../format.js";
+import { href } from "../../router.js";
 
 /** A table of so many classes is as much as a page can show; the matrix beyond it is left out. */
 const MOST_CLASSES_OF_A_MATRIX = 40;
@@ -18,16 +20,16 @@ export function hasEvaluation(job) {
 
 /** @param {HTMLElement} panel @param {import("../../jobs/feed.js").JobFeed} feed */
 export function buildEvaluation(panel, feed) {
-  const update = (job) => patch(panel, job.report, () => (job.report ? splitsOf(job.report) : null));
+  const update = (job) => patch(panel, [job.report, feed.hasMistakes], () => (job.report ? splitsOf(job.report, feed) : null));
   feed.onJob(update);
   update(feed.job);
 }
 
-function splitsOf(report) {
-  const splits = [["Validation split", report], ...(report.test ? [["Test split", { labels: report.labels, ...report.test }]] : [])];
-  return splits.map(([title, part]) => h("section", { class: "stack", "aria-label": title },
+function splitsOf(report, feed) {
+  const splits = [["Validation split", report, "validation"], ...(report.test ? [["Test split", { labels: report.labels, ...report.test }, "test"]] : [])];
+  return splits.map(([title, part, split]) => h("section", { class: "stack", "aria-label": title },
     h("div", null, h("h2", null, title), h("p", { class: "muted" }, `${count(part.num_examples)} examples`)),
-    metricsTable(title, part), h("div", { class: "columns" }, perClass(title, part), matrix(title, part)), others(part)));
+    metricsTable(title, part), h("div", { class: "columns" }, perClass(title, part), matrix(title, part, mistakesLink(feed, split))), others(part)));
 }
 
 function metricsTable(title, part) {
@@ -62,7 +64,12 @@ function perClass(title, part) {
   }));
 }
 
-function matrix(title, part) {
+/** @returns {((label: string, predicted: string) => string)|null} where the examples of a cell are */
+function mistakesLink(feed, split) {
+  return feed.hasMistakes ? (label, predicted) => href(path`/jobs/${feed.job.id}`, { tab: "mistakes", split, label, predicted }) : null;
+}
+
+function matrix(title, part, link) {
   const cells = part.confusion_matrix;
   if (!cells?.length || cells.length > MOST_CLASSES_OF_A_MATRIX) return null;
   const labels = part.labels ?? cells.map((_, i) => String(i));
@@ -75,7 +82,8 @@ function matrix(title, part) {
       const total = row.reduce((sum, number) => sum + number, 0);
       return h("tr", null, h("th", { scope: "row", title: labels[i] }, labels[i]), row.map((number, j) => {
         const part = total ? number / total : 0;
-        return h("td", { class: i === j ? "hit" : "miss", style: { "--heat": part.toFixed(3) }, title: `${percent(part, 1)} of ${labels[i]} predicted as ${labels[j]}` }, count(number));
+        return h("td", { class: i === j ? "hit" : "miss", style: { "--heat": part.toFixed(3) }, title: `${percent(part, 1)} of ${labels[i]} predicted as ${labels[j]}` },
+          link && i !== j && number ? h("a", { href: link(labels[i], labels[j]) }, count(number)) : count(number));
       }));
     })))));
 }

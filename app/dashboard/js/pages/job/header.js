@@ -82,6 +82,14 @@ const QUIET = new Set(["new_weights", "hidden_test_labels"]);
 /** What to do about a warning, by its code (docs/errors.md says what each means). */
 const ADVICE = {
   class_without_examples: "Add examples of the class, or leave it out of label_names.",
+  conflicting_labels: "The data tab shows the first of them: decide for one label, or remove the rows.",
+  duplicate_rows: "Remove them, unless they are meant to weigh more.",
+  few_examples_of_class: "Add examples, or merge the class with another.",
+  imbalanced_labels: "Look at f1_macro and the scores by class; training.class_weights “balanced” lets all classes weigh the same.",
+  label_not_evaluated: "Move rows of it into the validation or test split.",
+  small_dataset: "Collect more rows; until then compare several seeds.",
+  small_split: "Take more rows, so that scores tell models apart.",
+  split_overlap: "Remove the rows from one of the splits: scores of what was seen in training are too good.",
   disk_full: "Delete files or models that are not needed, or enlarge the disk.",
   empty_text: "Remove these rows or fill them in: a text without words teaches nothing.",
   large_numbers: "Train on smaller numbers, such as the difference from their mean divided by their spread.",
