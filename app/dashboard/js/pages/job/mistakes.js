@@ -9,6 +9,7 @@ import { count, figure } from "../../format.js";
 import { rememberQuery } from "../../router.js";
 
 const PAGE = 50;
+const WORDS = { split: "split", label: "right", predicted: "predicted" };
 
 /** @param {string} jobId @param {AbortSignal} signal @returns {Promise<boolean>} whether this job has been looked at for mistakes */
 export async function hasMistakes(jobId, signal) {
@@ -48,7 +49,7 @@ export async function buildMistakes(panel, feed, signal, query) {
   }
 
   const choice = (name, any, values) => h("select", { class: "select", "aria-label": name, onchange: (event) => choose({ [name]: event.target.value }) },
-    any ? h("option", { value: "" }, any) : null, values.map((value) => h("option", { value, selected: chosen[name] === value }, String(value))));
+    any ? h("option", { value: "" }, any) : null, values.map((value) => h("option", { value, selected: chosen[name] === value }, `${WORDS[name]}: ${value}`)));
   panel.append(h("div", { class: "toolbar" },
     report?.test ? choice("split", null, ["validation", "test"]) : null,
     labels.length ? [choice("label", "Any label", labels), choice("predicted", "Any prediction", labels)] : null), body);
