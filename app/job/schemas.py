@@ -114,6 +114,9 @@ class JobOut(BaseModel):
     result_files: list[str] = Field(description="Ids of the files that it made, for `GET /files/{id}/content`")
     metadata: dict[str, str]
     spec: JobSpec | PredictionSpec | ExportSpec
+    requested_spec: dict[str, Any] = Field(
+        description="What was sent; the rest of `spec` is defaults and what was chosen"
+    )
 
 
 class JobPage(BaseModel):

@@ -1,4 +1,4 @@
-"""What an installed Tunery has with it: migrations and examples are no packages, and must not be left behind."""
+"""What an installed Tunery has with it: migrations, examples and the dashboard's files are no packages, and must not be left behind."""
 
 import subprocess
 import sys
@@ -22,6 +22,7 @@ def test_the_wheel_carries_all_code_migrations_and_examples(tmp_path):
         ("worker", "*.py", "worker"),
         ("alembic", "*.py", "app/_alembic"),
         ("examples", "*.jsonl", "app/_examples"),
+        *(("app/dashboard", pattern, "app/dashboard") for pattern in ("*.html", "*.js", "*.css", "*.svg")),
     ]:
         files = expected(folder, pattern, as_folder=as_folder)
         assert files, folder

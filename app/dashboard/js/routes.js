@@ -1,0 +1,12 @@
+/**
+ * Every page. A page is a module with `mount(root, {params, query, signal})`; it builds below `root`, begins with an `h1` that has
+ * `tabindex="-1"`, and may be asynchronous: what it throws is shown in its place. A route with `nav` stands in the side bar, and
+ * `section` names the path whose entry is marked while it is shown.
+ *
+ * @type {import("./router.js").Route[]}
+ */
+export const ROUTES = [
+  { path: "/", title: "Jobs", load: () => import("./pages/jobs.js"), section: "/jobs" },
+  { path: "/jobs", title: "Jobs", load: () => import("./pages/jobs.js"), nav: { label: "Jobs", icon: "jobs" } },
+  { path: "/jobs/:id", title: "Job", load: () => import("./pages/job.js"), section: "/jobs" },
+];
