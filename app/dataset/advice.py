@@ -35,7 +35,25 @@ def advise(report: Mapping[str, Any], *, problem_type: ProblemType, weighs_class
         found += _repeats(split, facts)
         found += _conflicts(split, facts)
         if split != "train":
-            found += _evaluation(split, facts, problem_type=problem_type)
+            found += evaluation_advice(split, facts, problem_type=problem_type)
+    return found
+
+
+def evaluation_advice(split: str, facts: Mapping[str, Any], *, problem_type: ProblemType) -> Warnings:
+    """What a split cannot tell of a model."""
+    found: Warnings = []
+    if facts["num_rows"] < FEW_EVALUATED:
+        message = (
+            f"The {split} split has only {facts['num_rows']:,} rows: its scores move by {1 / max(1, facts['num_rows']):.0%} with a single "
+            "one. Take more rows to tell models apart."
+        )
+        found.append({"code": "small_split", "message": message})
+    if (missing := facts.get("missing_labels")) and problem_type != "token_classification":
+        message = (
+            f"The {split} split has no example of {_listed(missing)}: nothing is measured of {'it' if len(missing) == 1 else 'them'}. "
+            "Move some rows there."
+        )
+        found.append({"code": "label_not_evaluated", "message": message})
     return found
 
 
@@ -120,23 +138,6 @@ def _conflicts(split: str, facts: Mapping[str, Any]) -> Warnings:
         "no model can be right about all of them. Decide for one label, or remove them."
     )
     return [{"code": "conflicting_labels", "message": message}]
-
-
-def _evaluation(split: str, facts: Mapping[str, Any], *, problem_type: ProblemType) -> Warnings:
-    found: Warnings = []
-    if facts["num_rows"] < FEW_EVALUATED:
-        message = (
-            f"The {split} split has only {facts['num_rows']:,} rows: its scores move by {1 / max(1, facts['num_rows']):.0%} with a single "
-            "one. Take more rows to tell models apart."
-        )
-        found.append({"code": "small_split", "message": message})
-    if (missing := facts.get("missing_labels")) and problem_type != "token_classification":
-        message = (
-            f"The {split} split has no example of {_listed(missing)}: nothing is measured of {'it' if len(missing) == 1 else 'them'}. "
-            "Move some rows there."
-        )
-        found.append({"code": "label_not_evaluated", "message": message})
-    return found
 
 
 def _share(count: int, share: float) -> str:

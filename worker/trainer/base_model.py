@@ -204,9 +204,14 @@ def written_limit(base: BaseModel) -> int:
     return min(_told_length(base), most_written(base.config))
 
 
+def most_read(base: BaseModel) -> int:
+    """The most tokens that the model can be given; 2**31 where nothing says."""
+    return min(_told_length(base), _num_positions(base.config))
+
+
 def length_limit(base: BaseModel, asked: int | str) -> int:
     """The most tokens an input may have. Raises InvalidRequest if ``asked`` is more than the model can."""
-    limit = min(_told_length(base), _num_positions(base.config))
+    limit = most_read(base)
     if asked == "auto":
         return min(limit, DEFAULT_MAX_LENGTH)
     if int(asked) > limit:
