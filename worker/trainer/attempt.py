@@ -13,12 +13,13 @@ from transformers import PreTrainedModel
 
 from app import failpoints
 from app.dataset.resolved import Split
-from app.spec.run import ResultMessage, RunSpec, StartedMessage
+from app.spec.run import MistakesMessage, ResultMessage, RunSpec, StartedMessage
 from worker.trainer import base_model, publishing
 from worker.trainer.adapters import adapter_report, add_adapter
 from worker.trainer.batching import TrainBatches
 from worker.trainer.checkpoints import WEIGHTS, Checkpoints, Rotation, load_logits, load_weights
 from worker.trainer.control import Control
+from worker.trainer.data import Data
 from worker.trainer.evaluation import Evaluator, measure, shared_logits
 from worker.trainer.forward import choose_forward
 from worker.trainer.group import Place
@@ -254,6 +255,7 @@ def publish(
                     logits, trained_logits, examples, task=task, metrics=metrics, precision=serving.precision
                 )
             written = None if prepared.writer is None else prepared.writer.write(served, examples)
+            send_mistakes(name, logits, data, report=report)
             reports[name] = publishing.split_report(
                 logits, examples, task=task, guess=guess, metrics=metrics, written=written
             )
@@ -271,6 +273,23 @@ def publish(
         report={"labels": task.label_names, **reports.pop("validation"), **adapter_report(model, manifest), **reports},
         timings={},
         base=prepared.kept,
+    )
+
+
+def send_mistakes(name: Split, logits: np.ndarray, data: Data, *, report: Reporter) -> None:
+    """Tell of the wrong answers in a split, of tasks that have such."""
+    examples = data.splits[name]
+    found = data.task.mistakes(logits, examples)
+    if found is None or name == "train":
+        return
+    report.send(
+        MistakesMessage(
+            split=name,
+            rows_of=data.report["splits"][name].get("set_aside_from", name),
+            num_examples=len(examples),
+            num_wrong=found.num_wrong,
+            mistakes=found.kept,
+        )
     )
 
 
