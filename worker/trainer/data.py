@@ -38,6 +38,8 @@ class Data:
     spec: JobSpec
     """With columns, label names and validation split as found."""
     report: dict[str, Any]
+    warnings: list[str]
+    """What was said of the data; that texts are cut is found later."""
 
     def with_lengths(self, tokens: Mapping[Split, Tokens]) -> "Data":
         """With the lengths of the splits in tokens in the report."""
@@ -79,7 +81,7 @@ def read_data(run: RunSpec, *, is_encoder_decoder: bool, report: Reporter) -> Da
         sources, spec = _from_hub(spec)
     profiles = {split: source.profile() for split, source in sources.items()}
     resolved = resolve(spec, profiles, is_encoder_decoder=is_encoder_decoder)
-    _tell(resolved.warnings, report=report)
+    advice = list(resolved.warnings)
     task = task_of(resolved)
     splits, inputs = {}, {}
     for split, source in sources.items():
@@ -89,7 +91,7 @@ def read_data(run: RunSpec, *, is_encoder_decoder: bool, report: Reporter) -> Da
             profiles[split] = profiles[split].model_copy(update={"inputs": found})
     facts = data_report(profiles, resolved)
     weighs_classes = spec.training.class_weights is not None
-    _tell(advise(facts, problem_type=resolved.problem_type, weighs_classes=weighs_classes), report=report)
+    advice += advise(facts, problem_type=resolved.problem_type, weighs_classes=weighs_classes)
     hashes = {split: np.frombuffer(found.hashes, dtype=np.uint64) for split, found in inputs.items()}
     set_aside = "validation" not in splits
     if set_aside:
@@ -100,11 +102,12 @@ def read_data(run: RunSpec, *, is_encoder_decoder: bool, report: Reporter) -> Da
         report.log(f"set {len(validation)} of {len(validation) + len(train)} training examples aside for validation")
         hashes |= {"train": hashes["train"][train], "validation": hashes["train"][validation]}
         facts["splits"]["validation"] = set_aside_report(task, splits["validation"])
-        advice = evaluation_advice("validation", facts["splits"]["validation"], problem_type=resolved.problem_type)
-        _tell(advice, report=report)
+        advice += evaluation_advice("validation", facts["splits"]["validation"], problem_type=resolved.problem_type)
     facts["overlap"] = find_overlaps(hashes, splits)
     for split, overlap in facts["overlap"].items():
-        _tell(overlap_advice(split, overlap, set_aside=set_aside and split == "validation"), report=report)
+        advice += overlap_advice(split, overlap, set_aside=set_aside and split == "validation")
+    for warning in advice:
+        report.warn(warning["code"], warning["message"])
     if not resolved.has_test:
         spec = _with_dataset(spec, test=None)
     return Data(
@@ -113,12 +116,8 @@ def read_data(run: RunSpec, *, is_encoder_decoder: bool, report: Reporter) -> Da
         text_fields=resolved.text_columns,
         spec=write_back(spec, resolved),
         report=facts | {"num_examples": {name: len(split) for name, split in splits.items()}},
+        warnings=[warning["message"] for warning in advice],
     )
-
-
-def _tell(warnings: Iterable[Mapping[str, str]], *, report: Reporter) -> None:
-    for warning in warnings:
-        report.warn(warning["code"], warning["message"])
 
 
 def _from_file(file: DataFile) -> _Source:
