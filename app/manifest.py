@@ -103,6 +103,27 @@ def seal(folder: Path, *, about: dict[str, Any]) -> Manifest:
     return read_manifest(folder)
 
 
+def add_file(folder: Path, name: str, content: bytes) -> Manifest:
+    """Put one more file into a committed folder, and commit it again; on the way it stays what it was.
+
+    Raises FileExistsError if the manifest has a file of that name.
+    """
+    before = read_manifest(folder)
+    if name in before.files:
+        raise FileExistsError(folder / name)
+    path = folder / name
+    path.write_bytes(content)
+    _flush(path)
+    entry = {"bytes": len(content), "sha256": sha256_of(path)}
+    files = dict(sorted({**before.files, name: entry}.items()))
+    unnamed = folder / f"{TEMPORARY_PREFIX}{MANIFEST}"
+    unnamed.write_bytes(orjson.dumps({"files": files, "about": before.about}, option=orjson.OPT_INDENT_2))
+    _flush(unnamed)
+    unnamed.rename(folder / MANIFEST)
+    _flush(folder)
+    return read_manifest(folder)
+
+
 def read_manifest(folder: Path) -> Manifest:
     """The manifest of a committed folder. Raises CorruptArtefactError if there is none or it cannot be read."""
     try:

@@ -82,9 +82,7 @@ def make(made: Path, source: Path, name: str, *, rank: int, seed: int, use_dora:
             task="text-classification", base_model=source.name, labels=LABELS, text_fields=["text"], max_length=128,
             precision="float32", base=identity,
         )  # fmt: skip
-        publishing.build_model_folder(
-            made / form / name, model=model, tokenizer=base.tokenizer, serving=serving, spec=spec, metrics={}
-        )
+        publishing.build_model_folder(made / form / name, model=model, tokenizer=base.tokenizer, serving=serving)
 
 
 def load(made: Path, form: str, name: str, bases: object = None):

@@ -26,6 +26,7 @@ from app.spec.run import (
     LogMessage,
     Message,
     MetricsMessage,
+    MistakesMessage,
     PhaseMessage,
     ProgressMessage,
     ResolvedMessage,
@@ -133,12 +134,12 @@ class Relay:
                 return self._on_metrics(session, message)
             case CheckpointMessage():
                 return self._on_checkpoint(session, message)
-            case ResolvedMessage():
-                return {"spec": message.spec.model_dump(mode="json")}
+            case ResolvedMessage() | DataReportMessage():
+                return message.model_dump(mode="json", exclude={"type"})
             case StartedMessage() | BegunMessage():
                 return self._on_started(session, message)
-            case DataReportMessage():
-                return {"data_report": message.data_report}
+            case MistakesMessage():
+                repository.put_mistakes(session, self.claim.job_id, **message.model_dump(mode="json", exclude={"type"}))
             case WarningMessage():
                 return self._on_warning(session, message, so_far)
             case LogMessage():

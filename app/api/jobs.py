@@ -1,16 +1,16 @@
 """Jobs: submit, watch, cancel."""
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Depends, Header, Path, Query, Request, Response, status
 from pydantic import ValidationError
 
 from app.api.errors import error_responses, from_validation
 from app.errors import InvalidRequest
-from app.job import requests, retry, service, submission
+from app.job import mistakes, requests, retry, service, submission
 from app.job.acceptance import Submitted
-from app.job.schemas import CheckpointPage, JobOut, JobPage, LogPage, MetricPage, ValidationOut
+from app.job.schemas import CheckpointPage, JobOut, JobPage, LogPage, MetricPage, MistakePage, ValidationOut
 from app.job.states import JobStatus
 from app.spec.job import JobSpec
 from app.spec.kinds import JobKind
@@ -148,6 +148,26 @@ def job_metrics(
 @router.get("/{job_id}/checkpoints", summary="Checkpoints, newest first", responses=error_responses(401, 404, 422, 503))
 def job_checkpoints(job_id: JobId) -> CheckpointPage:
     return service.list_checkpoints(job_id)
+
+
+@router.get(
+    "/{job_id}/mistakes",
+    summary="What the finished model got wrong, worst first",
+    responses=error_responses(401, 404, 422, 503),
+)
+def job_mistakes(
+    job_id: JobId,
+    split: Annotated[Literal["validation", "test"], Query()] = "validation",
+    label: Annotated[
+        str | None, Query(max_length=256, description="Only where this is right and was not found")
+    ] = None,
+    predicted: Annotated[
+        str | None, Query(max_length=256, description="Only where this was found and is not right")
+    ] = None,
+    after: Annotated[str | None, Query(max_length=64, description="last_id of the page before")] = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+) -> MistakePage:
+    return mistakes.list_mistakes(job_id, split=split, label=label, predicted=predicted, after=after, limit=limit)
 
 
 @router.get("/{job_id}/logs", summary="What the trainer wrote", responses=error_responses(401, 404, 422, 503))

@@ -4,6 +4,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.spec.base import ProblemType
+
 Kind = Literal["string", "integer", "number", "boolean", "list", "object", "null", "nan"]
 """``number`` is a JSON number that is not an integer; ``nan`` a not-a-number or infinity; absent values are ``null``."""
 
@@ -69,6 +71,36 @@ class UnevenLists(_Profile):
     lengths: tuple[int, int]
 
 
+class Conflict(_Profile):
+    """Rows with the same texts and different labels."""
+
+    rows: list[int]
+    """The first of them, from 1."""
+    num_rows: int
+    labels: list[str]
+    """Of those rows, by name; cut where they are long, as texts are."""
+    text: str
+    text_pair: str | None = None
+
+
+class InputsProfile(_Profile):
+    """How often rows ask the same, if the columns play these parts."""
+
+    text: str
+    text_pair: str | None
+    label: str | None
+    problem_type: ProblemType
+    num_rows: int
+    """That were compared with each other: of a very long file the first."""
+    num_repeated: int
+    """Rows whose texts an earlier row has."""
+    num_conflicting_inputs: int
+    """Texts that stand in several rows whose labels differ."""
+    num_conflicting_rows: int
+    conflicts: list[Conflict] = Field(default_factory=list)
+    """The first few."""
+
+
 class DatasetProfile(_Profile):
     num_rows: int
     columns: list[ColumnProfile]
@@ -77,6 +109,8 @@ class DatasetProfile(_Profile):
     num_exact_duplicates: int = 0
     uneven_lists: list[UnevenLists] = Field(default_factory=list)
     """By pair of columns of lists, where there is such a row."""
+    inputs: InputsProfile | None = None
+    """Of an upload whose columns tell their parts by themselves, and of a split that was read for a job."""
 
     def column(self, name: str) -> ColumnProfile | None:
         return next((column for column in self.columns if column.name == name), None)

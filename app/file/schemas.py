@@ -1,12 +1,14 @@
 """What the API says of a file."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel
 
 from app.dataset.formats import DataFormat
 from app.dataset.profile import DatasetProfile
+from app.spec.base import ProblemType, TaskName
+from app.spec.job import ColumnsSpec
 
 
 class FileSummary(BaseModel):
@@ -29,10 +31,41 @@ class FileSummary(BaseModel):
     """null: it holds no rows."""
 
 
+class SuggestionOut(BaseModel):
+    """What a job that trains on the file, and leaves these to ``"auto"``, would find."""
+
+    task: TaskName
+    problem_type: ProblemType
+    columns: ColumnsSpec
+    label_names: list[str]
+    """Empty where there are no classes."""
+
+
+class NoSuggestionOut(BaseModel):
+    """Why such a job would be refused, and what to say in it."""
+
+    code: str
+    message: str
+    param: str | None
+    hint: str | None
+
+
+class AdviceOut(BaseModel):
+    code: str
+    message: str
+
+
 class FileOut(FileSummary):
     """A file, with what is known of its rows and columns."""
 
     profile: DatasetProfile | None
+    suggestion: SuggestionOut | None
+    """null: it cannot be told from the columns, or the file is not there to be trained on."""
+    no_suggestion: NoSuggestionOut | None
+    data_report: dict[str, Any] | None
+    """What ``data_report`` of a job says of a split: labels, lengths, duplicates, conflicting labels."""
+    warnings: list[AdviceOut]
+    """What a job that trains on the file would warn of."""
 
 
 class FilePage(BaseModel):

@@ -11,15 +11,24 @@ from app import disk, failpoints, ids
 from app.clock import utc_now
 from app.config import get_settings
 from app.dataset.profile import DatasetProfile
+from app.dataset.suggestion import suggest, upload_report
 from app.db import reading, transaction
 from app.disk import full_disk_told, refuse_without_room
-from app.errors import Conflict, InvalidRequest, NotFound, Unavailable
+from app.errors import Conflict, InvalidData, InvalidRequest, NotFound, Unavailable
 from app.file import repository
 from app.file.models import File
-from app.file.schemas import FileDeleted, FileOut, FilePage, FileSummary
-from app.file.upload import UploadPart, receive
+from app.file.schemas import (
+    AdviceOut,
+    FileDeleted,
+    FileOut,
+    FilePage,
+    FileSummary,
+    NoSuggestionOut,
+    SuggestionOut,
+)
+from app.file.upload import FINE_TUNE, UploadPart, receive
 from app.manifest import committed_folder, read_manifest
-from app.spec.job import FILE_ID
+from app.spec.job import FILE_ID, ColumnsSpec
 
 FOLDER: Final = "files"
 """In the artefacts folder; each file has a folder of its own, named by its id, with the data and a manifest."""
@@ -181,4 +190,30 @@ def _facts(file: File) -> dict[str, Any]:
 
 
 def _out(file: File, profile: DatasetProfile | None) -> FileOut:
-    return FileOut(**_facts(file), num_rows=None if profile is None else profile.num_rows, profile=profile)
+    told: dict[str, Any] = {"suggestion": None, "no_suggestion": None, "data_report": None, "warnings": []}
+    if profile is not None and file.purpose == FINE_TUNE:
+        told |= _suggested(profile)
+    return FileOut(**_facts(file), num_rows=None if profile is None else profile.num_rows, profile=profile, **told)
+
+
+def _suggested(profile: DatasetProfile) -> dict[str, Any]:
+    """What the file could be trained on, or why that cannot be told; what is known of its rows, and what to say of them."""
+    resolved = None
+    told: dict[str, Any] = {}
+    try:
+        resolved = suggest(profile)
+    except InvalidData as error:
+        told["no_suggestion"] = NoSuggestionOut(
+            code=error.code, message=error.message, param=error.param, hint=error.hint
+        )
+    else:
+        columns = ColumnsSpec(text=resolved.text, text_pair=resolved.text_pair, label=resolved.label)
+        told["suggestion"] = SuggestionOut(
+            task=resolved.task,
+            problem_type=resolved.problem_type,
+            columns=columns,
+            label_names=resolved.label_names,
+        )
+    told["data_report"], advice = upload_report(profile, resolved)
+    told["warnings"] = [AdviceOut.model_validate(warning) for warning in advice]
+    return told

@@ -7,9 +7,11 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Final
 
 from app.dataset.formats import HEAD_BYTES, DataFormat, find_format
+from app.dataset.inputs import profile_inputs
 from app.dataset.profile import DatasetProfile
-from app.dataset.readers import profile_arriving
-from app.errors import InvalidRequest
+from app.dataset.readers import profile_arriving, read_rows
+from app.dataset.suggestion import suggest
+from app.errors import InvalidData, InvalidRequest
 
 FINE_TUNE: Final = "fine-tune"
 _LONGEST_PURPOSE: Final = 64
@@ -88,7 +90,18 @@ def _receive_file(part: UploadPart, *, folder: Path, max_row_bytes: int) -> Rece
     path = folder / f"data.{format_}"
     with path.open("wb") as file:
         profile = profile_arriving(_stored(blocks, file=file), path=path, format=format_, max_row_bytes=max_row_bytes)
+    profile = _with_inputs(profile, path=path, format=format_, max_row_bytes=max_row_bytes)
     return ReceivedFile(filename=filename, format=format_, stored_as=path.name, profile=profile)
+
+
+def _with_inputs(profile: DatasetProfile, *, path: Path, format: DataFormat, max_row_bytes: int) -> DatasetProfile:  # noqa: A002 - the word of the API
+    """Which rows ask the same is read once more from the disk, when it is known what the columns are."""
+    try:
+        resolved = suggest(profile)
+    except InvalidData:
+        return profile
+    found = profile_inputs(lambda: read_rows(path, format=format, max_row_bytes=max_row_bytes), resolved)
+    return profile.model_copy(update={"inputs": found})
 
 
 def _peek(blocks: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:

@@ -148,6 +148,22 @@ class MetricPoint(Base):
     __table_args__ = (UniqueConstraint("job_id", "step", "name"),)
 
 
+class JobMistakes(Base):
+    """The worst wrong answers of the chosen checkpoint in one split. They quote the data, and go with the job."""
+
+    __tablename__ = "job_mistakes"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    split: Mapped[str] = mapped_column(String(16), primary_key=True)
+    rows_of: Mapped[str] = mapped_column(String(16))
+    """The split whose rows are counted."""
+    num_examples: Mapped[int] = mapped_column(Integer)
+    num_wrong: Mapped[int | None] = mapped_column(Integer)
+    """Of all examples; of numbers none."""
+    mistakes: Mapped[list[dict[str, Any]]] = mapped_column(Json)
+    """``app.spec.mistakes.Mistake``, worst first: a few hundred at most, with short texts."""
+
+
 class Checkpoint(Base):
     """A committed checkpoint: its folder holds a manifest with the hash of every file."""
 

@@ -11,7 +11,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session, load_only
 
-from app.job.models import Attempt, Checkpoint, Job, JobEvent, MetricPoint, WorkerPresence
+from app.job.models import Attempt, Checkpoint, Job, JobEvent, JobMistakes, MetricPoint, WorkerPresence
 from app.job.states import TERMINAL, JobStatus
 from app.spec.kinds import JobKind
 
@@ -286,6 +286,15 @@ def forget_checkpoints_of(session: Session, job_id: str) -> None:
 
 def clear_best(session: Session, job_id: str) -> None:
     session.execute(update(Checkpoint).where(Checkpoint.job_id == job_id).values(is_best=False))
+
+
+def put_mistakes(session: Session, job_id: str, *, split: str, **columns: Any) -> None:
+    """Of an attempt that measured the split again: in the place of those before."""
+    session.merge(JobMistakes(job_id=job_id, split=split, **columns))
+
+
+def mistakes(session: Session, job_id: str, *, split: str) -> JobMistakes | None:
+    return session.get(JobMistakes, (job_id, split))
 
 
 def attempt(session: Session, claim: Claim) -> Attempt | None:

@@ -9,6 +9,7 @@ from app.job.states import JobPhase, JobRequest, JobStatus
 from app.spec.export import ExportSpec
 from app.spec.job import JobSpec
 from app.spec.kinds import JobKind
+from app.spec.mistakes import Mistake
 from app.spec.prediction import PredictionSpec
 
 
@@ -165,6 +166,29 @@ class EventPage(BaseModel):
 class CheckpointPage(BaseModel):
     object: Literal["list"] = "list"
     data: list[CheckpointOut]
+
+
+class MistakeOut(Mistake):
+    number: int = Field(description="Counts up from 1, the worst")
+
+
+class MistakePage(BaseModel):
+    """Wrong answers of the finished model, worst first. The next page is asked for with ``after=last_id``."""
+
+    object: Literal["list"] = "list"
+    split: Literal["validation", "test"]
+    rows_of: Literal["train", "validation", "test"] | None = Field(
+        description="Where rows are counted: a part that was set aside is in the file of train. null: nothing was measured"
+    )
+    num_examples: int | None = Field(
+        description="In the split; null: nothing was measured, or the task has no right answers"
+    )
+    num_wrong: int | None = Field(description="Of those, however many are kept; of numbers null")
+    num_kept: int
+    data: list[MistakeOut]
+    has_more: bool
+    first_id: str | None
+    last_id: str | None
 
 
 class LogPage(BaseModel):

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.dataset import inference
+from app.dataset.advice import advise
 from app.dataset.profile import DatasetProfile
 from app.dataset.resolved import SPLITS, Split
 from app.job.acceptance import NewJob, Submitted, accept
@@ -86,7 +87,11 @@ def check(requested: JobSpec) -> Checked:
             num_labels=len(resolved.label_names),
             model_config={"hidden_size": reference.info.hidden_size, "model_type": reference.info.model_type},
         )
-    return Checked(spec=spec, data_report=inference.data_report(profiles, resolved), warnings=resolved.warnings)
+    report = inference.data_report(profiles, resolved)
+    advice = advise(
+        report, problem_type=resolved.problem_type, weighs_classes=requested.training.class_weights is not None
+    )
+    return Checked(spec=spec, data_report=report, warnings=resolved.warnings + advice)
 
 
 def _asked_task(spec: JobSpec) -> TaskName | None:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from app.spec.export import ExportSpec
 from app.spec.job import JobSpec
+from app.spec.mistakes import Mistake
 from app.spec.prediction import PredictionSpec
 
 RUN_FILE: Final = "run.json"
@@ -238,6 +239,18 @@ class DataReportMessage(_Message):
     data_report: dict[str, Any]
 
 
+class MistakesMessage(_Message):
+    """What the chosen checkpoint got wrong in a split, through the serving path, worst first."""
+
+    type: Literal["mistakes"] = "mistakes"
+    split: Literal["validation", "test"]
+    rows_of: Literal["train", "validation", "test"]
+    """The split that the rows are counted in: what was set aside from train is in the file of that."""
+    num_examples: int
+    num_wrong: int | None
+    mistakes: list[Mistake]
+
+
 class ErrorMessage(_Message):
     """The job cannot succeed as it is (exit code 65)."""
 
@@ -312,6 +325,7 @@ Message = Annotated[
     | WarningMessage
     | LogMessage
     | DataReportMessage
+    | MistakesMessage
     | ErrorMessage
     | ResultMessage
     | FilesMessage,

@@ -298,6 +298,8 @@ def test_the_report_counts_rows_labels_and_lengths_of_each_split():
         "num_exact_duplicates": 1,
         "num_empty_texts": 1,
         "label_counts": {"ham": 4, "spam": 1},
+        "label_shares": {"ham": 0.8, "spam": 0.2},
+        "missing_labels": [],
         "text_chars": {"text": {"mean": 4.8, "max": 6, "histogram": [5] + [0] * 13}},
     }
 

@@ -70,6 +70,32 @@ def test_the_report_adds_up(finished):
     assert report["majority_baseline"]["accuracy"] == matrix.sum(axis=1).max() / 96
 
 
+def test_the_mistakes_are_those_of_the_report_and_what_the_model_answers(service, finished):
+    url = f"/jobs/{finished['id']}/mistakes"
+    page = service.http.get(url, params={"limit": 100}).json()
+    matrix = np.array(finished["report"]["confusion_matrix"])
+    assert (page["num_examples"], page["num_wrong"], page["rows_of"]) == (
+        96,
+        matrix.sum() - matrix.trace(),
+        "validation",
+    )
+    assert len(page["data"]) == page["num_kept"] == page["num_wrong"]
+    missed = service.http.get(url, params={"label": "1", "predicted": "0", "limit": 100}).json()["data"]
+    assert len(missed) == matrix[1, 0]
+    rows = pairs(96, seed=2)
+    for mistake in page["data"][:5]:
+        row = rows[mistake["row"] - 1]
+        assert (row["sentence1"], row["sentence2"], str(row["label"])) == (
+            mistake["text"], mistake["text_pair"], mistake["label"],
+        )  # fmt: skip
+        body = {"model": finished["id"], "inputs": {"text": mistake["text"], "text_pair": mistake["text_pair"]}}
+        best = service.http.post("/predict", json=body).raise_for_status().json()["predictions"][0][0]
+        assert best["label"] == mistake["predicted"] != mistake["label"]
+        assert best["score"] == pytest.approx(mistake["score"], abs=1e-4)
+    tested = service.http.get(url, params={"split": "test"}).json()
+    assert (tested["num_examples"], tested["rows_of"]) == (64, "test")
+
+
 def test_events_tell_the_story_without_a_gap(service, finished):
     events = service.http.get(f"/jobs/{finished['id']}/events", params={"limit": 1000}).json()["data"]
     assert [event["number"] for event in events] == list(range(1, len(events) + 1))

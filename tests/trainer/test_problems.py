@@ -205,7 +205,7 @@ def finished(run, opinionated):
 
 def test_a_model_with_the_same_labels_goes_on_with_its_head(run, finished):
     attempt = run(**STANDSTILL)
-    assert warnings_of(attempt) == {}
+    assert {"new_head", "new_weights"} & warnings_of(attempt).keys() == set()
     torch.testing.assert_close(head_of(attempt), head_of(finished), atol=1e-6, rtol=0)
     assert attempt.result.metrics == pytest.approx(finished.result.metrics, abs=1e-4)
 

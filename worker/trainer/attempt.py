@@ -11,27 +11,30 @@ import orjson
 from accelerate import Accelerator
 from transformers import PreTrainedModel
 
-from app import failpoints
+from app import failpoints, ids
 from app.dataset.resolved import Split
-from app.spec.run import ResultMessage, RunSpec, StartedMessage
+from app.manifest import add_file
+from app.spec.run import MistakesMessage, ResultMessage, RunSpec, StartedMessage
 from worker.trainer import base_model, publishing
 from worker.trainer.adapters import adapter_report, add_adapter
 from worker.trainer.batching import TrainBatches
 from worker.trainer.checkpoints import WEIGHTS, Checkpoints, Rotation, load_logits, load_weights
 from worker.trainer.control import Control
-from worker.trainer.evaluation import Evaluator, measure, shared_logits
+from worker.trainer.data import Data
+from worker.trainer.evaluation import Evaluator, shared_logits
 from worker.trainer.forward import choose_forward
 from worker.trainer.group import Place
 from worker.trainer.holding import Holding, meet
 from worker.trainer.layers import freeze, rate_factors
 from worker.trainer.loop import Parts, train
+from worker.trainer.model_card import CARD_FILE, model_card
 from worker.trainer.optim import Schedule, make_optimizer
 from worker.trainer.padding import Padding
 from worker.trainer.plan import Plan
 from worker.trainer.precision import make_repeatable, round_tiny_numbers_to_zero
 from worker.trainer.preparation import Prepared, prepare
 from worker.trainer.reporting import Reporter
-from worker.trainer.state import Best
+from worker.trainer.state import TrainState
 from worker.trainer.tracking import Trackers
 
 
@@ -83,13 +86,12 @@ def run_attempt(
     trained_at = time.monotonic()
     if ranks.publishers is None:
         return
-    assert state.best is not None, "the last step is always evaluated"
     result = publish(
         prepared,
         model,
-        state.best,
+        state,
+        model_id=ids.fine_tuned_model_id(run.spec.model, suffix=run.spec.suffix, job_id=run.job_id),
         plan=parts.plan,
-        last_step=state.step,
         run_dir=run_dir,
         report=report,
         holding=holding,
@@ -187,7 +189,6 @@ def assemble(
                 model=model,
                 tokenizer=tokenizer,
                 serving=prepared.serving,
-                spec=prepared.spec,
                 load=lambda folder: holding.load(folder, base=prepared.kept_folder),
                 ranks=ranks,
             ),
@@ -210,17 +211,18 @@ def assemble(
 def publish(
     prepared: Prepared,
     model: PreTrainedModel,
-    best: Best,
+    state: TrainState,
     *,
+    model_id: str,
     plan: Plan,
-    last_step: int,
     run_dir: Path,
     report: Reporter,
     holding: Holding,
 ) -> ResultMessage:
     """Build the finished model from the best checkpoint and measure it through the serving engine. Only for ``publishers``."""
-    ranks = holding.ranks.publishers
+    ranks, best = holding.ranks.publishers, state.best
     assert ranks is not None
+    assert best is not None, "the last step is always evaluated"
     report.phase("evaluating")
     ranks.wait()  # for the first, which writes the checkpoint
     data, task, metrics = prepared.data, prepared.data.task, prepared.metrics
@@ -233,8 +235,6 @@ def publish(
         model=model,
         tokenizer=prepared.base.tokenizer,
         serving=serving,
-        spec=prepared.spec,
-        metrics=measure(trained_logits, data.splits["validation"], task=task, metrics=metrics) | best.metrics,
         ranks=ranks,
     )
     failpoints.reach("model.built")
@@ -254,23 +254,44 @@ def publish(
                     logits, trained_logits, examples, task=task, metrics=metrics, precision=serving.precision
                 )
             written = None if prepared.writer is None else prepared.writer.write(served, examples)
+            send_mistakes(name, logits, data, report=report)
             reports[name] = publishing.split_report(
                 logits, examples, task=task, guess=guess, metrics=metrics, written=written
             )
     found = {f"eval/{name}": value for name, value in reports["validation"]["metrics"].items()}
     if "test" in reports:
         found |= {f"test/{name}": value for name, value in reports["test"]["metrics"].items()}
+    if ranks.is_first:
+        card = model_card(prepared, model_id=model_id, reports=reports, best=best, max_steps=plan.max_steps)
+        manifest = add_file(folder, CARD_FILE, card.encode())
     return ResultMessage(
         model_path=str(folder),
         manifest_sha256=manifest.sha256,
         weights_sha256=manifest.weights_sha256(),
-        last_step=last_step,
+        last_step=state.step,
         best_step=best.step,
         best_epoch=plan.epoch_at(best.step),
         metrics=found,
         report={"labels": task.label_names, **reports.pop("validation"), **adapter_report(model, manifest), **reports},
         timings={},
         base=prepared.kept,
+    )
+
+
+def send_mistakes(name: Split, logits: np.ndarray, data: Data, *, report: Reporter) -> None:
+    """Tell of the wrong answers in a split, of tasks that have such."""
+    examples = data.splits[name]
+    found = data.task.mistakes(logits, examples)
+    if found is None or name == "train":
+        return
+    report.send(
+        MistakesMessage(
+            split=name,
+            rows_of=data.report["splits"][name].get("set_aside_from", name),
+            num_examples=len(examples),
+            num_wrong=found.num_wrong,
+            mistakes=found.kept,
+        )
     )
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from transformers import AutoConfig, AutoTokenizer, PreTrainedModel
 from transformers.utils import logging as transformers_logging
+from transformers.utils.hub import cached_file
 
 from app.errors import InvalidModel, InvalidRequest
 from app.spec.positions import reserved_positions
@@ -204,9 +205,14 @@ def written_limit(base: BaseModel) -> int:
     return min(_told_length(base), most_written(base.config))
 
 
+def most_read(base: BaseModel) -> int:
+    """The most tokens that the model can be given; 2**31 where nothing says."""
+    return min(_told_length(base), _num_positions(base.config))
+
+
 def length_limit(base: BaseModel, asked: int | str) -> int:
     """The most tokens an input may have. Raises InvalidRequest if ``asked`` is more than the model can."""
-    limit = min(_told_length(base), _num_positions(base.config))
+    limit = most_read(base)
     if asked == "auto":
         return min(limit, DEFAULT_MAX_LENGTH)
     if int(asked) > limit:
@@ -260,3 +266,21 @@ def _refuse_unless_answers_begin(base: BaseModel, model: PreTrainedModel) -> Non
             param="model",
             code="model_unsupported",
         ) from error
+
+
+def card_of(base: BaseModel) -> Path | None:
+    """Its README, which may be fetched for it; None if there is none, or it cannot be had."""
+    if isinstance(base.source, Path):
+        path = base.source / "README.md"
+        return path if path.is_file() else None
+    try:
+        found = cached_file(
+            base.source,
+            "README.md",
+            revision=base.revision,
+            local_files_only=base.local_only,
+            _raise_exceptions_for_missing_entries=False,
+        )
+    except OSError:
+        return None
+    return None if found is None else Path(found)

@@ -25,6 +25,8 @@ class Examples:
     """``[n]``: the labels as they were read, where those that are learned came with the tokens."""
     windows: Windows | None = None
     """Where contexts are read in windows: ``labels`` and ``offsets`` are then those of the windows."""
+    rows: np.ndarray | None = None
+    """``[n]``: from 1, the row of its file that each was; None: they are all rows, in their order."""
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -38,6 +40,10 @@ class Examples:
     def label_offsets(self) -> np.ndarray:
         """``offsets``, written out."""
         return np.arange(len(self) + 1) if self.offsets is None else self.offsets
+
+    def row_of(self, example: int) -> int:
+        """From 1, in the file or the split of the Hub that it was read from."""
+        return int(example + 1 if self.rows is None else self.rows[example])
 
     def example_of(self, row: int) -> int:
         """Number, from 0, of the example that a row of the labels belongs to."""
@@ -58,4 +64,5 @@ class Examples:
             labels=labels,
             words=None if self.words is None else [self.words[i] for i in indices],
             offsets=offsets,
+            rows=indices + 1 if self.rows is None else self.rows[indices],
         )

@@ -130,7 +130,9 @@ def prepare(run: RunSpec, *, run_dir: Path, report: Reporter, ranks: Ranks) -> P
     data = data.with_labels(tokenized)
     if spec.training.max_length == "auto":
         limit = data.task.needed_length(list(tokenized.values()), limit=limit)
-    warn_of_truncation(tokenized, max_length=limit, report=report)
+    warn_of_truncation(tokenized, max_length=limit, most=base_model.most_read(base), report=report)
+    data = data.with_lengths(tokenized)
+    report.send(DataReportMessage(data_report=data.report))
     spec = complete(data.task.settle_lengths(spec, tokenized.values()), max_length=limit, report=report)
     report.send(ResolvedMessage(spec=spec))
     stays = spec.adapter is not None and not spec.adapter.merge
@@ -154,19 +156,25 @@ def complete(spec: JobSpec, *, max_length: int, report: Reporter) -> JobSpec:
     return spec.model_copy(update={"training": spec.training.model_copy(update=chosen)})
 
 
-def warn_of_truncation(splits: dict[Split, Tokens], *, max_length: int, report: Reporter) -> None:
+def warn_of_truncation(splits: dict[Split, Tokens], *, max_length: int, most: int, report: Reporter) -> None:
+    """``most``: tokens that the model could read."""
+    what_to_do = (
+        "raise it, which takes memory and time, or shorten the texts"
+        if most > max_length
+        else "the model reads no more: shorten the texts, or put first what matters"
+    )
     for name, split in splits.items():
         fraction = float(split.truncated.mean())
         if fraction > TRUNCATION_WARNING:
             report.warn(
                 "truncated",
                 f"{fraction:.0%} of the {name} examples are longer than {max_length} tokens and are cut "
-                "(training.max_length)",
+                f"(training.max_length): {what_to_do}",
             )
         if split.cut_answers is not None and (fraction := float(split.cut_answers.mean())) > TRUNCATION_WARNING:
             longest = 0 if split.words is None else int(np.diff(split.words.offsets).max())
             report.warn(
                 "truncated",
                 f"{fraction:.0%} of the answers of the {name} split are longer than {longest} tokens and are cut "
-                "(training.max_target_length)",
+                "(training.max_target_length): raise it, or shorten the answers",
             )

@@ -10,11 +10,10 @@ from transformers import PreTrainedModel
 
 from app.errors import ServiceError
 from app.manifest import Manifest, committed_folder, read_manifest
-from app.spec.job import JobSpec
 from app.spec.metrics import CONTINUOUS
 from app.spec.serving import SERVING_FILE, ServingSpec
 from worker.trainer.adapters import FOLDER, adapter_weights, has_adapter, merged_weights, save_adapter
-from worker.trainer.attached import how_to_load, save_attached
+from worker.trainer.attached import save_attached
 from worker.trainer.evaluation import Opened, measure
 from worker.trainer.examples import Examples
 from worker.trainer.metrics import Metrics
@@ -40,11 +39,11 @@ def build_model_folder(
     model: PreTrainedModel,
     tokenizer: Any,
     serving: ServingSpec,
-    spec: JobSpec,
-    metrics: dict[str, float],
     ranks: Ranks = ALONE,
 ) -> Manifest:
     """Write and seal the folder that ``from_pretrained`` and the predictor load. One left by an earlier try is replaced.
+
+    Its card comes when the model has been measured (``worker.trainer.model_card``).
 
     Of several ``ranks`` that publish, all call it, and the first writes.
     """
@@ -65,7 +64,6 @@ def build_model_folder(
                 save_adapter(model, temporary / FOLDER, base_model=serving.base_model, weights=adapter)
         tokenizer.save_pretrained(temporary)
         (temporary / SERVING_FILE).write_text(serving.model_dump_json(indent=2))
-        (temporary / "README.md").write_text(model_card(serving, spec=spec, metrics=metrics))
     ranks.wait()
     return read_manifest(folder)
 
@@ -76,7 +74,6 @@ def open_engine(
     model: PreTrainedModel,
     tokenizer: Any,
     serving: ServingSpec,
-    spec: JobSpec,
     load: Callable[[Path], Opened],
     ranks: Ranks,
 ) -> Opened:
@@ -85,9 +82,7 @@ def open_engine(
     Of several processes the first makes the folder (transformers would not let another one do it), and all read it.
     """
     if (writers := ranks.publishers) is not None:
-        build_model_folder(
-            folder, model=model, tokenizer=tokenizer, serving=serving, spec=spec, metrics={}, ranks=writers
-        )
+        build_model_folder(folder, model=model, tokenizer=tokenizer, serving=serving, ranks=writers)
     ranks.wait()
     try:
         engine = load(folder)
@@ -128,29 +123,3 @@ def split_report(
     """The task's report of a split with its ``metrics``; ``guess`` is ``Task.guess`` of the training split."""
     report = task.of_split(examples).report(logits, examples.labels, offsets=examples.label_offsets, guess=guess)
     return report | {"metrics": measure(logits, examples, task=task, metrics=metrics, written=written)}
-
-
-def model_card(serving: ServingSpec, *, spec: JobSpec, metrics: dict[str, float]) -> str:
-    """A short README in the Hub's format: what it is, what it was trained on, what it scored in training."""
-    scores = "\n".join(f"| {name} | {value:.4f} |" for name, value in metrics.items())
-    training = spec.training
-    attached = serving.base is not None
-    if serving.labels:
-        names = (
-            f"{'Output' if serving.problem_type == 'regression' else 'Labels'}: {', '.join(serving.labels[:50])}.  \n"
-        )
-    else:
-        names = ""
-    front = [f"library_name: {'peft' if attached else 'transformers'}", f"pipeline_tag: {serving.task}"]
-    how = "cut to" if serving.doc_stride is None else "read in windows of"
-    if "/" in serving.base_model:
-        front.append(f"base_model: {serving.base_model}")
-    return "\n".join([
-        "---", *front, "---", "",
-        f"# {serving.base_model}, fine-tuned for {serving.task.replace('-', ' ')}", "",
-        f"{names}Input: {' and '.join(serving.text_fields)}, {how} {serving.max_length} tokens.", "",
-        "| validation | |", "|---|---|", scores, "",
-        (f"Trained for up to {training.num_train_epochs} epochs with AdamW at {training.learning_rate}, "
-        f"batches of {training.per_device_train_batch_size} × {training.gradient_accumulation_steps}, seed {training.seed}."), "",
-        *(how_to_load(serving) if attached else []),
-    ])  # fmt: skip

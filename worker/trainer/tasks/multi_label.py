@@ -8,10 +8,12 @@ import torch
 from torch.nn import functional
 
 from app.spec.base import ProblemType
+from app.spec.mistakes import Mistake
 from app.spec.training import TrainingSpec
 from worker.predictor.decode import THRESHOLD
 from worker.trainer.class_report import label_report
 from worker.trainer.examples import Examples
+from worker.trainer.mistakes import Mistakes, shown, worst
 from worker.trainer.splitting import random_split
 from worker.trainer.tasks.task import NEAR_TIE, Comparison, Task
 
@@ -66,6 +68,32 @@ class MultiLabel(Task):
         return Comparison(
             differing=np.flatnonzero(differing.any(axis=1)), explained=np.where(undecided, trained, served)
         )
+
+    def mistakes(self, logits: np.ndarray, examples: Examples) -> Mistakes:
+        """Those first in which one label is decided wrongly with most certainty; a row counts once."""
+        scores, answers, labels = self.scores(logits), self.predict(logits), examples.labels
+        differs = answers != labels
+        certainties = np.where(differs, np.where(answers == 1, scores, 1 - scores), 0.0)
+        numbers = np.flatnonzero(differs.any(axis=1))
+        decided = certainties[numbers].argmax(axis=1)
+        kinds = [(label, answers[number, label]) for number, label in zip(numbers, decided, strict=True)]
+        kept = []
+        for number in numbers[worst(certainties[numbers].max(axis=1), kinds)].tolist():
+            true, given = self._named(labels[number]), self._named(answers[number])
+            kept.append(
+                Mistake(
+                    **shown(examples, number),
+                    label=true,
+                    predicted=given,
+                    missed=[name for name in true if name not in given],
+                    wrong=[name for name in given if name not in true],
+                    score=float(certainties[number].max()),
+                )
+            )
+        return Mistakes(num_wrong=len(numbers), kept=kept)
+
+    def _named(self, chosen: np.ndarray) -> list[str]:
+        return [self.label_names[number] for number in np.flatnonzero(chosen)]
 
     def guess(self, labels: np.ndarray) -> int:
         """The most frequent label, alone."""

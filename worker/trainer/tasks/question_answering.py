@@ -16,11 +16,14 @@ from app.dataset.resolved import ResolvedData
 from app.errors import InvalidData
 from app.spec.base import ProblemType
 from app.spec.job import JobSpec
+from app.spec.mistakes import Mistake
 from app.spec.training import DOC_STRIDE, TrainingSpec
 from worker.predictor.answers import FoundAnswer, find_answers
 from worker.predictor.errors import UnfitInputError
 from worker.trainer.answer_report import answer_report
+from worker.trainer.answer_scores import score_answers
 from worker.trainer.examples import Examples
+from worker.trainer.mistakes import Mistakes, cut, shown, worst
 from worker.trainer.question_tokens import END, FIRST, START, Answer, tokenize_questions
 from worker.trainer.tasks.task import Comparison, Task, UnfitRowError
 from worker.trainer.tokens import Tokens
@@ -170,6 +173,29 @@ class QuestionAnswering(Task):
             questions=self._split.texts,
             contexts=self._split.pairs or [],
         ) | {"num_windows": len(offsets) - 1}
+
+    def mistakes(self, logits: np.ndarray, examples: Examples) -> Mistakes:
+        """Questions whose answer is no right one by the rules of SQuAD, those first of which the model is most certain."""
+        answers = [found[0] for found in self.of_split(examples)._answers(logits)]  # noqa: SLF001 - of its own class
+        references = self.references(examples)
+        exact = score_answers([answer.text for answer in answers], references).exact
+        numbers = np.flatnonzero(exact == 0)
+        certainty = np.array([answers[number].score for number in numbers])
+        kinds = [(not answers[number].text, not references[number]) for number in numbers]
+        kept = []
+        for number in numbers[worst(certainty, kinds)].tolist():
+            assert examples.answers is not None
+            true = examples.answers[number]
+            start = true[0][1] if true else answers[number].start
+            kept.append(
+                Mistake(
+                    **shown(examples, number, answer_start=start),
+                    label=[cut(text) for text, _ in true],
+                    predicted=cut(answers[number].text),
+                    score=float(answers[number].score),
+                )
+            )
+        return Mistakes(num_wrong=len(numbers), kept=kept)
 
     def _answers(self, logits: np.ndarray, *, num_best: int = 1) -> list[list[FoundAnswer]]:
         """To each question of the split, best first."""

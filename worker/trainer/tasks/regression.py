@@ -7,7 +7,10 @@ import numpy as np
 import torch
 
 from app.spec.base import ProblemType
+from app.spec.mistakes import Mistake
 from app.spec.training import TrainingSpec
+from worker.trainer.examples import Examples
+from worker.trainer.mistakes import Mistakes, shown, worst
 from worker.trainer.tasks.task import Comparison, Task
 
 ROUNDING: Final = {"float32": 1e-4, "bfloat16": 2e-2}
@@ -45,6 +48,21 @@ class Regression(Task):
         return Comparison(
             differing=np.flatnonzero(~(np.abs(self.predict(served) - expected) <= allowed)), explained=served
         )
+
+    def mistakes(self, logits: np.ndarray, examples: Examples) -> Mistakes:
+        """The largest errors."""
+        predicted, true = self.predict(logits), examples.labels.astype(np.float64)
+        errors = predicted - true
+        kept = [
+            Mistake(
+                **shown(examples, number),
+                label=float(true[number]),
+                predicted=float(predicted[number]),
+                error=float(errors[number]),
+            )
+            for number in worst(np.abs(errors), [""] * len(errors))
+        ]
+        return Mistakes(num_wrong=None, kept=kept)
 
     def guess(self, labels: np.ndarray) -> float:
         """The mean, which has the smallest squared error."""

@@ -8,9 +8,11 @@ import torch
 from torch.nn import functional
 
 from app.spec.base import ProblemType
+from app.spec.mistakes import Mistake
 from app.spec.training import TrainingSpec
 from worker.trainer.class_report import class_report
 from worker.trainer.examples import Examples
+from worker.trainer.mistakes import Mistakes, shown, worst
 from worker.trainer.splitting import stratified_split
 from worker.trainer.tasks.task import NEAR_TIE, Comparison, Task
 
@@ -69,6 +71,29 @@ class SingleLabel(Task):
             differing=np.flatnonzero((self.predict(served) != self.predict(trained)) & ~undecided),
             explained=np.where(undecided[:, None], trained, served),
         )
+
+    def mistakes(self, logits: np.ndarray, examples: Examples) -> Mistakes:
+        """Those first of which the model is most certain."""
+        scores, answers, labels = self.scores(logits), self.predict(logits), examples.labels
+        numbers = np.flatnonzero(answers != labels)
+        certainty = scores[numbers, answers[numbers]]
+        names = self.label_names
+        kinds = [(labels[number], answers[number]) for number in numbers]
+        kept = []
+        for number in numbers[worst(certainty, kinds)].tolist():
+            true, given = names[labels[number]], names[answers[number]]
+            kept.append(
+                Mistake(
+                    **shown(examples, number),
+                    label=true,
+                    predicted=given,
+                    missed=[true],
+                    wrong=[given],
+                    score=float(scores[number, answers[number]]),
+                    label_score=float(scores[number, labels[number]]),
+                )
+            )
+        return Mistakes(num_wrong=len(numbers), kept=kept)
 
     def guess(self, labels: np.ndarray) -> int:
         """The most frequent class; of several the one with the lowest id."""

@@ -20,6 +20,7 @@ from worker.predictor.decode import FUNCTIONS, scores_of
 from worker.predictor.encoded import EncodedText
 from worker.predictor.engine import LoadedModel
 from worker.trainer.examples import Examples
+from worker.trainer.mistakes import Mistakes
 from worker.trainer.splitting import random_split
 from worker.trainer.tokens import Tokens, needed_length, tokenize
 
@@ -183,6 +184,10 @@ class Task(ABC):
     @abstractmethod
     def guess(self, labels: np.ndarray) -> Any:
         """The best answer that looks at no text, from the labels of the training split; ``report`` scores it."""
+
+    def mistakes(self, logits: np.ndarray, examples: Examples) -> Mistakes | None:  # noqa: ARG002
+        """What the model gets wrong in a split, from its logits; None for tasks without one right answer."""
+        return None
 
     @abstractmethod
     def report(self, logits: np.ndarray, labels: np.ndarray, *, offsets: np.ndarray, guess: Any) -> dict[str, Any]:

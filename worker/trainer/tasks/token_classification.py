@@ -11,12 +11,14 @@ from transformers import AutoModelForTokenClassification
 from app.dataset.resolved import ResolvedData
 from app.errors import InvalidData
 from app.spec.base import ProblemType
+from app.spec.mistakes import EntityPlace, Mistake
 from app.spec.tags import parse_tag
 from app.spec.training import TrainingSpec
 from app.spec.words import Span, join_words, split_words
-from worker.predictor.entities import bio_tags
+from worker.predictor.entities import bio_tags, find_entities
 from worker.trainer.entity_report import entity_report
 from worker.trainer.examples import Examples
+from worker.trainer.mistakes import Mistakes, cut, shown, worst
 from worker.trainer.splitting import random_split
 from worker.trainer.tasks.single_label import SingleLabel
 from worker.trainer.tasks.task import Comparison, UnfitRowError
@@ -24,6 +26,8 @@ from worker.trainer.tasks.task import Comparison, UnfitRowError
 NOT_SEEN: Final = -1
 """The answer for a word that no token stands for."""
 UNSEEN_TAG: Final = "O"
+MAX_ENTITIES: Final = 20
+"""Of one text, that were missed, and as many that are wrong."""
 
 
 class TokenClassification(SingleLabel):
@@ -104,12 +108,66 @@ class TokenClassification(SingleLabel):
         names = [UNSEEN_TAG if tag == NOT_SEEN else self.label_names[tag] for tag in answers]
         return [names[start:end] for start, end in pairwise(offsets)]
 
+    def mistakes(self, logits: np.ndarray, examples: Examples) -> Mistakes:
+        """Texts in which an entity was missed, or found where there is none: those with most of either first."""
+        scores, offsets = self.scores(logits), examples.label_offsets
+        given, true = (self.for_metrics(tags, offsets=offsets) for tags in (self.predict(logits), examples.labels))
+        found: dict[int, tuple[list[EntityPlace], list[EntityPlace]]] = {}
+        for number, (answered, right) in enumerate(zip(given, true, strict=True)):
+            if answered != right:
+                of_words = scores[offsets[number] : offsets[number + 1]]
+                entities, expected = set(find_entities(answered)), set(find_entities(right))
+                missed = _places(sorted(expected - entities, key=_by_place), examples, number)
+                wrong = _places(sorted(entities - expected, key=_by_place), examples, number, scores=of_words)
+                if missed or wrong:
+                    found[number] = missed, wrong
+        numbers = list(found)
+        kinds = [tuple({place.entity_group for side in sides for place in side}) for sides in found.values()]
+        severity = np.array([len(missed) + len(wrong) for missed, wrong in found.values()])
+        kept = []
+        for number in [numbers[place] for place in worst(severity, kinds)]:
+            missed, wrong = found[number]
+            kept.append(
+                Mistake(
+                    **shown(examples, number),
+                    label=missed[:MAX_ENTITIES],
+                    predicted=wrong[:MAX_ENTITIES],
+                    missed=sorted({place.entity_group for place in missed}),
+                    wrong=sorted({place.entity_group for place in wrong}),
+                    score=max((place.score or 0.0 for place in wrong), default=None),
+                )
+            )
+        return Mistakes(num_wrong=len(found), kept=kept)
+
     def report(self, logits: np.ndarray, labels: np.ndarray, *, offsets: np.ndarray, guess: int) -> dict[str, Any]:
         return entity_report(
             self.for_metrics(self.predict(logits), offsets=offsets),
             self.for_metrics(labels, offsets=offsets),
             majority=self.label_names[guess],
         )
+
+
+def _by_place(entity: tuple[str, int, int]) -> tuple[int, int]:
+    return entity[1:]
+
+
+def _places(
+    entities: Sequence[tuple[str, int, int]], examples: Examples, number: int, *, scores: np.ndarray | None = None
+) -> list[EntityPlace]:
+    """Entities of words as places in the text; ``scores`` are those of the words' tags."""
+    assert examples.words is not None
+    text, words = examples.texts[number], examples.words[number]
+    best = None if scores is None else np.nan_to_num(scores).max(axis=1)
+    return [
+        EntityPlace(
+            entity_group=kind,
+            word=cut(text[words[first][0] : words[behind - 1][1]]),
+            start=words[first][0],
+            end=words[behind - 1][1],
+            score=None if best is None else float(best[first:behind].mean()),
+        )
+        for kind, first, behind in entities
+    ]
 
 
 def tags_of_spans(text: str, words: Sequence[Span], spans: Sequence[Mapping[str, Any]]) -> list[str]:
