@@ -10,6 +10,10 @@ from app import log, sweep
 from app.api import chat, docs, events, files, finished_models, health, huggingface, jobs, metrics, models, predict, tei
 from app.api.body_limit import BodyLimitMiddleware
 from app.api.errors import install_error_handlers
+from app.api.openai import chat as openai_chat
+from app.api.openai import files as openai_files
+from app.api.openai import fine_tuning as openai_fine_tuning
+from app.api.openai import models as openai_models
 from app.api.request_id import RequestIdMiddleware
 from app.api.request_metrics import RequestMetricsMiddleware
 from app.api.security import SecurityMiddleware
@@ -45,6 +49,10 @@ def create_app() -> FastAPI:
         predict,
         metrics,
         docs,
+        openai_files,
+        openai_fine_tuning,
+        openai_models,
+        openai_chat,
     ):
         app.include_router(module.router)
     install_error_handlers(app)

@@ -95,7 +95,8 @@ class Sweep:
         self._collect_at = time.monotonic() + LEFTOVERS_SECONDS
         with transaction() as session:
             idempotency.forget_old(session)
-        removed = files.collect_leftovers(older_than_seconds=LEFTOVERS_SECONDS)
+        removed = files.delete_expired()
+        removed += files.collect_leftovers(older_than_seconds=LEFTOVERS_SECONDS)
         removed += retention.collect_half_written(older_than_seconds=LEFTOVERS_SECONDS)
         removed += retention.forget_old_checkpoints()
         removed += len(models.remove_strays(older_than=timedelta(days=1)))

@@ -20,7 +20,7 @@ from app.errors import Forbidden, InvalidRequest, ServiceError, TooLarge, Unauth
 OPEN_PREFIXES = ("/health/",)
 BODY_TYPES = ("application/json", "multipart/form-data")
 STREAMED = "multipart/form-data"
-UPLOAD_PATHS = ("/files", "/models")
+UPLOAD_PATHS = ("/files", "/models", "/v1/files")
 """Where multipart bodies are taken, in pieces; elsewhere they would be read whole."""
 
 

@@ -139,7 +139,7 @@ def succeed(
     _leave(session, claim, JobStatus.SUCCEEDED, outcome="succeeded", error=None, **results)
     data: dict[str, Any]
     made, data = f"its model is {model_id}", {"model": model_id}
-    if result_files is not None:
+    if model_id is None and result_files is not None:
         made, data = f"it has written {', '.join(result_files)}", {"result_files": list(result_files)}
     events.append(
         session,

@@ -31,7 +31,7 @@ from worker.trainer.plan import Plan
 from worker.trainer.precision import make_repeatable, round_tiny_numbers_to_zero
 from worker.trainer.preparation import Prepared, prepare
 from worker.trainer.reporting import Reporter
-from worker.trainer.state import Best
+from worker.trainer.state import Best, TrainState
 from worker.trainer.tracking import Trackers
 
 
@@ -89,7 +89,7 @@ def run_attempt(
         model,
         state.best,
         plan=parts.plan,
-        last_step=state.step,
+        state=state,
         run_dir=run_dir,
         report=report,
         holding=holding,
@@ -213,7 +213,7 @@ def publish(
     best: Best,
     *,
     plan: Plan,
-    last_step: int,
+    state: TrainState,
     run_dir: Path,
     report: Reporter,
     holding: Holding,
@@ -264,7 +264,8 @@ def publish(
         model_path=str(folder),
         manifest_sha256=manifest.sha256,
         weights_sha256=manifest.weights_sha256(),
-        last_step=last_step,
+        last_step=state.step,
+        num_tokens=state.num_tokens,
         best_step=best.step,
         best_epoch=plan.epoch_at(best.step),
         metrics=found,
