@@ -10,6 +10,9 @@ FILE: Final = "file"
 EVENT: Final = "ftevent"
 CHECKPOINT: Final = "ftckpt"
 MODEL: Final = "model"
+WEBHOOK: Final = "webhook"
+WEBHOOK_EVENT: Final = "evt"
+WEBHOOK_DELIVERY: Final = "whmsg"
 
 
 def new_id(prefix: str) -> str:

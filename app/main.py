@@ -7,7 +7,21 @@ from importlib.metadata import version
 from fastapi import FastAPI
 
 from app import log, sweep
-from app.api import chat, docs, events, files, finished_models, health, huggingface, jobs, metrics, models, predict, tei
+from app.api import (
+    chat,
+    docs,
+    events,
+    files,
+    finished_models,
+    health,
+    huggingface,
+    jobs,
+    metrics,
+    models,
+    predict,
+    tei,
+    webhooks,
+)
 from app.api.body_limit import BodyLimitMiddleware
 from app.api.errors import install_error_handlers
 from app.api.openai import chat as openai_chat
@@ -20,6 +34,7 @@ from app.api.security import SecurityMiddleware
 from app.config import Settings, get_settings
 from app.metrics.requests import RequestCounts
 from app.prediction import client as prediction_client
+from app.webhook import sending
 
 DESCRIPTION = "Fine-tune Hugging Face models on your own machines: upload labelled text, post a job, ask the model."
 
@@ -48,6 +63,7 @@ def create_app() -> FastAPI:
         events,
         predict,
         metrics,
+        webhooks,
         docs,
         openai_files,
         openai_fine_tuning,
@@ -73,7 +89,7 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:  # noqa: ARG001
     settings = get_settings()
     log.configure(settings)
-    with sweep.running():
+    with sweep.running(), sending.running():
         async with events.stream_hub():
             yield
     await prediction_client.close()

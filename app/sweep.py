@@ -20,6 +20,7 @@ from app.file import service as files
 from app.job import idempotency, lifecycle, repository, retention
 from app.model import service as models
 from app.task_queue import wake_workers
+from app.webhook import service as webhooks
 
 log = structlog.get_logger(__name__)
 
@@ -95,6 +96,7 @@ class Sweep:
         self._collect_at = time.monotonic() + LEFTOVERS_SECONDS
         with transaction() as session:
             idempotency.forget_old(session)
+        webhooks.forget_old()
         removed = files.delete_expired()
         removed += files.collect_leftovers(older_than_seconds=LEFTOVERS_SECONDS)
         removed += retention.collect_half_written(older_than_seconds=LEFTOVERS_SECONDS)

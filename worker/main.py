@@ -15,6 +15,7 @@ from setproctitle import setproctitle
 from app import host, log, sweep
 from app.config import get_settings
 from app.task_queue import QUEUE, get_celery
+from app.webhook import sending
 from worker import presence, tasks
 from worker.consuming import PatientConsumer
 from worker.nursery import keeper
@@ -52,6 +53,7 @@ def main(arguments: list[str]) -> int:
         if settings.warm_start:
             company.enter_context(keeper.running(environment=trainer_environment(os.environ), home=settings.home_dir))
         company.enter_context(sweep.running(each_round=presence.announce))
+        company.enter_context(sending.running())
         worker.start()
     return int(worker.exitcode or 0)
 

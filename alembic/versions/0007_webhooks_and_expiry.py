@@ -20,6 +20,7 @@ def upgrade() -> None:
         sa.Column("url", sa.Text(), nullable=False),
         sa.Column("events", types.Json(none_as_null=True), nullable=True),
         sa.Column("secret", sa.Text(), nullable=False),
+        sa.Column("allows_loopback", sa.Boolean(), nullable=False),
         sa.Column("created_at", types.Instant(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_webhooks")),
     )

@@ -37,6 +37,9 @@ class Client:
     def post(self, path: str, body: Any = None, **params: Any) -> Any:
         return self._json("POST", path, params=params, **({} if body is None else {"json": body}))
 
+    def delete(self, path: str) -> Any:
+        return self._json("DELETE", path)
+
     def upload(self, path: str, *, fields: dict[str, str], files: list[tuple[str, tuple[str, Any, str]]]) -> Any:
         """A multipart form, streamed from open files: ``(part name, (file name, file, content type))``."""
         return self._json("POST", path, data=fields, files=files, timeout=UPLOAD_TIMEOUT_SECONDS)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli import demo, files, jobs, models, predict, processes, verify
+from app.cli import demo, files, jobs, models, predict, processes, verify, webhooks
 from app.cli.errors import CliError
 from app.cli.output import print_error
 from app.stack.errors import StartError
@@ -21,6 +21,7 @@ app = typer.Typer(help=HELP, no_args_is_help=True, pretty_exceptions_enable=Fals
 app.add_typer(files.app, name="files")
 app.add_typer(models.app, name="models")
 app.add_typer(jobs.app, name="jobs")
+app.add_typer(webhooks.app, name="webhooks")
 predict.register(app)
 processes.register(app)
 verify.register(app)

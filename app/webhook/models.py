@@ -19,6 +19,8 @@ class Webhook(Base):
     """Names of those that it is told of; unset: all."""
     secret: Mapped[str] = mapped_column(Text)
     """``whsec_…``: what is sent is signed with it, so it is kept as it is."""
+    allows_loopback: Mapped[bool] = mapped_column()
+    """It was added where no key is asked for: whoever did so can reach this machine's own services anyway."""
     created_at: Mapped[datetime] = mapped_column(Instant)
 
 
