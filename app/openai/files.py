@@ -53,5 +53,5 @@ def file_page(files: FilePage) -> Page[FileObject]:
 
 
 def our_purpose(purpose: str | None) -> str | None:
-    """What such files are called here; of a purpose that no file has, the word itself, so that none is found."""
-    return None if purpose is None else _OURS.get(purpose, purpose)
+    """What such files are called here; of a purpose that no file has, a word that finds none."""
+    return None if purpose is None else _OURS.get(purpose, "")

@@ -190,7 +190,7 @@ def test_a_deleted_webhook_is_told_nothing_more(database, receiver):
     assert receiver.deliveries == []
 
 
-def test_a_receiver_that_hangs_holds_up_no_other_and_is_not_waited_for(sqlite_home, receiver, monkeypatch):
+def test_a_receiver_that_hangs_holds_up_no_other_and_is_not_waited_for(database, receiver, monkeypatch):
     monkeypatch.setenv("TUNERY_WEBHOOK_TIMEOUT_SECONDS", "1.5")
     get_settings.cache_clear()
     receiver.hangs = threading.Event()
