@@ -5,7 +5,8 @@ from sqlalchemy import text
 import app.file.models
 import app.job.models
 import app.model.models
-import app.study.models  # noqa: F401  # importing the tables registers them
+import app.study.models
+import app.webhook.models  # noqa: F401  # importing the tables registers them
 from alembic import context
 from app.config import get_settings
 from app.db import Base, create_database_engine

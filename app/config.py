@@ -75,10 +75,22 @@ class Settings(BaseSettings):
     )
     hub_timeout_seconds: float = Field(default=3, gt=0, description="Longest wait for the hub while a job is submitted")
 
+    webhook_allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Hosts, addresses and networks of a private network that webhooks may be sent to, comma-separated",
+    )
+    webhook_timeout_seconds: float = Field(default=10, gt=0, description="Time a webhook's receiver has to answer")
+    webhook_retry_seconds: float = Field(
+        default=5, gt=0, description="Pause before a delivery is tried again; four times as long each time, up to 12 h"
+    )
+    webhook_give_up_seconds: float = Field(
+        default=3 * 24 * 3600, gt=0, description="A delivery that was not received for so long is given up"
+    )
+
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged")
     log_format: Literal["auto", "json", "console"] = Field(default="auto", description="auto: console on a terminal")
 
-    @field_validator("allowed_hosts", mode="before")
+    @field_validator("allowed_hosts", "webhook_allowed_hosts", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

@@ -11,6 +11,9 @@ EVENT: Final = "ftevent"
 CHECKPOINT: Final = "ftckpt"
 MODEL: Final = "model"
 SWEEP: Final = "sweep"
+WEBHOOK: Final = "webhook"
+WEBHOOK_EVENT: Final = "evt"
+WEBHOOK_DELIVERY: Final = "whmsg"
 
 
 def new_id(prefix: str) -> str:

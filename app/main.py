@@ -22,9 +22,14 @@ from app.api import (
     predict,
     sweeps,
     tei,
+    webhooks,
 )
 from app.api.body_limit import BodyLimitMiddleware
 from app.api.errors import install_error_handlers
+from app.api.openai import chat as openai_chat
+from app.api.openai import files as openai_files
+from app.api.openai import fine_tuning as openai_fine_tuning
+from app.api.openai import models as openai_models
 from app.api.request_id import RequestIdMiddleware
 from app.api.request_metrics import RequestMetricsMiddleware
 from app.api.security import SecurityMiddleware
@@ -32,6 +37,7 @@ from app.config import Settings, get_settings
 from app.metrics.requests import RequestCounts
 from app.prediction import client as prediction_client
 from app.study import driver as study_driver
+from app.webhook import sending
 
 DESCRIPTION = "Fine-tune Hugging Face models on your own machines: upload labelled text, post a job, ask the model."
 
@@ -61,8 +67,13 @@ def create_app() -> FastAPI:
         sweeps,
         predict,
         metrics,
+        webhooks,
         docs,
         dashboard,
+        openai_files,
+        openai_fine_tuning,
+        openai_models,
+        openai_chat,
     ):
         app.include_router(module.router)
     install_error_handlers(app)
@@ -83,7 +94,7 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:  # noqa: ARG001
     settings = get_settings()
     log.configure(settings)
-    with sweep.running(), study_driver.running():
+    with sweep.running(), study_driver.running(), sending.running():
         async with events.stream_hub():
             yield
     await prediction_client.close()

@@ -22,6 +22,7 @@ from app.job import idempotency, lifecycle, repository, retention
 from app.model import service as models
 from app.study import repository as studies
 from app.task_queue import wake_workers
+from app.webhook import service as webhooks
 
 log = structlog.get_logger(__name__)
 
@@ -98,7 +99,9 @@ class Sweep:
         with transaction() as session:
             idempotency.forget_old(session)
             studies.forget_keys(session, created_before=utc_now() - idempotency.KEPT)
-        removed = files.collect_leftovers(older_than_seconds=LEFTOVERS_SECONDS)
+        webhooks.forget_old()
+        removed = files.delete_expired()
+        removed += files.collect_leftovers(older_than_seconds=LEFTOVERS_SECONDS)
         removed += retention.collect_half_written(older_than_seconds=LEFTOVERS_SECONDS)
         removed += retention.forget_old_checkpoints()
         removed += len(models.remove_strays(older_than=timedelta(days=1)))

@@ -16,6 +16,7 @@ from app import host, log, sweep
 from app.config import get_settings
 from app.study import driver as study_driver
 from app.task_queue import QUEUE, get_celery
+from app.webhook import sending
 from worker import presence, tasks
 from worker.consuming import PatientConsumer
 from worker.nursery import keeper
@@ -54,6 +55,7 @@ def main(arguments: list[str]) -> int:
             company.enter_context(keeper.running(environment=trainer_environment(os.environ), home=settings.home_dir))
         company.enter_context(sweep.running(each_round=presence.announce))
         company.enter_context(study_driver.running())
+        company.enter_context(sending.running())
         worker.start()
     return int(worker.exitcode or 0)
 

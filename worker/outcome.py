@@ -10,12 +10,14 @@ import structlog
 from app import failpoints, ids
 from app.config import get_settings
 from app.db import transaction
+from app.file import results
 from app.job import events, gathering, lifecycle, repository
 from app.job.repository import Claim
 from app.model import service as models
 from app.spec.job import JobSpec
 from app.spec.kinds import JobKind
 from app.spec.run import TRAINER_LOG, ErrorMessage, ExitCode, FilesMessage, ResultMessage
+from worker import step_metrics
 from worker.patience import GivenUp
 from worker.result_files import progress_at_the_end, publish_files
 
@@ -71,7 +73,7 @@ def commit_outcome(
 
 
 def publish(claim: Claim, result: ResultMessage) -> None:
-    """Move the model where models live, then make it known and end the job in one transaction."""
+    """Move the model where models live, then make it and the metrics of its steps known and end the job in one transaction."""
     with transaction() as session:
         lifecycle.write(session, claim, phase="publishing")
         job = repository.get(session, claim.job_id)
@@ -83,6 +85,7 @@ def publish(claim: Claim, result: ResultMessage) -> None:
         models.place_base(Path(result.base.path), weights_sha256=result.base.weights_sha256)
     folder = models.place(get_settings().jobs_dir / result.model_path, model_id=model_id)
     failpoints.reach("publish.placed")
+    step_metrics_file, step_metrics_folder = step_metrics.write(claim.job_id)
     with transaction() as session:
         attempt = repository.attempt(session, claim)
         assert attempt is not None
@@ -97,14 +100,16 @@ def publish(claim: Claim, result: ResultMessage) -> None:
             metrics=result.metrics,
             base_sha256=result.base.weights_sha256 if result.base else None,
         )
+        results.publish(session, step_metrics_file, folder=step_metrics_folder, job_id=claim.job_id)
         lifecycle.succeed(
             session,
             claim,
             model_id=model_id,
+            result_files=[step_metrics_file.file_id],
             report=result.report,
             timings=result.timings,
             best_metrics=_best(result),
-            progress=progress_at_the_end(job.progress, last_step=result.last_step),
+            progress=progress_at_the_end(job.progress, last_step=result.last_step, num_tokens=result.num_tokens),
         )
         failpoints.reach("publish.written")
     failpoints.reach("publish.stored")

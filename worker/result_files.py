@@ -47,10 +47,13 @@ def publish_files(claim: Claim, result: FilesMessage) -> None:
     _remove_parts(jobs_dir / claim.job_id)
 
 
-def progress_at_the_end(progress: Mapping[str, Any], *, last_step: int) -> dict[str, Any]:
+def progress_at_the_end(
+    progress: Mapping[str, Any], *, last_step: int, num_tokens: int | None = None
+) -> dict[str, Any]:
     """The last that was told is thinned out, and may be of a step before."""
     max_steps = progress.get("max_steps")
-    return {**progress, "step": last_step} | ({"fraction": min(1.0, last_step / max_steps)} if max_steps else {})
+    told = {**progress, "step": last_step} | ({"fraction": min(1.0, last_step / max_steps)} if max_steps else {})
+    return told if num_tokens is None else {**told, "num_tokens": num_tokens}
 
 
 def _remove_parts(folder: Path) -> None:

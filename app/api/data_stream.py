@@ -1,7 +1,7 @@
 """Server-sent events without names, as text-generation-inference and OpenAI send them: ``data:`` and JSON."""
 
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import Any, Final
 
 import orjson
@@ -17,18 +17,31 @@ Events = AsyncGenerator[dict[str, Any]]
 DONE: Final = "data: [DONE]\n\n"
 
 
-async def data_stream(events: Events, *, end: str = "") -> ClosingResponse:
-    """The response, once there is something to say: until then an error is an ordinary one, and is raised."""
+def _plain(error: ServiceError) -> dict[str, Any]:
+    """As text-generation-inference tells it."""
+    return {"error": plain_text(error), "error_type": "incomplete_generation", "code": error.code}
+
+
+async def data_stream(
+    events: Events, *, end: str = "", broken_off: Callable[[ServiceError], dict[str, Any]] = _plain
+) -> ClosingResponse:
+    """The response, once there is something to say: until then an error is an ordinary one, and is raised.
+
+    ``broken_off``: how a later one is told, as the last event.
+    """
     try:
         first = await anext(events)
     except BaseException:
         await events.aclose()
         raise
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
-    return ClosingResponse(_frames(first, events, end=end), media_type=EVENT_STREAM, headers=headers)
+    frames = _frames(first, events, end=end, broken_off=broken_off)
+    return ClosingResponse(frames, media_type=EVENT_STREAM, headers=headers)
 
 
-async def _frames(first: dict[str, Any], events: Events, *, end: str) -> AsyncGenerator[str]:
+async def _frames(
+    first: dict[str, Any], events: Events, *, end: str, broken_off: Callable[[ServiceError], dict[str, Any]]
+) -> AsyncGenerator[str]:
     async with contextlib.aclosing(events):
         try:
             yield _frame(first)
@@ -36,7 +49,7 @@ async def _frames(first: dict[str, Any], events: Events, *, end: str) -> AsyncGe
                 yield _frame(event)
         except ServiceError as error:
             log.warning("a stream of tokens broke off", code=error.code)
-            yield _frame({"error": plain_text(error), "error_type": "incomplete_generation", "code": error.code})
+            yield _frame(broken_off(error))
         else:
             if end:
                 yield end

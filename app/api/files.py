@@ -1,5 +1,6 @@
 """Data files: upload, look at, delete."""
 
+from pathlib import Path as FilePath
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Path, Query, Request, Response, status
@@ -10,16 +11,18 @@ from app.api.uploads import receive_upload
 from app.config import get_settings
 from app.dataset.formats import MEDIA_TYPES
 from app.file import service
+from app.file.models import File
 from app.file.schemas import FileDeleted, FileOut, FilePage
+from app.file.upload import LEAST_KEPT_SECONDS, MOST_KEPT_SECONDS
 
 router = APIRouter(prefix="/files", tags=["files"])
 
 FileId = Annotated[str, Path(max_length=64, examples=["file-0199f0c3a4b27d6a8f4c2e0d9b1a5c7e"])]
 
-_MEDIA_TYPES: Final = MEDIA_TYPES | {"zip": "application/zip"}
+MEDIA_TYPES_OF_FILES: Final = MEDIA_TYPES | {"zip": "application/zip"}
 """Of data, and of what jobs export."""
 
-_FORM: Final[dict[str, Any]] = {
+UPLOAD_FORM: Final[dict[str, Any]] = {
     "requestBody": {
         "required": True,
         "content": {
@@ -34,6 +37,13 @@ _FORM: Final[dict[str, Any]] = {
                             "description": "JSON Lines, CSV with a header, or Parquet, by its name and content",
                         },
                         "purpose": {"type": "string", "enum": ["fine-tune"], "default": "fine-tune"},
+                        "expires_after[anchor]": {"type": "string", "enum": ["created_at"]},
+                        "expires_after[seconds]": {
+                            "type": "integer",
+                            "minimum": LEAST_KEPT_SECONDS,
+                            "maximum": MOST_KEPT_SECONDS,
+                            "description": "After so long it is deleted, unless a job needs it",
+                        },
                     },
                 }
             }
@@ -48,7 +58,7 @@ _FORM: Final[dict[str, Any]] = {
     summary="Upload a data file; it is checked while it comes",
     status_code=status.HTTP_201_CREATED,
     responses=error_responses(401, 413, 422, 503, 507),
-    openapi_extra=_FORM,
+    openapi_extra=UPLOAD_FORM,
 )
 async def create_file(request: Request, response: Response) -> FileOut:
     file = await receive_upload(request, service.create_file, max_bytes=get_settings().max_upload_bytes)
@@ -69,14 +79,22 @@ def list_files(
     summary="The file as it was uploaded, or as a job wrote it",
     response_class=FileResponse,
     responses={
-        200: {"content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in _MEDIA_TYPES.values()}},
+        200: {
+            "content": {
+                kind: {"schema": {"type": "string", "format": "binary"}} for kind in MEDIA_TYPES_OF_FILES.values()
+            }
+        },
         **error_responses(401, 404, 422, 503),
     },
 )
 def read_content(file_id: FileId) -> FileResponse:
-    file, path = service.content_of(file_id)
+    return sent(*service.content_of(file_id))
+
+
+def sent(file: File, path: FilePath) -> FileResponse:
+    """Its bytes, under the name that it was uploaded by; no browser is to guess what they are."""
     headers = {"x-content-type-options": "nosniff"}
-    return FileResponse(path, media_type=_MEDIA_TYPES[file.format], filename=file.filename, headers=headers)
+    return FileResponse(path, media_type=MEDIA_TYPES_OF_FILES[file.format], filename=file.filename, headers=headers)
 
 
 @router.get("/{file_id}", summary="A file and what is known of its rows", responses=error_responses(401, 404, 422, 503))

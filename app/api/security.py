@@ -22,7 +22,7 @@ OPEN_PATHS = ("/",)
 """The dashboard's page, which asks the user for the key."""
 BODY_TYPES = ("application/json", "multipart/form-data")
 STREAMED = "multipart/form-data"
-UPLOAD_PATHS = ("/files", "/models")
+UPLOAD_PATHS = ("/files", "/models", "/v1/files")
 """Where multipart bodies are taken, in pieces; elsewhere they would be read whole."""
 
 

@@ -74,7 +74,7 @@ def print_ending(job: dict[str, Any]) -> None:
     )
     _print_error(job)
     for file_id in job.get("result_files", []):
-        out.print(f"  result: {file_id}", markup=False)
+        out.print(f"  {'steps' if job['model'] else 'result'}: {file_id}", markup=False)
     if job["model"]:
         for line in summary_lines(job):
             out.print(f"  {line}", markup=False)

@@ -19,6 +19,7 @@ MODEL_FILES: Final = (
     "generation_config.json",
     "tokenizer.json",
     "tokenizer_config.json",
+    "chat_template.jinja",
     "tokenizer.model",
     "special_tokens_map.json",
     "added_tokens.json",

@@ -28,3 +28,5 @@ class File(Base):
     job_id: Mapped[str | None] = mapped_column(String(64))
     """The job that wrote it."""
     created_at: Mapped[datetime] = mapped_column(Instant)
+    expires_at: Mapped[datetime | None] = mapped_column(Instant, index=True)
+    """When it may be deleted, unless a job still needs it; unset: never."""

@@ -1,6 +1,7 @@
 """SQL of the file noun."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from sqlalchemy import Integer, or_, select
 from sqlalchemy.orm import Session, defer
@@ -34,13 +35,23 @@ def hold(session: Session, file_ids: Sequence[str]) -> set[str]:
     return set(session.scalars(query))
 
 
-def page(session: Session, *, after: str | None, limit: int) -> Sequence[tuple[File, int | None]]:
-    """Files without their profiles, and their numbers of rows (None: it has none); newest first, one more than ``limit`` if there is more."""
+def page(
+    session: Session, *, purpose: str | None, after: str | None, limit: int, oldest_first: bool
+) -> Sequence[tuple[File, int | None]]:
+    """Files without their profiles, and their numbers of rows (None: it has none); one more than ``limit`` if there is more."""
     num_rows = File.profile["num_rows"].as_integer()
     query = select(File, num_rows.cast(Integer)).options(defer(File.profile, raiseload=True))
     if after is not None:
-        query = query.where(File.id < after)
-    return [(file, rows) for file, rows in session.execute(query.order_by(File.id.desc()).limit(limit + 1))]
+        query = query.where(File.id > after if oldest_first else File.id < after)
+    if purpose is not None:
+        query = query.where(File.purpose == purpose)
+    query = query.order_by(File.id if oldest_first else File.id.desc())
+    return [(file, rows) for file, rows in session.execute(query.limit(limit + 1))]
+
+
+def expired_ids(session: Session, *, moment: datetime) -> Sequence[str]:
+    """Of files that may be deleted since then; at most 1,000."""
+    return session.scalars(select(File.id).where(File.expires_at <= moment).order_by(File.expires_at).limit(1000)).all()
 
 
 def existing_ids(session: Session, file_ids: Sequence[str]) -> set[str]:

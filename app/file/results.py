@@ -16,7 +16,7 @@ from app.file.service import FOLDER
 from app.manifest import MANIFEST, CorruptArtefactError, read_manifest, verify
 from app.model.folders import move
 
-ResultPurpose = Literal["predictions", "export"]
+ResultPurpose = Literal["predictions", "export", "fine-tune-results"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,6 +29,8 @@ class FileSummary(BaseModel):
     """A file that was not fit is refused while it is uploaded, so every file there is can be used."""
     num_rows: int | None
     """null: it holds no rows."""
+    expires_at: datetime | None = None
+    """When it is deleted, if no job needs it then; null: never."""
 
 
 class SuggestionOut(BaseModel):

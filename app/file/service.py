@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -46,19 +47,21 @@ def create_file(parts: Iterable[UploadPart]) -> FileOut:
     refuse_without_room(folder, min_free_bytes=settings.min_free_bytes, what="the file")
     with full_disk_told("the file"):
         with committed_folder(folder) as temporary:
-            received, purpose = receive(parts, folder=temporary, max_row_bytes=settings.max_row_bytes)
+            received = receive(parts, folder=temporary, max_row_bytes=settings.max_row_bytes)
         stored = read_manifest(folder).files[received.stored_as]
     failpoints.reach("file.sealed")
+    created_at = utc_now()
     file = File(
         id=file_id,
         filename=received.filename,
-        purpose=purpose,
+        purpose=received.purpose,
         format=received.format,
         size_bytes=stored["bytes"],
         sha256=stored["sha256"],
         path=f"{FOLDER}/{file_id}/{received.stored_as}",
         profile=received.profile.model_dump(mode="json"),
-        created_at=utc_now(),
+        created_at=created_at,
+        expires_at=None if received.kept_seconds is None else created_at + timedelta(seconds=received.kept_seconds),
     )
     try:
         with transaction() as session:
@@ -101,12 +104,12 @@ def content_of(file_id: str) -> tuple[File, Path]:
     return file, path
 
 
-def list_files(*, after: str | None, limit: int) -> FilePage:
-    """A page of files, newest first, from the one older than ``after`` on. Raises InvalidRequest if that is no file id."""
+def list_files(*, after: str | None, limit: int, purpose: str | None = None, oldest_first: bool = False) -> FilePage:
+    """A page of files, newest first, from the one behind ``after`` on. Raises InvalidRequest if that is no file id."""
     if after is not None and not FILE_ID.fullmatch(after):
         raise InvalidRequest("after must be the id of a file.", param="after", code="invalid_value")
     with reading() as session:
-        found = repository.page(session, after=after, limit=limit)
+        found = repository.page(session, purpose=purpose, after=after, limit=limit, oldest_first=oldest_first)
     data = [FileSummary(**_facts(file), num_rows=num_rows) for file, num_rows in found[:limit]]
     return FilePage(
         data=data,
@@ -135,6 +138,20 @@ def delete_file(file_id: str) -> FileDeleted:
         session.delete(file)
     shutil.rmtree(path_of(file).parent, ignore_errors=True)
     return FileDeleted(id=file_id)
+
+
+def delete_expired() -> int:
+    """Delete the files whose time is over, but for those that an unfinished job needs: they go when it has ended. Returns how many."""
+    with reading() as session:
+        expired = repository.expired_ids(session, moment=utc_now())
+    deleted = 0
+    for file_id in expired:
+        try:
+            delete_file(file_id)
+        except (Conflict, NotFound):  # needed, or another process was quicker
+            continue
+        deleted += 1
+    return deleted
 
 
 def hold(session: Session, file_ids: Sequence[str]) -> None:
@@ -186,6 +203,7 @@ def _facts(file: File) -> dict[str, Any]:
         "format": file.format,
         "sha256": file.sha256,
         "job_id": file.job_id,
+        "expires_at": file.expires_at,
     }
 
 

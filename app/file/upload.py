@@ -1,7 +1,7 @@
 """One upload: the parts of a form become a checked data file in a folder. No SQL, no HTTP."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Final
@@ -14,7 +14,12 @@ from app.dataset.suggestion import suggest
 from app.errors import InvalidData, InvalidRequest
 
 FINE_TUNE: Final = "fine-tune"
-_LONGEST_PURPOSE: Final = 64
+EXPIRES_ANCHOR: Final = "expires_after[anchor]"
+EXPIRES_SECONDS: Final = "expires_after[seconds]"
+"""As OpenAI's clients name the parts."""
+LEAST_KEPT_SECONDS: Final = 3600
+MOST_KEPT_SECONDS: Final = 30 * 24 * 3600
+_LONGEST_TEXT: Final = 64
 _LONGEST_NAME: Final = 255
 
 
@@ -34,20 +39,28 @@ class ReceivedFile:
     stored_as: str
     """Name in the folder."""
     profile: DatasetProfile
+    purpose: str = FINE_TUNE
+    kept_seconds: int | None = None
+    """After which it may be deleted; unset: it is kept."""
 
 
-def receive(parts: Iterable[UploadPart], *, folder: Path, max_row_bytes: int) -> tuple[ReceivedFile, str]:
-    """Store the part ``file`` in ``folder`` and check its rows as they arrive; also the purpose, in whatever order they come.
+def receive(parts: Iterable[UploadPart], *, folder: Path, max_row_bytes: int) -> ReceivedFile:
+    """Store the part ``file`` in ``folder`` and check its rows as they arrive; the other parts may come before or after it.
 
     Raises InvalidRequest for a form that is not as asked for, and InvalidData or TooLarge for the first bad row.
     """
-    received, purpose = None, FINE_TUNE
+    received: ReceivedFile | None = None
+    purpose, kept_seconds = FINE_TUNE, None
     for part in parts:
         if part.name == "purpose":
             purpose = _purpose(part)
+        elif part.name == EXPIRES_ANCHOR:
+            _check_anchor(part)
+        elif part.name == EXPIRES_SECONDS:
+            kept_seconds = _kept_seconds(part)
         elif part.name != "file":
             raise InvalidRequest(
-                f"The form has an unknown part {part.name!r}; known are file and purpose.",
+                f"The form has an unknown part {part.name!r}; known are file, purpose, {EXPIRES_ANCHOR} and {EXPIRES_SECONDS}.",
                 param=part.name[:64],
                 code="unknown_parameter",
             )
@@ -57,7 +70,7 @@ def receive(parts: Iterable[UploadPart], *, folder: Path, max_row_bytes: int) ->
             received = _receive_file(part, folder=folder, max_row_bytes=max_row_bytes)
     if received is None:
         raise InvalidRequest("The form has no part called file.", param="file", code="missing_parameter")
-    return received, purpose
+    return replace(received, purpose=purpose, kept_seconds=kept_seconds)
 
 
 def safe_filename(filename: str | None) -> str:
@@ -68,19 +81,42 @@ def safe_filename(filename: str | None) -> str:
 
 
 def _purpose(part: UploadPart) -> str:
-    content = b""
-    for block in part.blocks:
-        content += block
-        if len(content) > _LONGEST_PURPOSE:
-            break
-    purpose = content.decode(errors="replace").strip()
+    purpose = _short_text(part)
     if purpose != FINE_TUNE:
         raise InvalidRequest(
-            f"The purpose must be {FINE_TUNE!r}, not {purpose[:_LONGEST_PURPOSE]!r}.",
+            f"The purpose must be {FINE_TUNE!r}, not {purpose[:_LONGEST_TEXT]!r}.",
             param="purpose",
             code="invalid_purpose",
         )
     return purpose
+
+
+def _check_anchor(part: UploadPart) -> None:
+    if _short_text(part) != "created_at":
+        raise InvalidRequest(
+            f"{EXPIRES_ANCHOR} must be 'created_at'.", param="expires_after.anchor", code="invalid_value"
+        )
+
+
+def _kept_seconds(part: UploadPart) -> int:
+    text = _short_text(part)
+    seconds = int(text) if text.isascii() and text.isdecimal() else 0
+    if not LEAST_KEPT_SECONDS <= seconds <= MOST_KEPT_SECONDS:
+        raise InvalidRequest(
+            f"{EXPIRES_SECONDS} must be a whole number from {LEAST_KEPT_SECONDS} (an hour) to {MOST_KEPT_SECONDS} (30 days).",
+            param="expires_after.seconds",
+            code="invalid_value",
+        )
+    return seconds
+
+
+def _short_text(part: UploadPart) -> str:
+    content = b""
+    for block in part.blocks:
+        content += block
+        if len(content) > _LONGEST_TEXT:
+            break
+    return content.decode(errors="replace").strip()
 
 
 def _receive_file(part: UploadPart, *, folder: Path, max_row_bytes: int) -> ReceivedFile:

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from app import failpoints
 from app.config import get_settings
 from app.db import now
-from app.job import events, repository, seats
+from app.job import ending, events, repository, seats
 from app.job.models import Attempt, Job
 from app.job.repository import Claim
 from app.job.states import TERMINAL, JobRequest, JobStatus, check_transition
@@ -139,7 +139,7 @@ def succeed(
     _leave(session, claim, JobStatus.SUCCEEDED, outcome="succeeded", error=None, **results)
     data: dict[str, Any]
     made, data = f"its model is {model_id}", {"model": model_id}
-    if result_files is not None:
+    if model_id is None and result_files is not None:
         made, data = f"it has written {', '.join(result_files)}", {"result_files": list(result_files)}
     events.append(
         session,
@@ -264,6 +264,7 @@ def lost(session: Session, job: Job, *, reason: str) -> bool:
     )
     if hit == 0:
         return False
+    ending.tell(session, job.id, status)
     claim = Claim(job_id=job.id, attempt=job.attempt, token=job.token, worker_id=job.worker_id or "")
     _close_attempt(session, claim, outcome="lost", moment=moment)
     events.append(session, job.id, message, level="warn", kind="status", data={"status": status, "losses": losses})
@@ -291,6 +292,7 @@ def _leave(session: Session, claim: Claim, status: JobStatus, *, outcome: str, *
         values["finished_at"] = moment
     if repository.update_claimed(session, claim, values) == 0:
         raise ClaimLost(claim)
+    ending.tell(session, claim.job_id, status)
     _close_attempt(session, claim, outcome=outcome, moment=moment)
 
 

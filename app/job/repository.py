@@ -1,6 +1,6 @@
 """SQL of the job noun. A write by an attempt carries its token; the number of rows hit tells whether it still owns the job."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -212,6 +212,14 @@ def events_after(session: Session, job_id: str, *, number: int, limit: int) -> S
     return session.scalars(query.limit(limit)).all()
 
 
+def events_before(session: Session, job_id: str, *, number: int | None, limit: int) -> Sequence[JobEvent]:
+    """Newest first; ``number`` None: from the newest on."""
+    query = select(JobEvent).where(JobEvent.job_id == job_id).order_by(JobEvent.number.desc())
+    if number is not None:
+        query = query.where(JobEvent.number < number)
+    return session.scalars(query.limit(limit)).all()
+
+
 def last_event_numbers(session: Session, job_ids: Sequence[str]) -> dict[str, tuple[int, str]]:
     """By job: the number of its newest event, and its status."""
     rows = session.execute(select(Job.id, Job.last_event_number, Job.status).where(Job.id.in_(job_ids)))
@@ -239,6 +247,22 @@ def values_of(session: Session, job_ids: Sequence[str], name: str) -> dict[str, 
     for point in session.scalars(query.order_by(MetricPoint.job_id, MetricPoint.step)):
         found.setdefault(point.job_id, []).append((point.step, point.epoch, point.value))
     return found
+
+
+def metrics_at(session: Session, job_id: str, *, steps: Sequence[int]) -> Sequence[MetricPoint]:
+    return session.scalars(select(MetricPoint).where(MetricPoint.job_id == job_id, MetricPoint.step.in_(steps))).all()
+
+
+def metric_names(session: Session, job_id: str) -> Sequence[str]:
+    """What was measured of the job, in the order in which it was first stored."""
+    query = select(MetricPoint.name).where(MetricPoint.job_id == job_id).group_by(MetricPoint.name)
+    return session.scalars(query.order_by(func.min(MetricPoint.id))).all()
+
+
+def metrics_by_step(session: Session, job_id: str) -> Iterator[MetricPoint]:
+    """All points of the job, those of a step together, with flat memory."""
+    query = select(MetricPoint).where(MetricPoint.job_id == job_id).order_by(MetricPoint.step, MetricPoint.name)
+    return iter(session.scalars(query.execution_options(yield_per=1000)))
 
 
 def checkpoints(session: Session, job_id: str, *, committed_only: bool) -> Sequence[Checkpoint]:

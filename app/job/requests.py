@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from app.db import now, transaction
 from app.errors import Conflict
-from app.job import events, repository
+from app.job import ending, events, repository
 from app.job.models import Job
 from app.job.presentation import job_out
 from app.job.schemas import JobOut
@@ -147,6 +147,7 @@ def _change(session: Session, job: Job, status: JobStatus, **values: object) -> 
         session, job.id, current=current, token=job.token, values={"status": status, **values}
     )
     assert hit == 1, "its row is locked"
+    ending.tell(session, job.id, status)
 
 
 def _tell(session: Session, job: Job, message: str, status: JobStatus) -> None:

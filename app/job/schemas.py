@@ -33,6 +33,9 @@ class ProgressOut(BaseModel):
     samples_per_second: float | None = None
     tokens_per_second: float | None = None
     eta_seconds: float | None = None
+    num_tokens: int | None = Field(
+        default=None, description="That the model has learned from so far, each time counted"
+    )
 
 
 class QueueOut(BaseModel):

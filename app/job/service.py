@@ -36,10 +36,17 @@ def require(session: Session, job_id: str) -> Job:
     return job
 
 
-def get_job(job_id: str) -> JobOut:
-    """Raises NotFound."""
+def get_job(job_id: str, *, kind: JobKind | None = None) -> JobOut:
+    """Raises NotFound, also for a job of another kind than the one that is asked for."""
     with reading() as session:
         job = require(session, job_id)
+        if kind is not None and job.kind != kind:
+            raise NotFound(
+                f"There is no {kind} job {job_id!r}: it is of the kind {job.kind}.",
+                param="job_id",
+                code="job_not_found",
+                hint=f"Ask for it with GET /jobs/{job_id}.",
+            )
         return job_out(session, job, foretold=forecast(session, job))
 
 
@@ -83,12 +90,25 @@ def metrics(job_id: str, *, after: str | None, limit: int) -> MetricPage:
     )
 
 
-def list_events(job_id: str, *, after: str | None, limit: int) -> EventPage:
-    """Oldest first; ``after`` is an event id."""
+def metrics_at(job_id: str, *, steps: Sequence[int]) -> dict[int, dict[str, float]]:
+    """What was measured at these steps, by step and name."""
+    found: dict[int, dict[str, float]] = {}
+    with reading() as session:
+        for point in repository.metrics_at(session, job_id, steps=steps):
+            found.setdefault(point.step, {})[point.name] = point.value
+    return found
+
+
+def list_events(job_id: str, *, after: str | None, limit: int, newest_first: bool = False) -> EventPage:
+    """Oldest first unless told otherwise; ``after`` is an event id, that of the last of the page before."""
     number = event_position(after)
     with reading() as session:
         require(session, job_id)
-        rows = repository.events_after(session, job_id, number=number, limit=limit + 1)
+        if newest_first:
+            before = None if after is None else number
+            rows = repository.events_before(session, job_id, number=before, limit=limit + 1)
+        else:
+            rows = repository.events_after(session, job_id, number=number, limit=limit + 1)
     data = [event_out(row) for row in rows[:limit]]
     return EventPage(
         data=data,

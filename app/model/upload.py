@@ -32,17 +32,17 @@ _KEPT: Final = frozenset(
     {
         CONFIG_FILE, TOKENIZER_CONFIG_FILE, SERVING_FILE, CARD_FILE, _INDEX, "generation_config.json",
         "tokenizer.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt", "vocab.json", "merges.txt",
-        "spiece.model", "sentencepiece.bpe.model", "tokenizer.model", "spm.model",
+        "spiece.model", "sentencepiece.bpe.model", "tokenizer.model", "spm.model", "chat_template.jinja",
     }
 )  # fmt: skip
 _THROWN_AWAY: Final = frozenset(
     {
         MANIFEST, ".gitattributes", "LICENSE", "LICENSE.txt", "modules.json", "sentence_bert_config.json",
-        "config_sentence_transformers.json", "chat_template.jinja", "all_results.json", "eval_results.json",
+        "config_sentence_transformers.json", "all_results.json", "eval_results.json",
         "train_results.json", "trainer_state.json",
     }
 )  # fmt: skip
-"""Found in many model folders, of no use to a classifier; a chat template is a program that nothing here needs."""
+"""Found in many model folders, of no use here."""
 
 
 class IncomingPart(Protocol):

@@ -76,6 +76,13 @@ class ChatCompletionRequest(BaseModel):
     _drop_nulls = model_validator(mode="before")(without_nulls)
 
 
+class NamedChatCompletionRequest(ChatCompletionRequest):
+    """The same where no path names the model."""
+
+    model: Annotated[Text, Field(min_length=1, max_length=320)]
+    """Id of a succeeded job, of a finished model, or of its checkpoint."""
+
+
 async def complete(model: str, request: ChatCompletionRequest) -> Answered:
     """The assistant's next message. Raises as ``app.prediction.service.predict`` does, and InvalidRequest for a model without chats."""
     question = await _question(model, request)

@@ -26,7 +26,17 @@ def check_model_fits(task: TaskName, *, model: str, is_encoder_decoder: bool) ->
 
 
 def check_parts_fit(spec: JobSpec) -> None:
-    """Raise InvalidRequest if the weights are to be divided between processes and something else needs them in one."""
+    """Raise InvalidRequest if parts of a spec, as it was sent, contradict each other.
+
+    A rate is given and a multiplier of the recipe's; or the weights are to be divided between processes and something else
+    needs them in one.
+    """
+    if spec.training.learning_rate != "auto" and spec.training.learning_rate_multiplier != 1:
+        raise InvalidRequest(
+            "learning_rate is given, so there is no rate of the recipe that learning_rate_multiplier could multiply.",
+            param="training.learning_rate_multiplier",
+            hint="Leave one of them out.",
+        )
     if spec.resources.fsdp and spec.adapter is not None and not spec.adapter.merge:
         raise InvalidRequest(
             "With resources.fsdp no process holds the whole base model that an attached adapter is measured on.",

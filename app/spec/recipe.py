@@ -84,6 +84,7 @@ def fill(spec: JobSpec, *, num_examples: int, num_labels: int, model_config: Map
     learning_rate = training.learning_rate
     if learning_rate == "auto":
         learning_rate = _learning_rate(spec, model_config=model_config, num_examples=num_examples)
+        learning_rate *= training.learning_rate_multiplier
     chosen: dict[str, Any] = {
         "num_train_epochs": NUM_TRAIN_EPOCHS if training.num_train_epochs == "auto" else training.num_train_epochs,
         "per_device_train_batch_size": batch_size,

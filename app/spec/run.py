@@ -174,6 +174,8 @@ class ProgressMessage(_Message):
     samples_per_second: float | None = None
     tokens_per_second: float | None = None
     eta_seconds: float | None = None
+    num_tokens: int | None = None
+    """Learned from since the job began."""
 
 
 class AliveMessage(_Message):
@@ -277,6 +279,8 @@ class ResultMessage(_Message):
     weights_sha256: str
     last_step: int
     """The optimizer steps of the whole run."""
+    num_tokens: int | None = None
+    """Learned from in the whole run."""
     best_step: int
     best_epoch: float
     metrics: dict[str, float]

@@ -1,7 +1,7 @@
 """The hyperparameters: names and meanings of ``transformers.TrainingArguments`` (5.23), and a few of our own.
 
 Ours are ``max_length``, ``max_target_length``, ``doc_stride``, ``freeze_layers``, ``layerwise_lr_decay``, ``class_weights``,
-``early_stopping_patience`` and ``early_stopping_threshold``.
+``learning_rate_multiplier``, ``early_stopping_patience`` and ``early_stopping_threshold``.
 """
 
 from typing import Annotated, Any, Final, Literal
@@ -43,6 +43,8 @@ class TrainingSpec(Contract):
 
     learning_rate: Annotated[float, Field(gt=0, le=1e6)] | Auto = "auto"
     """Peak learning rate of AdamW."""
+    learning_rate_multiplier: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    """Of the rate that ``"auto"`` becomes; not for a rate that is given."""
     lr_scheduler_type: SchedulerName = "linear"
     lr_scheduler_kwargs: dict[str, float | int] = Field(default_factory=dict, max_length=8)
     warmup_steps: Annotated[float, Field(ge=0, le=MAX_STEPS)] | Auto = "auto"

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 HEAVY = {"torch", "transformers", "datasets", "evaluate", "accelerate", "safetensors", "tokenizers"}
-NOUNS = ("job", "file", "model", "prediction", "study")
+NOUNS = ("job", "file", "model", "prediction", "study", "webhook", "openai")
 
 
 def imports_of(path: Path) -> set[str]:

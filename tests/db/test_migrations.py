@@ -9,7 +9,8 @@ from sqlalchemy import text
 import app.file.models
 import app.job.models
 import app.model.models
-import app.study.models  # noqa: F401
+import app.study.models
+import app.webhook.models  # noqa: F401
 from app.db import Base, get_engine, now, reading, transaction
 from app.db.migrate import upgrade
 from app.job import repository

@@ -138,3 +138,10 @@ def test_the_last_step_is_always_evaluated_and_saved_only_if_asked():
     assert [step for step in range(1, plan.max_steps + 1) if plan.evaluates_at(step)] == [plan.max_steps]
     assert not plan.saves_at(plan.max_steps)
     assert plan_of(100, save_strategy="steps", save_steps=1000).saves_at(plan.max_steps)
+
+
+def test_a_multiplier_is_of_the_recipes_rate_and_is_applied_once():
+    once = filled(learning_rate_multiplier=0.5)
+    assert once.training.learning_rate == pytest.approx(filled().training.learning_rate / 2)
+    again = fill(once, num_examples=5000, num_labels=2, model_config={"hidden_size": 384})
+    assert again.training.learning_rate == once.training.learning_rate

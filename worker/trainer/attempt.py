@@ -269,6 +269,7 @@ def publish(
         manifest_sha256=manifest.sha256,
         weights_sha256=manifest.weights_sha256(),
         last_step=state.step,
+        num_tokens=state.num_tokens,
         best_step=best.step,
         best_epoch=plan.epoch_at(best.step),
         metrics=found,

@@ -77,7 +77,7 @@ def train(parts: Parts, state: TrainState) -> None:
             loss = refuse_unless_finite(loss_tensor, grad_norm, step=state.step + 1)
             parts.optimizer.step()
             parts.optimizer.zero_grad(set_to_none=True)
-            state.advance_step(loss=loss, num_examples=batch.num_examples)
+            state.advance_step(loss=loss, num_examples=batch.num_examples, num_tokens=num_tokens)
             parts.speed.count_step(num_examples=batch.num_examples, num_tokens=num_tokens)
             report_step(parts, state, learning_rate=learning_rate, grad_norm=float(grad_norm))
             close_step(parts, state)
@@ -151,6 +151,7 @@ def report_step(parts: Parts, state: TrainState, *, learning_rate: float, grad_n
             samples_per_second=speed.samples_per_second,
             tokens_per_second=speed.tokens_per_second,
             eta_seconds=(plan.max_steps - state.step) * speed.seconds_per_step,
+            num_tokens=state.num_tokens,
         )
     )
     if plan.logs_at(state.step):

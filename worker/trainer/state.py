@@ -25,6 +25,8 @@ class TrainState(BaseModel):
 
     step: int = 0
     """Finished optimizer steps."""
+    num_tokens: int = 0
+    """Real tokens of all their examples, each time they were seen."""
     micro_batch_parts: int = 1
     """Each micro-batch goes through the model in so many parts, for want of memory."""
 
@@ -39,9 +41,10 @@ class TrainState(BaseModel):
     """Loss × examples since the last point of ``train/loss``."""
     loss_examples: int = 0
 
-    def advance_step(self, *, loss: float, num_examples: int) -> None:
+    def advance_step(self, *, loss: float, num_examples: int, num_tokens: int) -> None:
         """An optimizer step is done; ``loss`` is the mean over its ``num_examples``."""
         self.step += 1
+        self.num_tokens += num_tokens
         self.loss_sum += loss * num_examples
         self.loss_examples += num_examples
 

@@ -1,0 +1,1 @@
+"""The surface below ``/v1``, which the official OpenAI clients call."""
