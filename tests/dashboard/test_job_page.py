@@ -75,9 +75,9 @@ def test_a_running_job_is_followed_until_its_end_and_not_longer(dashboard, archi
     with settings_of(archive.home):
         set_job(job, status="cancelled")
     expect(page.locator("h1 + span .badge")).to_have_text("cancelled")
-    page.wait_for_timeout(2500)
+    page.wait_for_timeout(1500)
     before = len(dashboard.watch.requests)
-    page.wait_for_timeout(4000)
+    page.wait_for_timeout(3000)
     assert len(dashboard.watch.requests) == before
 
 
