@@ -4,6 +4,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.dashboard.archive import add_job, set_job, settings_of, spec
+from tests.stack.processes import eventually
 
 pytestmark = pytest.mark.xdist_group("dashboard")
 
@@ -93,8 +94,7 @@ def test_a_hidden_tab_asks_for_nothing(dashboard):
     }""")
     page.wait_for_timeout(1000)  # what was on its way may come
     before = len(dashboard.watch.requests)
-    page.wait_for_timeout(6500)
+    page.wait_for_timeout(3000)  # a job runs, so that a visible one asks every other second
     assert len(dashboard.watch.requests) == before
     page.evaluate("""() => { delete document.hidden; document.dispatchEvent(new Event("visibilitychange")); }""")
-    page.wait_for_timeout(3000)
-    assert len(dashboard.watch.requests) > before
+    assert eventually(lambda: page.evaluate("1") and len(dashboard.watch.requests) > before)

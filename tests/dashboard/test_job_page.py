@@ -1,7 +1,7 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.dashboard.archive import HOSTILE, add_job, say, set_job, settings_of, spec
+from tests.dashboard.archive import FILE, HOSTILE, add_job, say, set_job, settings_of, spec
 
 pytestmark = pytest.mark.xdist_group("dashboard")
 
@@ -75,9 +75,9 @@ def test_a_running_job_is_followed_until_its_end_and_not_longer(dashboard, archi
     with settings_of(archive.home):
         set_job(job, status="cancelled")
     expect(page.locator("h1 + span .badge")).to_have_text("cancelled")
-    page.wait_for_timeout(2500)
+    page.wait_for_timeout(1500)
     before = len(dashboard.watch.requests)
-    page.wait_for_timeout(4000)
+    page.wait_for_timeout(3000)
     assert len(dashboard.watch.requests) == before
 
 
@@ -111,3 +111,31 @@ def test_the_focus_follows_to_another_page(dashboard, archive, fragment):
     page.evaluate("fragment => { location.hash = fragment; }", fragment)
     heading = page.get_by_role("heading", level=1, name="Jobs" if fragment == "#/jobs" else "There is no such page")
     expect(heading).to_be_focused()
+
+
+def test_a_prediction_of_a_file_shows_what_it_counted_and_its_result(dashboard, archive):
+    asked = {"model": "ft:base:org:mine:1", "file": FILE}
+    with settings_of(archive.home):
+        job = add_job(
+            kind="prediction", status="succeeded", spec=asked, result_files=["file-" + "1" * 32],
+            report={"num_rows": 300, "num_predicted": 298, "num_errors": 2}, progress={"step": 300, "max_steps": 300},
+        )  # fmt: skip
+    page = dashboard.open(f"#/jobs/{job}")
+    result = page.get_by_role("region", name="Result")
+    expect(result).to_contain_text("predicted298")
+    expect(result.get_by_role("button", name="Download file-…11111111")).to_be_visible()
+    expect(page.get_by_role("tab", name="Checkpoints")).to_be_hidden()
+    expect(page.get_by_role("heading", name="Curves")).to_have_count(0)
+    expect(open_tab(page, "Spec").get_by_text(f"curl {dashboard.url}/predict/batch")).to_be_visible()
+
+
+def test_a_job_that_waits_tells_its_place(dashboard, archive):
+    with settings_of(archive.home):
+        jobs = [add_job(status="queued", spec=spec(suffix=f"waits-{i}")) for i in range(2)]
+    page = dashboard.open(f"#/jobs/{jobs[1]}")
+    expect(page.get_by_text("number 2 in the queue")).to_be_visible()
+    with settings_of(archive.home):
+        set_job(jobs[0], status="cancelled")
+    expect(page.get_by_text("number 1 in the queue")).to_be_visible()
+    with settings_of(archive.home):
+        set_job(jobs[1], status="cancelled")
