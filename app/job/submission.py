@@ -70,7 +70,8 @@ def check(requested: JobSpec) -> Checked:
     pinned = requested.model_copy(update={"model_revision": reference.revision})
     metric_names([] if requested.metrics == "auto" else requested.metrics)
     if requested.dataset.name is not None:
-        models.check_hub_dataset(requested.dataset.name, requested.dataset.config, requested.dataset.revision)
+        commit = models.check_hub_dataset(requested.dataset.name, requested.dataset.config, requested.dataset.revision)
+        pinned = pinned.model_copy(update={"dataset": requested.dataset.model_copy(update={"revision": commit})})
         _check_model(requested, reference, task=_asked_task(requested))
         return Checked(spec=pinned, data_report=None, warnings=[])
     profiles = _profiles(requested)

@@ -64,17 +64,18 @@ def inspect_model(name: str, *, revision: str | None) -> HubModel | None:
         raise
 
 
-def check_dataset(name: str, *, config: str | None, revision: str | None) -> None:
-    """Refuse a data set of which the hub says that it cannot be loaded; silent if the hub cannot be reached.
+def check_dataset(name: str, *, config: str | None, revision: str | None) -> str | None:
+    """The commit that ``revision`` stands for; ``revision`` itself if the hub cannot be reached.
 
     Raises InvalidData with the code ``dataset_not_found``, ``dataset_revision_not_found``, ``dataset_gated``,
     ``dataset_config_not_found`` or ``dataset_config_missing``.
     """
     try:
         with _answers(name, kind="dataset"):
-            _ask_for_dataset(_Hub(), name, config=config, revision=revision)
+            return _ask_for_dataset(_Hub(), name, config=config, revision=revision)
     except HubUnreachableError as error:
         log.warning("the hub cannot be reached", dataset=name, reason=str(error))
+        return revision
 
 
 def _ask_for_model(hub: "_Hub", name: str, *, revision: str | None) -> HubModel:
@@ -87,7 +88,7 @@ def _ask_for_model(hub: "_Hub", name: str, *, revision: str | None) -> HubModel:
     return HubModel(info=_inspect(config, tokenizer), commit=commit)
 
 
-def _ask_for_dataset(hub: "_Hub", name: str, *, config: str | None, revision: str | None) -> None:
+def _ask_for_dataset(hub: "_Hub", name: str, *, config: str | None, revision: str | None) -> str | None:
     repository = hub.api.dataset_info(name, revision=revision, timeout=hub.seconds_left())
     if repository.gated:
         hub.check_access(name)
@@ -95,7 +96,7 @@ def _ask_for_dataset(hub: "_Hub", name: str, *, config: str | None, revision: st
     entries = [entry for entry in declared if isinstance(entry, dict) and isinstance(entry.get("config_name"), str)]
     names = [str(entry["config_name"]) for entry in entries]
     if not names:
-        return
+        return repository.sha
     hint = "It has " + ", ".join(names[:20]) + (", …" if len(names) > 20 else "") + "."
     if config is not None and config not in names:
         message = f"The data set {name} has no configuration {config!r}."
@@ -104,6 +105,7 @@ def _ask_for_dataset(hub: "_Hub", name: str, *, config: str | None, revision: st
     if config is None and not has_default:
         message = f"The data set {name} has several configurations; choose one."
         raise InvalidData(message, param="dataset.config", code="dataset_config_missing", hint=hint)
+    return repository.sha
 
 
 def _cached_model(name: str, *, revision: str | None) -> HubModel | None:

@@ -265,9 +265,9 @@ def published(model_id: str) -> PublishedModel:
     return PublishedModel(folder=_folder(row), base=base, manifest_sha256=row.manifest_sha256)
 
 
-def check_hub_dataset(name: str, config: str | None, revision: str | None) -> None:
-    """Raises InvalidData when the hub says that the data set cannot be loaded (see ``app.model.hub``)."""
-    hub.check_dataset(name, config=config, revision=revision)
+def check_hub_dataset(name: str, config: str | None, revision: str | None) -> str | None:
+    """Its commit, if the hub tells. Raises InvalidData when it says that the data set cannot be loaded (see ``app.model.hub``)."""
+    return hub.check_dataset(name, config=config, revision=revision)
 
 
 def _own_reference(row: Model, *, revision: str | None) -> ModelReference:

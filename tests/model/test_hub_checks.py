@@ -118,8 +118,8 @@ def test_offline_mode_asks_nobody(fake_hub: FakeHub, bert: Path, monkeypatch: py
 
 def test_data_sets_are_checked_by_name_configuration_and_revision(fake_hub: FakeHub):
     repository = fake_hub.add_dataset("nyu-mll/glue", files=glue_files(), configs=GLUE_CONFIGS)
-    check_hub_dataset("nyu-mll/glue", "mrpc", None)
-    check_hub_dataset("nyu-mll/glue", "mrpc", repository.commit)
+    assert check_hub_dataset("nyu-mll/glue", "mrpc", None) == repository.commit
+    assert check_hub_dataset("nyu-mll/glue", "mrpc", repository.commit) == repository.commit
     assert refused_dataset("nyu-mll/none").code == "dataset_not_found"
     assert refused_dataset("nyu-mll/glue", "mrpc", "v9").code == "dataset_revision_not_found"
     unknown = refused_dataset("nyu-mll/glue", "mrcp")

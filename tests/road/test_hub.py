@@ -10,7 +10,7 @@ __all__ = ["fake_hub"]
 
 def test_a_job_on_a_hub_model_and_a_hub_data_set(fake_hub, encoder, tmp_path):
     fake_hub.add_model("acme/tiny", encoder)
-    fake_hub.add_dataset("nyu-mll/glue", files=builders.glue_files(), configs=builders.GLUE_CONFIGS)
+    glue = fake_hub.add_dataset("nyu-mll/glue", files=builders.glue_files(), configs=builders.GLUE_CONFIGS)
     up = Up(tmp_path / "home")
     try:
         service = Service(up, up.wait_ready())
@@ -22,6 +22,7 @@ def test_a_job_on_a_hub_model_and_a_hub_data_set(fake_hub, encoder, tmp_path):
         )
         job = service.wait(job_id)
         assert job["status"] == "succeeded", (job["error"], service.logs(job_id))
+        assert job["spec"]["dataset"]["revision"] == glue.commit, "the data set is pinned, as the model is"
         assert job["report"]["labels"] == builders.NAMES
         question = {"text": "the cat sat", "text_pair": "the dog ran"}
         answer = service.http.post("/predict", json={"model": job_id, "inputs": question}).raise_for_status().json()
