@@ -9,7 +9,9 @@ from pathlib import Path
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the predictor. What is not given comes from the settings (``TUNERY_*``)."""
-    from app import log  # noqa: PLC0415  the environment below comes first
+    import torch  # noqa: PLC0415  the environment below comes first
+
+    from app import log  # noqa: PLC0415
     from app.config import Settings  # noqa: PLC0415
     from worker.predictor.server import Options, Server  # noqa: PLC0415
 
@@ -33,11 +35,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         queue_size=given.queue_size or settings.predict_queue_size,
         idle_seconds=given.idle_seconds,
     )
+    torch.set_flush_denormal(True)  # as trainers do; threads take it over from the one that starts them
     return Server(options).run()
 
 
 if __name__ == "__main__":
-    # Threads of the model that spin while they wait would starve the one that talks to the socket.
+    # Threads of the model that spin for long while they wait would starve the one that talks to the socket; ones that sleep at
+    # once would be woken a hundred times for one short text.
+    os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     # Nothing is ever fetched to serve a model, whatever its configuration names.
     os.environ["HF_HUB_OFFLINE"] = "1"

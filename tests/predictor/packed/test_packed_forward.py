@@ -98,7 +98,7 @@ def test_wide_layers_whose_sums_depend_on_the_shape_are_cut_into_equal_products(
     inputs = torch.randn((MOST_ROWS * 2, 3072), generator=chooser).bfloat16()
 
     def rows(counts):
-        linear = PackedLinear({"dense": layer})
+        linear = PackedLinear({"dense": layer}, threads=2)
         return [linear(inputs[:count]) for count in counts]
 
     (outputs,) = lanes.compute(rows, [(1, 50, ROW_ROUNDING, 200, MOST_ROWS, 2 * MOST_ROWS)])
@@ -107,7 +107,32 @@ def test_wide_layers_whose_sums_depend_on_the_shape_are_cut_into_equal_products(
     with torch.no_grad():
         expected = torch.nn.functional.linear(inputs.float(), layer.weight.bfloat16().float(), layer.bias)
     assert float((outputs[-1].float() - expected).abs().max()) < 0.05
-    assert ROW_ROUNDING <= lanes.compute(lambda _: rows_at_once(3072, 768), [0])[0] <= MOST_ROWS
+    assert ROW_ROUNDING <= lanes.compute(lambda _: rows_at_once(3072, 768, threads=2), [0])[0] <= MOST_ROWS
+
+
+@pytest.mark.parametrize(("num_texts", "num_lanes"), [(2, 2), (8, 2), (9, 2), (20, 4), (33, 2), (100, 4)])
+def test_no_lane_has_much_more_to_do_than_another(num_texts, num_lanes):
+    lengths = np.random.default_rng(num_texts).integers(8, 65, num_texts).tolist()
+    batches = micro_batches(lengths, max_rows=MOST_ROWS, num_lanes=num_lanes)
+    loads = [0] * num_lanes
+    for batch in batches:
+        loads[loads.index(min(loads))] += sum(rounded(lengths[index]) for index in batch)
+    assert max(loads) - min(loads) <= 2 * max(map(rounded, lengths))
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_a_text_alone_is_computed_by_several_threads_to_the_same_bits(name, texts):
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        alone = packed(name)(texts)
+        torch.set_num_threads(3)
+        forward = packed(name)
+        assert forward.shares_products, "the kernels of this machine allow it"
+        for text, expected in zip(texts, alone, strict=True):
+            np.testing.assert_array_equal(forward([text])[0], expected)
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_weights_can_be_replaced_by_those_of_another_step(texts):
@@ -171,7 +196,7 @@ def test_every_token_has_its_place_and_no_batch_is_too_large():
         members = [n for n, start in enumerate(layout.starts) if group.start <= start < group.stop]
         assert {rounded(LENGTHS[n]) for n in members} == {group.length}
         assert len(members) == group.examples
-    batches = micro_batches([*LENGTHS, 600], max_rows=128)
+    batches = micro_batches([*LENGTHS, 600], max_rows=128, num_lanes=2)
     assert sorted(index for batch in batches for index in batch) == list(range(len(LENGTHS) + 1))
     sizes = [sum(rounded([*LENGTHS, 600][index]) for index in batch) for batch in batches]
     assert sizes[0] == 608

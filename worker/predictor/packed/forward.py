@@ -5,6 +5,7 @@ Nothing here asks which architecture it is: a model that answers packed what it 
 
 import inspect
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -43,8 +44,10 @@ class PackedForward:
     def __init__(self, model: PreTrainedModel, encoder: PackedEncoder, *, pad_id: int, max_length: int) -> None:
         self._model, self._encoder, self._pad_id = model, encoder, pad_id
         self._takes_token_types = "token_type_ids" in inspect.signature(model.forward).parameters
-        self._linears = lanes.compute(_put_kernels, [model])[0]
-        lanes.compute(self._join_layers, [_sample(model, pad_id=pad_id, max_length=max_length)])
+        self._linears = lanes.compute(partial(_put_kernels, threads=torch.get_num_threads()), [model])[0]
+        sample = _sample(model, pad_id=pad_id, max_length=max_length)
+        lanes.compute(self._join_layers, [sample])
+        self.shares_products = self._is_same_together(sample)
 
     @classmethod
     def of(cls, model: PreTrainedModel, *, pad_id: int, max_length: int) -> "PackedForward | None":
@@ -67,6 +70,15 @@ class PackedForward:
             for name, layer in layers:
                 _replace(self._model, name, layer)
 
+    def _is_same_together(self, ids: Sequence[Sequence[int]]) -> bool:
+        """Whether several threads on one batch give the bits of one thread."""
+        run = partial(_run, self._model, self._encoder, types=None, pad_id=self._pad_id)
+        for batch in (ids, ids[:1]):
+            (alone,), (shared,) = (lanes.compute(run, [batch], shares_products=shares) for shares in (False, True))
+            if not all(np.array_equal(a, b) for a, b in zip(alone, shared, strict=True)):
+                return False
+        return True
+
     @property
     def memory_bytes(self) -> int:
         """What the weights take."""
@@ -84,8 +96,14 @@ class PackedForward:
     def __call__(self, encoded: Sequence[EncodedText]) -> list[NDArray[np.float32]]:
         """Of each input ``[K]``, or ``[tokens, K]`` where tokens have logits. The same whatever the others are."""
         outputs: list[NDArray[np.float32]] = [np.empty(0, dtype=np.float32)] * len(encoded)
-        batches = micro_batches([item.num_tokens for item in encoded], max_rows=MOST_ROWS)
-        found = lanes.compute(self._compute, [[encoded[index] for index in batch] for batch in batches])
+        batches = micro_batches(
+            [item.num_tokens for item in encoded], max_rows=MOST_ROWS, num_lanes=torch.get_num_threads()
+        )
+        found = lanes.compute(
+            self._compute,
+            [[encoded[index] for index in batch] for batch in batches],
+            shares_products=self.shares_products,
+        )
         for batch, outputs_of_batch in zip(batches, found, strict=True):
             for index, output in zip(batch, outputs_of_batch, strict=True):
                 outputs[index] = output
@@ -160,7 +178,7 @@ def _alone(model: PreTrainedModel, ids: list[int]) -> NDArray[np.float32]:
 
 
 @torch.no_grad()
-def _put_kernels(model: PreTrainedModel) -> list[PackedLinear]:
+def _put_kernels(model: PreTrainedModel, *, threads: int) -> list[PackedLinear]:
     """Replace every linear layer, with what follows it where that is known, and put the rest into bfloat16."""
     head_name, head = [
         (name, part)
@@ -170,21 +188,21 @@ def _put_kernels(model: PreTrainedModel) -> list[PackedLinear]:
     _replace(model, head_name, Head(head))
     made = []
     for name, module, layers in [*projections(model)]:
-        linear = PackedLinear({f"{name}.{layer}": getattr(module, layer) for layer in layers})
+        linear = PackedLinear({f"{name}.{layer}": getattr(module, layer) for layer in layers}, threads=threads)
         joint = JointProjections(linear)
         for number, layer in enumerate(layers):
             setattr(module, layer, joint.part(number))
         made.append(linear)
     for name, block in [*output_blocks(model)]:
-        linear = PackedLinear({f"{name}.dense": block.dense})
+        linear = PackedLinear({f"{name}.dense": block.dense}, threads=threads)
         _replace(model, name, OutputBlock(linear, block.LayerNorm))
         made.append(linear)
     for name, block in [*widening_blocks(model)]:
-        linear = PackedLinear({f"{name}.dense": block.dense}, activation="gelu")
+        linear = PackedLinear({f"{name}.dense": block.dense}, threads=threads, activation="gelu")
         _replace(model, name, linear)
         made.append(linear)
     for name, plain in [(name, part) for name, part in model.named_modules() if type(part) is nn.Linear]:
-        linear = PackedLinear({name: plain})
+        linear = PackedLinear({name: plain}, threads=threads)
         _replace(model, name, linear)
         made.append(linear)
     for name, part in model.named_modules():

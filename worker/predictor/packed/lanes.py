@@ -1,7 +1,8 @@
 """Threads that compute a micro-batch each, every one of them alone with its matrix products.
 
 Two threads with a batch each get through more than two threads that share every product, since nobody waits for the other
-behind each of a hundred products; and how a product is cut up among threads, which decides the order of its sums, is always the same.
+behind each of a hundred products. Only a batch that is the only one is computed by several threads together, which takes half
+the time of one, and only by a model that was seen to give the same bits then (how a product is cut up decides the order of its sums).
 """
 
 import os
@@ -16,16 +17,24 @@ import torch
 Batch = TypeVar("Batch")
 Found = TypeVar("Found")
 
+MOST_TOGETHER = 4
+"""Threads for one micro-batch; the products of one short text have no work for more."""
+
 _lock = threading.Lock()
 _pool: tuple[int, ThreadPoolExecutor] | None = None
 
 
-def compute(function: Callable[[Batch], Found], batches: Sequence[Batch]) -> list[Found]:
+def compute(
+    function: Callable[[Batch], Found], batches: Sequence[Batch], *, shares_products: bool = False
+) -> list[Found]:
     """``function`` of every batch, in their order. The caller is one of the lanes, so that for one batch nobody need be woken.
 
-    Raises what it raises.
+    With ``shares_products`` several threads compute a single batch. Raises what ``function`` raises.
     """
     count = torch.get_num_threads()
+    if shares_products and len(batches) == 1:
+        with together(count):
+            return [function(batches[0])]
     futures = [_others(count - 1).submit(function, batch) for batch in batches[1:]] if count > 1 else []
     with _alone(count):
         found = [function(batch) for batch in batches[: len(batches) - len(futures)]]
@@ -35,6 +44,18 @@ def compute(function: Callable[[Batch], Found], batches: Sequence[Batch]) -> lis
             for future, batch in zip(futures[::-1], batches[::-1], strict=False)
         ]
     return found + behind[::-1]
+
+
+@contextmanager
+def together(count: int) -> Iterator[None]:
+    """This thread has others help with its products, as for the only batch of a process of ``count`` threads."""
+    before = torch.get_num_threads()
+    torch.set_flush_denormal(True)
+    torch.set_num_threads(min(count, MOST_TOGETHER))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextmanager

@@ -91,18 +91,25 @@ def lay_out(lengths: Sequence[int]) -> Layout:
     )
 
 
-def micro_batches(lengths: Sequence[int], *, max_rows: int) -> list[list[int]]:
+def micro_batches(lengths: Sequence[int], *, max_rows: int, num_lanes: int) -> list[list[int]]:
     """Indices into ``lengths`` by batch, of like lengths, longest first; no batch has more than ``max_rows`` places.
 
-    An example with more is a batch of its own.
+    An example with more is a batch of its own. Batches are about equal in places and, as far as there are examples, a multiple of
+    ``num_lanes`` in number, so that no lane has less to do than another.
     """
+    order = sorted(range(len(lengths)), key=lambda i: lengths[i], reverse=True)
+    total = sum(map(rounded, lengths))
+    count = -(-total // (max_rows * num_lanes)) * num_lanes
     batches: list[list[int]] = []
-    room = 0
-    for index in sorted(range(len(lengths)), key=lambda i: lengths[i], reverse=True):
+    room, before = 0, 0
+    for index in order:
         places = rounded(lengths[index])
-        if not batches or places > room:
+        # An example belongs to the share of all places that its middle lies in.
+        is_next = (2 * before + places) * count >= 2 * total * len(batches)
+        if places > room or is_next:
             batches.append([])
             room = max_rows
         batches[-1].append(index)
         room -= places
+        before += places
     return batches

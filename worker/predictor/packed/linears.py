@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from worker.predictor.packed.lanes import together
 from worker.predictor.packed.layout import ROW_ROUNDING
 
 MOST_ROWS: Final = 512
@@ -25,8 +26,8 @@ Activation = Literal["none", "gelu"]
 class PackedLinear(nn.Module):
     """One linear layer, or several of one input side by side. It has no parameters: ``put`` gives it weights."""
 
-    def __init__(self, layers: Mapping[str, nn.Linear], *, activation: Activation = "none") -> None:
-        """``layers`` by the names that their weights have in the model."""
+    def __init__(self, layers: Mapping[str, nn.Linear], *, threads: int, activation: Activation = "none") -> None:
+        """``layers`` by the names that their weights have in the model; ``threads``: of the process."""
         super().__init__()
         self.names = tuple(layers)
         self.sizes = [layer.out_features for layer in layers.values()]
@@ -35,7 +36,7 @@ class PackedLinear(nn.Module):
         self.put({
             f"{name}.{part}": tensor.detach() for name, layer in layers.items() for part, tensor in layer.named_parameters()
         })  # fmt: skip
-        self._tile = rows_at_once(self._in_features, sum(self.sizes))
+        self._tile = rows_at_once(self._in_features, sum(self.sizes), threads=threads)
 
     @property
     def memory_bytes(self) -> int:
@@ -131,8 +132,11 @@ class Head(nn.Module):
 
 
 @functools.cache
-def rows_at_once(in_features: int, out_features: int) -> int:
-    """Up to how many rows products of this shape give each row the same bits. To be called by a thread that is alone with its products."""
+def rows_at_once(in_features: int, out_features: int, *, threads: int) -> int:
+    """Up to how many rows products of this shape give each row the same bits, made by one thread or by several of ``threads``.
+
+    To be called by a thread that is alone with its products.
+    """
     chooser = torch.Generator().manual_seed(0)
     weight = _pack(torch.randn((out_features, in_features), generator=chooser).to(HALF))
     inputs = torch.randn((MOST_ROWS, in_features), generator=chooser).to(HALF)
@@ -141,7 +145,10 @@ def rows_at_once(in_features: int, out_features: int) -> int:
     for count in range(2 * ROW_ROUNDING, MOST_ROWS + 1, ROW_ROUNDING):
         found = _product(inputs[:count], weight, None)
         last = _product(inputs[count - ROW_ROUNDING : count], weight, None)
-        if not (torch.equal(found[:ROW_ROUNDING], expected) and torch.equal(found[-ROW_ROUNDING:], last)):
+        with together(threads):
+            shared = _product(inputs[:count], weight, None)
+        is_same = torch.equal(found[:ROW_ROUNDING], expected) and torch.equal(found[-ROW_ROUNDING:], last)
+        if not (is_same and torch.equal(shared, found)):
             break
         tile = count
     return tile
