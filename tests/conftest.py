@@ -3,6 +3,7 @@
 Nothing here stands in for a real part: SQLite is a file, PostgreSQL is a server that the suite starts itself.
 """
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,9 @@ from app import db, task_queue
 from app.config import get_settings
 from app.db.migrate import upgrade
 from tests.postgres import PostgresServer
+
+# torch takes a thread for each core, and so do the other processes of the suite: they would spin against each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_configure(config: pytest.Config) -> None:
