@@ -6,8 +6,8 @@
 
 VENV         ?= .venv
 ARGS         ?=
-# Tests that share a broker or a database carry an xdist_group, so that one process runs them.
-PYTEST_FLAGS ?= -n 2 --dist loadgroup
+# One process runs the tests of a file, or of an xdist_group; tests/distribution.py says which come first.
+PYTEST_FLAGS ?= -n 2 --dist loadgroup --no-loadscope-reorder
 
 BOOTSTRAP    := docker/bootstrap.sh
 BUILT_FROM   := pyproject.toml $(BOOTSTRAP)

@@ -2,6 +2,7 @@
 
 ``TUNERY_FAILPOINT=name@mark``: the first process that comes to ``name`` makes the file ``mark`` and kills itself with SIGKILL;
 whoever comes there later finds the file and goes on. Nobody dies as long as the folder of ``mark`` does not exist.
+Several are separated by commas.
 """
 
 import os
@@ -63,17 +64,21 @@ OF_STUDIES: Final = {
 }
 """The same of a search for hyperparameters, beside what happens to its jobs."""
 
-_NAME, _, _MARK = os.environ.get("TUNERY_FAILPOINT", "").partition("@")
-if _NAME and _NAME not in FAILPOINTS | OF_FILES | OF_STUDIES:
-    raise ValueError(f"TUNERY_FAILPOINT: there is no failpoint {_NAME!r}")
+_MARKS: Final = dict(
+    entry.split("@", maxsplit=1) for entry in os.environ.get("TUNERY_FAILPOINT", "").split(",") if entry
+)
+"""By name: the file that says who died there."""
+for _name in _MARKS.keys() - (FAILPOINTS | OF_FILES | OF_STUDIES).keys():
+    raise ValueError(f"TUNERY_FAILPOINT: there is no failpoint {_name!r}")
 
 
 def reach(name: str) -> None:
     """Die here if a test says so."""
-    if name != _NAME:
+    mark = _MARKS.get(name)
+    if mark is None:
         return
     try:
-        os.close(os.open(_MARK, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        os.close(os.open(mark, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     except (FileExistsError, FileNotFoundError):
         return
     os.kill(os.getpid(), signal.SIGKILL)

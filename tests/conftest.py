@@ -3,6 +3,7 @@
 Nothing here stands in for a real part: SQLite is a file, PostgreSQL is a server that the suite starts itself.
 """
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,12 +14,22 @@ from fastapi.testclient import TestClient
 from app import db, task_queue
 from app.config import get_settings
 from app.db.migrate import upgrade
+from tests.distribution import group_by_file
 from tests.postgres import PostgresServer
+
+# torch takes a thread for each core, and so do the other processes of the suite: they would spin against each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: takes more than ten seconds")
     config.addinivalue_line("markers", "faults: a row of the fault matrix that only `make faults` runs")
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):
+        group_by_file(items)
 
 
 def reset_process_state() -> None:

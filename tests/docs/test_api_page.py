@@ -10,6 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 from pydantic import BaseModel
 
+from app.main import create_app
 from app.prediction.schemas import PredictParameters, PredictRequest
 from app.spec import recipe
 from app.spec.job import ColumnsSpec, DatasetSpec, JobSpec
@@ -17,6 +18,7 @@ from app.spec.prediction import PredictionSpec
 from app.spec.resources import ResourcesSpec
 from app.spec.training import TrainingSpec
 from app.study.spec import ParameterSpec, PrunerSpec, SamplerSpec, SweepSpec
+from tests.conftest import reset_process_state
 
 PAGE = (Path(__file__).parents[2] / "docs/api.md").read_text()
 TABLES: dict[str, type[BaseModel]] = {
@@ -86,13 +88,19 @@ def branches(schema: dict[str, Any]) -> list[dict[str, Any]]:
     return [leaf for branch in schema["anyOf"] for leaf in branches(branch)] if "anyOf" in schema else [schema]
 
 
-@pytest.fixture
-def schema(client: TestClient) -> dict[str, Any]:
-    answer: dict[str, Any] = client.get("/openapi.json").json()
+@pytest.fixture(scope="module")
+def schema(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Asked for without a start of the application, once: it takes half a second to make."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TUNERY_HOME", str(tmp_path_factory.mktemp("home")))
+        reset_process_state()
+        asked = TestClient(create_app(), base_url="http://127.0.0.1:8000")
+        answer: dict[str, Any] = asked.get("/openapi.json").json()
+    reset_process_state()
     return answer
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def routes(schema: dict[str, Any]) -> Routes:
     return {(method.upper(), path) for path, methods in schema["paths"].items() for method in methods}
 

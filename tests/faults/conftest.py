@@ -7,7 +7,7 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,8 @@ TRAINING = {
 """60 steps and eight checkpoints of a tiny encoder, in a second or two."""
 LONG = TRAINING | {"num_train_epochs": 40, "save_steps": 50}
 """600 steps; something can happen meanwhile."""
+QUICK_FAILPOINTS = ("job.inserted", "claim.stored", "folder.sealed")
+"""Those of ``make test``: one of the API, one of the worker, one of the trainer. Their rows share a service."""
 
 
 class Tried(Service):
@@ -106,20 +108,72 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, encoder: Path) -> Iterator[Callable[..., str]]:
+def production(tmp_path_factory: pytest.TempPathFactory, encoder: Path) -> Iterator[Tried]:
+    """A service at production values: no setting is scaled."""
+    with running(tmp_path_factory.mktemp("production") / "home", encoder) as service:
+        yield service
+
+
+@pytest.fixture(scope="session")
+def undisturbed(production: Tried) -> Callable[..., str]:
     """SHA-256 of the weights of a job that nothing happens to, by its seed of data and its training."""
     known: dict[str, str] = {}
-    with running(tmp_path_factory.mktemp("undisturbed") / "home", encoder) as service:
 
-        def weights(*, seed: int = 1, training: dict[str, Any] = TRAINING) -> str:
-            key = json.dumps([seed, training], sort_keys=True)
-            if key not in known:
-                job = service.wait(service.train(seed=seed, training=training))
-                assert job["status"] == "succeeded", job["error"]
-                known[key] = job["model"]["weights_sha256"]
-            return known[key]
+    def weights(*, seed: int = 1, training: dict[str, Any] = TRAINING) -> str:
+        key = json.dumps([seed, training], sort_keys=True)
+        if key not in known:
+            job = production.wait(production.train(seed=seed, training=training))
+            assert job["status"] == "succeeded", job["error"]
+            known[key] = job["model"]["weights_sha256"]
+        return known[key]
 
-        yield weights
+    return weights
+
+
+class Armed:
+    """A service in which a process dies at a failpoint, once that is armed."""
+
+    def __init__(self, service: Tried, marks: Path) -> None:
+        self.service, self._marks = service, marks
+
+    def arm(self, name: str) -> Path:
+        """The file that will be there when somebody died."""
+        mark = self._marks / name / "mark"
+        mark.unlink(missing_ok=True)
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        return mark
+
+
+@contextmanager
+def armed_service(folder: Path, encoder: Path, names: Iterable[str]) -> Iterator[Armed]:
+    """A service of its own in which these failpoints can be armed."""
+    marks = folder / "marks"
+    failpoints = ",".join(f"{name}@{marks / name / 'mark'}" for name in names)
+    with running(folder / "home", encoder, TUNERY_FAILPOINT=failpoints, **IMPATIENT) as service:
+        yield Armed(service, marks)
+
+
+@pytest.fixture(scope="session")
+def quick_failpoints(tmp_path_factory: pytest.TempPathFactory, encoder: Path) -> Iterator[Armed]:
+    with armed_service(tmp_path_factory.mktemp("armed"), encoder, QUICK_FAILPOINTS) as shared:
+        yield shared
+
+
+@pytest.fixture
+def armed(request: pytest.FixtureRequest, tmp_path: Path, encoder: Path) -> Callable[[str], Any]:
+    """A context for a row about that failpoint; the service is verified at its end."""
+
+    @contextmanager
+    def at(name: str) -> Iterator[Armed]:
+        if name in QUICK_FAILPOINTS:
+            shared: Armed = request.getfixturevalue("quick_failpoints")
+            yield shared
+            assert_all_is_well(shared.service.up.home, **IMPATIENT)
+        else:
+            with armed_service(tmp_path, encoder, [name]) as own:
+                yield own
+
+    return at
 
 
 @pytest.fixture

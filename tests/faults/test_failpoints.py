@@ -7,12 +7,18 @@ from pathlib import Path
 import pytest
 
 from app.failpoints import FAILPOINTS, OF_FILES, OF_STUDIES
-from tests.faults.conftest import IMPATIENT, TRAINING, running
+from tests.faults.conftest import IMPATIENT, QUICK_FAILPOINTS, TRAINING, running
 from tests.road.tiny import reviews
 
+pytestmark = pytest.mark.xdist_group("faults")
+
 ROOT = Path(__file__).parents[2]
-QUICK = ("claim.stored", "folder.sealed")
-"""One of the worker, one of the trainer."""
+QUICK = set(QUICK_FAILPOINTS) - {"job.inserted"}
+"""That of the API has a row of its own: P9."""
+
+
+def job_ids(service) -> set[str]:
+    return {job["id"] for job in service.again("GET", "/jobs").json()["data"]}
 
 
 def test_each_failpoint_stands_in_one_place():
@@ -24,24 +30,23 @@ def test_each_failpoint_stands_in_one_place():
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.faults) for name in FAILPOINTS]
 )
-def test_a_process_that_is_killed_there_costs_nothing(name, tmp_path, encoder, undisturbed, matrix):
+def test_a_process_that_is_killed_there_costs_nothing(name, armed, undisturbed, matrix):
     """Folders are sealed by the API and by trainers; here it is a trainer that dies at it."""
-    armed = tmp_path / "armed"
-    mark = armed / name
     expected = undisturbed()
-    with running(tmp_path / "home", encoder, TUNERY_FAILPOINT=f"{name}@{mark}", **IMPATIENT) as service:
+    with armed(name) as at:
+        service, before = at.service, job_ids(at.service)
         if name.startswith("folder."):
             rows = service.upload(reviews(120, seed=1))
-            armed.mkdir()
+            mark = at.arm(name)
         else:
-            armed.mkdir()
+            mark = at.arm(name)
             rows = service.upload(reviews(120, seed=1))
         job = service.wait(service.submit(model="tiny-bert", dataset={"train": rows}, training=TRAINING))
         assert mark.exists(), "nothing came there"
         took = time.time() - mark.stat().st_mtime
         assert job["status"] == "succeeded", job["error"]
         assert job["model"]["weights_sha256"] == expected
-        assert len(service.http.get("/jobs").json()["data"]) == 1
+        assert job_ids(service) - before == {job["id"]}
     matrix(
         "B1", f"kill -9 at `{name}`: {FAILPOINTS[name]}", promise="one job, the same weights",
         measured=f"{job['attempt']} attempts, over {took:.1f} s later",

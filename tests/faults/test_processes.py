@@ -11,7 +11,10 @@ import pytest
 
 from app.host import command_lines
 from tests.faults.conftest import IMPATIENT, LONG, running
+from tests.road.conftest import assert_all_is_well
 from tests.stack.processes import ROOT, eventually
+
+pytestmark = pytest.mark.xdist_group("faults")
 
 
 def trainers(service) -> list[int]:
@@ -33,20 +36,19 @@ def seconds_until(condition, *, since: float, within: float = 120) -> float:
     return time.monotonic() - since
 
 
-def test_killing_the_worker_ends_its_trainer_and_the_job_is_claimed_again(tmp_path, encoder, undisturbed, matrix):
-    """At production values: no setting is scaled."""
+def test_killing_the_worker_ends_its_trainer_and_the_job_is_claimed_again(production, undisturbed, matrix):
     expected = undisturbed(training=LONG)
-    with running(tmp_path / "home", encoder) as service:
-        job_id = service.train(training=LONG)
-        service.wait_for_step(job_id, 120)
-        [trainer] = trainers(service)
-        at = kill(service.up.pid_of("worker.main"))
-        gone = seconds_until(lambda: not is_alive(trainer), since=at, within=5)
-        claimed = seconds_until(lambda: service.job(job_id)["attempt"] == 2, since=at, within=75)
-        job = service.wait(job_id)
-        assert job["status"] == "succeeded", job["error"]
-        assert job["model"]["weights_sha256"] == expected
-        assert any("Its worker died" in event["message"] for event in service.events(job_id))
+    job_id = production.train(training=LONG)
+    production.wait_for_step(job_id, 120)
+    [trainer] = trainers(production)
+    at = kill(production.up.pid_of("worker.main"))
+    gone = seconds_until(lambda: not is_alive(trainer), since=at, within=5)
+    claimed = seconds_until(lambda: production.job(job_id)["attempt"] == 2, since=at, within=75)
+    job = production.wait(job_id)
+    assert job["status"] == "succeeded", job["error"]
+    assert job["model"]["weights_sha256"] == expected
+    assert any("Its worker died" in event["message"] for event in production.events(job_id))
+    assert_all_is_well(production.up.home)
     matrix(
         "P1", "kill -9 of the worker, production values", promise="trainer gone ≤ 5 s, claimed again ≤ 75 s",
         measured=f"{gone:.1f} s, {claimed:.1f} s",

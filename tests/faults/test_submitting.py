@@ -8,32 +8,33 @@ import httpx2
 import pytest
 
 from app.failpoints import FAILPOINTS
-from tests.faults.conftest import IMPATIENT, running
+from tests.faults.conftest import IMPATIENT, QUICK_FAILPOINTS, running
 from tests.faults.test_broker import ONE_STEP
 from tests.road.tiny import reviews
 
+pytestmark = pytest.mark.xdist_group("faults")
+
 STORED = {"job.checked": 0, "job.inserted": 0, "job.stored": 1, "job.woken": 1}
 """How many jobs there are once the API has died there."""
-QUICK = ("job.inserted",)
 
 
-def job_ids(service):
-    return [job["id"] for job in service.again("GET", "/jobs").json()["data"]]
+def job_ids(service, *, besides=()):
+    return [job["id"] for job in service.again("GET", "/jobs").json()["data"] if job["id"] not in besides]
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.faults) for name in STORED]
+    "name", [pytest.param(name, marks=() if name in QUICK_FAILPOINTS else pytest.mark.faults) for name in STORED]
 )
-def test_a_job_whose_api_is_killed_is_absent_or_there_once(name, tmp_path, encoder, matrix):
-    mark = tmp_path / "armed" / name
-    with running(tmp_path / "home", encoder, TUNERY_FAILPOINT=f"{name}@{mark}", **IMPATIENT) as service:
+def test_a_job_whose_api_is_killed_is_absent_or_there_once(name, armed, matrix):
+    with armed(name) as at:
+        service, before = at.service, job_ids(at.service)
         spec = {"model": "tiny-bert", "dataset": {"train": service.upload(reviews(40, seed=1))}, "training": ONE_STEP}
-        mark.parent.mkdir()
+        mark = at.arm(name)
 
         with pytest.raises(httpx2.TransportError):
             service.http.post("/jobs", json=spec)
         assert mark.exists(), "nothing came there"
-        without_key = job_ids(service)
+        without_key = job_ids(service, besides=before)
         assert len(without_key) == STORED[name]
 
         mark.unlink()
@@ -41,14 +42,14 @@ def test_a_job_whose_api_is_killed_is_absent_or_there_once(name, tmp_path, encod
         with pytest.raises(httpx2.TransportError):
             service.http.post("/jobs", json=spec, headers=headers)
         assert mark.exists(), "nothing came there"
-        between = job_ids(service)
+        between = job_ids(service, besides=before)
         assert len(between) == 2 * STORED[name]
         again = [service.again("POST", "/jobs", json=spec, headers=headers) for _ in range(2)]
         assert {answer.status_code for answer in again} == {201}
         assert len({answer.json()["id"] for answer in again}) == 1
         if STORED[name]:
             assert again[0].json()["id"] == between[0]
-        jobs = job_ids(service)
+        jobs = job_ids(service, besides=before)
         assert sorted(jobs) == sorted({*without_key, again[0].json()["id"]})
         for job_id in jobs:
             assert service.wait(job_id)["status"] == "succeeded"

@@ -11,10 +11,15 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.road.tiny import build_encoder, jsonl
+from tests.road.tiny import build_encoder, jsonl, reviews
 from tests.stack.processes import ROOT, Up
 
 JOB_SECONDS = 120
+TRAINING = {
+    "num_train_epochs": 40, "per_device_train_batch_size": 8, "learning_rate": 1e-3, "save_strategy": "steps",
+    "save_steps": 50, "eval_strategy": "epoch",
+}  # fmt: skip
+"""1,080 steps of a tiny encoder; something can happen meanwhile."""
 
 
 class Service:
@@ -38,6 +43,10 @@ class Service:
         answer = self.http.post("/jobs", json=spec)
         assert answer.status_code == 201, answer.text
         return answer.json()["id"]
+
+    def train(self) -> str:
+        """The job that things happen to, by ``TRAINING``."""
+        return self.submit(model="tiny-bert", dataset={"train": self.upload(reviews(240, seed=1))}, training=TRAINING)
 
     def job(self, job_id: str) -> dict[str, Any]:
         return self.http.get(f"/jobs/{job_id}").raise_for_status().json()
@@ -99,6 +108,14 @@ def service(tmp_path_factory: pytest.TempPathFactory, encoder: Path) -> Iterator
         assert_all_is_well(up.home)
     finally:
         up.clean_up()
+
+
+@pytest.fixture(scope="session")
+def undisturbed(service: Service) -> str:
+    """SHA-256 of the weights of ``Service.train`` when nothing happens to it."""
+    job = service.wait(service.train())
+    assert job["status"] == "succeeded", job["error"]
+    return job["model"]["weights_sha256"]
 
 
 @pytest.fixture

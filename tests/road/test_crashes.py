@@ -6,41 +6,35 @@ import signal
 import pytest
 
 from tests.road.conftest import Service
-from tests.road.tiny import reviews
 from tests.stack.processes import Up, eventually
 
-TRAINING = {
-    "num_train_epochs": 40, "per_device_train_batch_size": 8, "learning_rate": 1e-3, "save_strategy": "steps",
-    "save_steps": 50, "eval_strategy": "epoch",
-}  # fmt: skip
+pytestmark = pytest.mark.xdist_group("road")
 
 
-def submit(service: Service) -> str:
-    return service.submit(model="tiny-bert", dataset={"train": service.upload(reviews(240, seed=1))}, training=TRAINING)
-
-
-def undisturbed(service: Service) -> str:
-    job = service.wait(submit(service))
-    assert job["status"] == "succeeded", job["error"]
-    return job["model"]["weights_sha256"]
-
-
-@pytest.mark.parametrize("victim", ["worker.trainer", pytest.param("worker.main", marks=pytest.mark.faults)])
-def test_a_job_whose_process_is_killed_ends_with_the_same_weights(own_service, victim):
-    job_id = submit(own_service)
-    own_service.wait_for(job_id, lambda job: job["progress"]["step"] > 120)
-    trainer = own_service.up.pid_of("worker.trainer")
-    os.kill(own_service.up.pid_of(victim), signal.SIGKILL)
-    assert eventually(lambda: trainer not in own_service.up.children(), seconds=5)
-    job = own_service.wait(job_id)
+def assert_it_ends_as_undisturbed(service: Service, *, victim: str, weights: str) -> None:
+    job_id = service.train()
+    service.wait_for(job_id, lambda job: job["progress"]["step"] > 120)
+    trainer = service.up.pid_of("worker.trainer")
+    os.kill(service.up.pid_of(victim), signal.SIGKILL)
+    assert eventually(lambda: trainer not in service.up.children(), seconds=5)
+    job = service.wait(job_id)
     assert job["status"] == "succeeded", job["error"]
     assert job["attempt"] == 2
-    assert job["model"]["weights_sha256"] == undisturbed(own_service)
+    assert job["model"]["weights_sha256"] == weights
+
+
+def test_a_job_whose_trainer_is_killed_ends_with_the_same_weights(service, undisturbed):
+    assert_it_ends_as_undisturbed(service, victim="worker.trainer", weights=undisturbed)
 
 
 @pytest.mark.faults
-def test_a_job_survives_the_death_of_the_whole_service(own_service):
-    job_id = submit(own_service)
+def test_a_job_whose_worker_is_killed_ends_with_the_same_weights(own_service, undisturbed):
+    assert_it_ends_as_undisturbed(own_service, victim="worker.main", weights=undisturbed)
+
+
+@pytest.mark.faults
+def test_a_job_survives_the_death_of_the_whole_service(own_service, undisturbed):
+    job_id = own_service.train()
     own_service.wait_for(job_id, lambda job: job["progress"]["step"] > 120)
     own_service.up.process.kill()
     own_service.up.process.wait()
@@ -50,13 +44,13 @@ def test_a_job_survives_the_death_of_the_whole_service(own_service):
         job = service.wait(job_id)
         assert job["status"] == "succeeded", job["error"]
         assert job["attempt"] >= 2
-        assert job["model"]["weights_sha256"] == undisturbed(service)
+        assert job["model"]["weights_sha256"] == undisturbed
     finally:
         again.clean_up()
 
 
 def test_stopping_the_service_drains_the_job_and_the_next_start_finishes_it(own_service):
-    job_id = submit(own_service)
+    job_id = own_service.train()
     own_service.wait_for(job_id, lambda job: job["progress"]["step"] > 60)
     assert own_service.up.stop() == 0
     again = Up(own_service.up.home)

@@ -5,10 +5,11 @@ import signal
 
 import pytest
 
-from tests.road.conftest import Service
-from tests.road.test_crashes import TRAINING, submit, undisturbed
+from tests.road.conftest import TRAINING, Service
 from tests.road.tiny import reviews
 from tests.stack.processes import Up
+
+pytestmark = pytest.mark.xdist_group("road")
 
 STALL_SECONDS = 8
 
@@ -24,16 +25,16 @@ def impatient_service(tmp_path, encoder):
         up.clean_up()
 
 
-def test_a_stopped_trainer_is_killed_and_its_job_ends_with_the_same_weights(impatient_service):
+def test_a_stopped_trainer_is_killed_and_its_job_ends_with_the_same_weights(impatient_service, undisturbed):
     service = impatient_service
-    job_id = submit(service)
+    job_id = service.train()
     service.wait_for(job_id, lambda job: job["progress"]["step"] > 60)
     os.kill(service.up.pid_of("worker.trainer"), signal.SIGSTOP)
     job = service.wait(job_id)
     assert (job["status"], job["attempt"]) == ("succeeded", 2), job["error"]
     events = service.http.get(f"/jobs/{job_id}/events", params={"limit": 1000}).json()["data"]
     assert "trainer_stalled" in {(event["data"] or {}).get("code") for event in events}
-    assert job["model"]["weights_sha256"] == undisturbed(service)
+    assert job["model"]["weights_sha256"] == undisturbed
 
 
 def test_a_job_that_has_had_its_time_fails_and_keeps_its_checkpoints(service):

@@ -3,9 +3,13 @@
 import os
 import signal
 
+import pytest
+
 from tests.road.conftest import Service
 from tests.road.tiny import reviews
 from tests.stack.processes import eventually
+
+pytestmark = pytest.mark.xdist_group("road")
 
 TRAINING = {
     "num_train_epochs": 20, "per_device_train_batch_size": 8, "learning_rate": 1e-3, "save_strategy": "steps",
@@ -34,11 +38,11 @@ def killed_on_the_way(service: Service, data: str, *, victim: str) -> tuple[dict
     return job, events
 
 
-def test_killing_either_of_two_processes_costs_one_attempt_and_changes_no_weight(own_service):
-    data = own_service.upload(reviews(240, seed=1))
-    first, events = killed_on_the_way(own_service, data, victim="trainer, rank 1 of 2")
+def test_killing_either_of_two_processes_costs_one_attempt_and_changes_no_weight(service):
+    data = service.upload(reviews(240, seed=1))
+    first, events = killed_on_the_way(service, data, victim="trainer, rank 1 of 2")
     assert any("Rank 1 of 2 processes was killed (SIGKILL)" in event["message"] for event in events)
-    second, _ = killed_on_the_way(own_service, data, victim="trainer: ")
+    second, _ = killed_on_the_way(service, data, victim="trainer: ")
     assert first["model"]["weights_sha256"] == second["model"]["weights_sha256"]
-    answer = own_service.http.post("/predict", json={"model": first["id"], "inputs": "this film seemed good and fine"})
+    answer = service.http.post("/predict", json={"model": first["id"], "inputs": "this film seemed good and fine"})
     assert answer.json()["predictions"][0][0]["label"] == "praise"

@@ -1,15 +1,19 @@
 """Pause, resume, stop and retry over HTTP, with real trainers."""
 
-from tests.road.test_crashes import TRAINING, submit, undisturbed
+import pytest
+
+from tests.road.conftest import TRAINING
 from tests.road.tiny import reviews
+
+pytestmark = pytest.mark.xdist_group("road")
 
 
 def trainers(service) -> list[str]:
     return [arguments for arguments in service.up.children().values() if "worker.trainer" in arguments]
 
 
-def test_a_paused_and_resumed_job_ends_with_the_same_weights(service):
-    job_id = submit(service)
+def test_a_paused_and_resumed_job_ends_with_the_same_weights(service, undisturbed):
+    job_id = service.train()
     service.wait_for(job_id, lambda job: job["progress"]["step"] > 60)
     asked = service.http.post(f"/jobs/{job_id}/pause").json()
     assert (asked["status"], asked["request"]["action"]) == ("running", "pause")
@@ -23,7 +27,7 @@ def test_a_paused_and_resumed_job_ends_with_the_same_weights(service):
     resumed = [e["data"]["resumed_from_step"] for e in events if e["data"] and "resumed_from_step" in e["data"]]
     assert resumed == [0, resumed[1]]
     assert resumed[1] > 60
-    assert job["model"]["weights_sha256"] == undisturbed(service)
+    assert job["model"]["weights_sha256"] == undisturbed
 
 
 def test_a_stopped_job_succeeds_with_the_best_model_so_far(service):

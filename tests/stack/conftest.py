@@ -12,8 +12,8 @@ from tests.stack.processes import Up
 def start_up() -> Iterator[Callable[..., Up]]:
     started: list[Up] = []
 
-    def start(home: Path, *, port: int = 0) -> Up:
-        started.append(Up(home, port=port))
+    def start(home: Path, *, port: int = 0, **settings: str) -> Up:
+        started.append(Up(home, port=port, **settings))
         return started[-1]
 
     yield start

@@ -15,6 +15,9 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, and relies on parent-death signals"),
 ]
 
+COLD = {"TUNERY_WARM_START": "false"}
+"""Without the nursery, whose imports take longer than the rest of a start; the first test and the third have one."""
+
 PARTS = ("valkey-server", "app.cli serve", "worker.main", "worker.predictor")
 
 
@@ -59,7 +62,7 @@ def _ready_or_false(url):
 
 
 def test_after_kill_9_the_next_start_succeeds_on_the_same_home_and_port(start_up, tmp_path):
-    first = start_up(tmp_path / "home")
+    first = start_up(tmp_path / "home", **COLD)
     url = first.wait_ready()
     port = int(url.rpartition(":")[2])
     # A broker that hangs ignores the signal that its parent's death sends it.
@@ -67,7 +70,7 @@ def test_after_kill_9_the_next_start_succeeds_on_the_same_home_and_port(start_up
     first.process.kill()
     first.process.wait()
 
-    second = start_up(first.home, port=port)
+    second = start_up(first.home, port=port, **COLD)
     assert second.wait_ready() == url
     assert eventually(lambda: sum("valkey-server" in line for line in second.children().values()) == 1)
     assert second.stop(signal.SIGINT) == 0
@@ -84,7 +87,7 @@ def test_kill_9_of_the_supervisor_ends_all_its_parts(start_up, tmp_path):
 
 
 def test_two_homes_run_side_by_side(start_up, tmp_path):
-    first, second = start_up(tmp_path / "one"), start_up(tmp_path / "two")
+    first, second = start_up(tmp_path / "one", **COLD), start_up(tmp_path / "two", **COLD)
     urls = {first.wait_ready(), second.wait_ready()}
     assert len(urls) == 2
     assert all(ready(url) for url in urls)

@@ -28,6 +28,15 @@ def pad_of(name):
     return 1 if name == "roberta" else 0
 
 
+@pytest.fixture
+def two_lanes():
+    """Two threads that compute; the rest of the suite has one, since more would spin against those of other processes."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="module")
 def texts():
     chooser = np.random.default_rng(3)
@@ -81,6 +90,7 @@ def test_answers_are_those_of_transformers_as_near_as_bfloat16_is(name, auto_mod
 
 @pytest.mark.parametrize("auto_model", TASKS[:2])
 @pytest.mark.parametrize("name", ENCODERS)
+@pytest.mark.usefixtures("two_lanes")
 def test_an_answer_is_the_same_to_the_bit_whatever_else_is_in_the_batch(name, auto_model, texts):
     forward = packed(name, auto_model)
     alone = [forward([text])[0] for text in texts]
@@ -135,6 +145,7 @@ def test_a_text_alone_is_computed_by_several_threads_to_the_same_bits(name, text
         torch.set_num_threads(before)
 
 
+@pytest.mark.usefixtures("two_lanes")
 def test_weights_can_be_replaced_by_those_of_another_step(texts):
     forward = packed("bert")
     before = forward(texts)
@@ -149,6 +160,7 @@ def test_weights_can_be_replaced_by_those_of_another_step(texts):
         assert not np.array_equal(output, old)
 
 
+@pytest.mark.usefixtures("two_lanes")
 def test_threads_that_ask_at_a_time_do_not_get_each_others_answers(texts):
     forward = packed("bert")
     alone = [forward([text])[0] for text in texts]
