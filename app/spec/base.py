@@ -48,4 +48,7 @@ Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 class Contract(BaseModel):
     """A strict model: unknown names are refused, NaN is no number, defaults are written out."""
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, str_max_length=4096, frozen=True)
+    model_config = ConfigDict(
+        extra="forbid", allow_inf_nan=False, str_max_length=4096, frozen=True, use_attribute_docstrings=True
+    )
+    """What is said below a field stands in the OpenAPI document too, and from there in the dashboard's form."""

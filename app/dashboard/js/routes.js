@@ -8,5 +8,11 @@
 export const ROUTES = [
   { path: "/", title: "Jobs", load: () => import("./pages/jobs.js"), section: "/jobs" },
   { path: "/jobs", title: "Jobs", load: () => import("./pages/jobs.js"), nav: { label: "Jobs", icon: "jobs" } },
+  { path: "/new", title: "New job", load: () => import("./pages/new.js"), section: "/jobs" },
+  { path: "/data", title: "Data", load: () => import("./pages/data.js"), nav: { label: "Data", icon: "data" } },
+  { path: "/data/:id", title: "File", load: () => import("./pages/file.js"), section: "/data" },
+  { path: "/models", title: "Models", load: () => import("./pages/models.js"), nav: { label: "Models", icon: "model" } },
+  { path: "/models/:id", title: "Model", load: () => import("./pages/model.js"), section: "/models" },
+  { path: "/try", title: "Try it", load: () => import("./pages/try.js"), nav: { label: "Try it", icon: "chat" } },
   { path: "/jobs/:id", title: "Job", load: () => import("./pages/job.js"), section: "/jobs" },
 ];
