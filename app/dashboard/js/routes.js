@@ -14,5 +14,6 @@ export const ROUTES = [
   { path: "/models", title: "Models", load: () => import("./pages/models.js"), nav: { label: "Models", icon: "model" } },
   { path: "/models/:id", title: "Model", load: () => import("./pages/model.js"), section: "/models" },
   { path: "/try", title: "Try it", load: () => import("./pages/try.js"), nav: { label: "Try it", icon: "chat" } },
+  { path: "/compare", title: "Compare", load: () => import("./pages/compare.js"), nav: { label: "Compare", icon: "compare" } },
   { path: "/jobs/:id", title: "Job", load: () => import("./pages/job.js"), section: "/jobs" },
 ];
