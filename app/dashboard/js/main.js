@@ -1,6 +1,6 @@
 /** Starts the dashboard: side bar, connection notice, router. */
 
-import { CONNECTION_CHANGED } from "./api.js";
+import { CONNECTION_CHANGED, hasRoute } from "./api.js";
 import { icon } from "./components/icons.js";
 import { h, replace } from "./dom.js";
 import { tickTimes } from "./format.js";
@@ -14,8 +14,11 @@ const TICK_SECONDS = 10;
 function buildSidebar() {
   const links = ROUTES.filter((route) => route.nav).map((route) => ({
     path: route.path,
-    element: h("a", { href: href(route.path) }, icon(route.nav.icon), route.nav.label),
+    element: h("a", { href: href(route.path), hidden: "needs" in route.nav }, icon(route.nav.icon), route.nav.label),
   }));
+  for (const [i, { nav }] of ROUTES.filter((route) => route.nav).entries()) {
+    if (nav.needs) hasRoute(nav.needs).then((has) => (links[i].element.hidden = !has), () => {}); // unreachable: the page says so
+  }
   const forget = h("button", { type: "button", onclick: forgetKey }, icon("key"), h("span", { class: "word" }, "Forget the API key"));
   forget.setAttribute("aria-label", "Forget the API key");
   const docs = h("a", { href: "/docs", target: "_blank", rel: "noopener", "aria-label": "API reference, in a new tab" },

@@ -4,7 +4,7 @@
  * @typedef {{params: Object<string, string>, query: URLSearchParams, signal: AbortSignal}} PageContext
  *   `signal` is aborted when the user goes elsewhere: give it to every request and every listener that outlives the page's nodes.
  * @typedef {{mount: (root: HTMLElement, context: PageContext) => void|Promise<void>}} PageModule
- * @typedef {{path: string, title: string, load: () => Promise<PageModule>, nav?: {label: string, icon: string}, section?: string}} Route
+ * @typedef {{path: string, title: string, load: () => Promise<PageModule>, nav?: {label: string, icon: string, needs?: string}, section?: string}} Route
  */
 
 import { isAbort } from "./api.js";

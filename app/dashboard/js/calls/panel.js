@@ -8,16 +8,17 @@ const KEPT = "tunery.calls";
 const LANGUAGES = [["curl", "curl"], ["python", "Python"], ["cli", "Command line"]];
 
 /**
- * @param {{label: string, signal: AbortSignal, initial?: {curl: string, python: string, cli: string}}} options
- * @returns {{element: HTMLElement, show: (calls: {curl: string, python: string, cli: string}) => void}}
+ * @param {{label: string, signal: AbortSignal, languages?: string[]}} options `languages`: those in which there is such a call
+ * @returns {{element: HTMLElement, show: (calls: {curl?: string, python?: string, cli?: string}) => void}}
  */
-export function callsPanel({ label, signal, initial }) {
-  let calls = initial ?? { curl: "", python: "", cli: "" };
+export function callsPanel({ label, signal, languages = LANGUAGES.map(([id]) => id) }) {
+  let calls = {};
+  const spoken = LANGUAGES.filter(([id]) => languages.includes(id));
   const places = new Map();
-  const draw = (id, name) => patch(places.get(id), calls[id], () => codeBlock(calls[id], { label: name }));
+  const draw = (id, name) => patch(places.get(id), calls[id] ?? "", () => codeBlock(calls[id] ?? "", { label: name }));
   const view = tabs({
-    label, signal, selected: remembered(), onSelect: remember,
-    tabs: LANGUAGES.map(([id, name]) => ({ id, label: name, build: (panel) => {
+    label, signal, selected: spoken.some(([id]) => id === remembered()) ? remembered() : null, onSelect: remember,
+    tabs: spoken.map(([id, name]) => ({ id, label: name, build: (panel) => {
       const place = h("div");
       places.set(id, place);
       panel.append(place);
@@ -26,7 +27,7 @@ export function callsPanel({ label, signal, initial }) {
   });
   return { element: h("div", { class: "calls" }, view.element), show(next) {
     calls = next;
-    for (const [id, name] of LANGUAGES) if (places.has(id)) draw(id, name);
+    for (const [id, name] of spoken) if (places.has(id)) draw(id, name);
   } };
 }
 

@@ -1,6 +1,7 @@
 /** What a newcomer should know of a file's rows: labels, lengths, duplicates, contradictions. */
 
 import { notice } from "../components/problem.js";
+import { shareBar } from "../components/progress.js";
 import { table } from "../components/table.js";
 import { h } from "../dom.js";
 import { count, figure, percent } from "../format.js";
@@ -49,7 +50,7 @@ function labels(facts) {
   const most = Math.max(1, all[0][1]);
   const bar = ([name, number]) => h("li", null,
     h("span", { class: "clip", title: name }, name),
-    h("meter", { class: "bar", min: 0, max: most, value: number, "aria-label": `${name}: ${number}` }),
+    shareBar(number / most),
     h("span", { class: "number muted" }, `${count(number)} · ${percent(number / Math.max(1, total))}`));
   const rest = all.slice(MOST_LABELS);
   return h("div", null, h("h3", null, `${count(all.length)} labels`), h("ul", { class: "bars plain" }, all.slice(0, MOST_LABELS).map(bar)),

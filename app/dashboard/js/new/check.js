@@ -13,10 +13,10 @@ const WAIT_MS = 400;
 
 /**
  * @param {{path: string, missing: (body: *) => string|null, views: () => import("../spec/field.js").FieldView[], signal: AbortSignal, onAnswer: (answer: *) => void,
- *   summary: (answer: *) => import("../dom.js").Child, reveal: (path: string) => void}} options
- *   `missing`: what has to be chosen before there is anything to ask
+ *   summary: (answer: *) => import("../dom.js").Child, reveal: (path: string) => void, prefix?: string}} options
+ *   `missing`: what has to be chosen before there is anything to ask; `prefix`: where in the request the fields of a job stand
  */
-export function liveCheck({ path, missing, views, signal, onAnswer, summary, reveal }) {
+export function liveCheck({ path, missing, views, signal, onAnswer, summary, reveal, prefix = "" }) {
   const element = h("div", { class: "stack tight", role: "status", "aria-live": "polite" });
   let timer = 0;
   let asking = null;
@@ -50,7 +50,7 @@ export function liveCheck({ path, missing, views, signal, onAnswer, summary, rev
       const answer = await post(path, body, { query: { validate_only: true }, signal: mine.signal });
       if (mine.signal.aborted) return;
       clear();
-      for (const view of views()) view.show(at(answer.spec, view.element.dataset.path));
+      for (const view of views()) view.show(at(answer.spec, prefix + view.element.dataset.path));
       onAnswer(answer);
       replace(element, h("div", null, statusBadge(answer.warnings.length ? "warn" : "ok", answer.warnings.length ? "Fits, with warnings" : "Fits")), summary(answer),
         answer.warnings.map((one) => notice("warn", one.message)));
@@ -72,7 +72,7 @@ export function liveCheck({ path, missing, views, signal, onAnswer, summary, rev
     for (const problem of problems) {
       if (problem.param !== null && seen.has(problem.param)) continue;
       seen.add(problem.param);
-      const view = problem.param && views().find((one) => fits(one.element.dataset.path, problem.param));
+      const view = problem.param && views().find((one) => fits(one.element.dataset.path, problem.param) || (prefix && fits(prefix + one.element.dataset.path, problem.param)));
       if (view) {
         view.problem(problem.message);
         reveal(view.element.dataset.path);

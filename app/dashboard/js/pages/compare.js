@@ -87,7 +87,7 @@ export async function mount(root, { query, signal }) {
     const data = dataFacts(jobs);
     replace(numbers,
       section("Scores", table({ label: "Scores", rows: [...scores(jobs), ...times()], columns: [
-        { label: "Score", isHeader: true, cell: (row) => [row.name, row.isChosen ? h("span", { class: "tag role" }, "chosen by") : null] },
+        { label: "Score", isHeader: true, cell: (row) => [row.name, row.isChosen ? h("span", { class: "tag role" }, "chooses the checkpoint") : null] },
         { label: "When", cell: (row) => h("span", { class: "muted" }, row.when) },
         ...columns((row, i) => {
           const words = row.words ? row.words[i] : figure(row.values[i]);

@@ -1,5 +1,6 @@
 /** What a model answered, in the form that its task is read in. */
 
+import { shareBar } from "../components/progress.js";
 import { h } from "../dom.js";
 import { count, figure } from "../format.js";
 import { parts } from "./inputs.js";
@@ -28,7 +29,7 @@ function labels(prediction) {
   const low = Math.min(0, ...prediction.map((one) => one.score));
   const high = isShare ? 1 : Math.max(...prediction.map((one) => one.score), low + 1e-9);
   const row = ({ label, score }, i) => h("li", { class: i === 0 ? "best" : null }, h("span", { class: "clip", title: label }, label),
-    h("meter", { class: "bar", min: low, max: high, value: score, "aria-label": `${label}: ${figure(score)}` }), h("span", { class: "number" }, score.toFixed(4)));
+    shareBar((score - low) / (high - low)), h("span", { class: "number" }, score.toFixed(4)));
   const rest = prediction.slice(MOST_LABELS);
   return h("div", null, h("ul", { class: "bars plain answers" }, prediction.slice(0, MOST_LABELS).map(row)),
     rest.length ? h("details", null, h("summary", null, `${count(rest.length)} more labels`), h("ul", { class: "bars plain answers" }, rest.slice(0, 500).map((one) => row(one, 1)))) : null);
