@@ -80,7 +80,9 @@ def test_from_an_upload_to_two_runs_compared(watched, stack):
     assert sum(scores) == pytest.approx(1, abs=1e-3)
     assert violations(page) == []
 
-    dashboard.open(f"#/new?from={first}")
+    dashboard.open(f"#/jobs/{first}")
+    page.get_by_role("link", name="Use as template").click()
+    page.wait_for_selector("form.new-job")
     expect(page.get_by_label("Learning rate")).to_have_value("0.001")
     expect(page.get_by_label("Seed")).to_have_value("")  # was left alone, so it is again
     page.get_by_label("Learning rate").fill("1e-5")

@@ -20,7 +20,7 @@ export function factsOf(file) {
 /** @param {*} facts @param {{warnings?: {code: string, message: string}[]}} [options] @returns {HTMLElement} */
 export function splitReport(facts, { warnings = [] } = {}) {
   return h("div", { class: "stack" },
-    warnings.map((one) => notice("warn", one.message, h("p", { class: "muted small" }, one.code))),
+    warnings.length ? h("div", { class: "stack tight report-warnings" }, warnings.map((one) => notice("warn", one.message))) : null,
     h("div", { class: "stats" }, numbers(facts)),
     h("div", { class: "columns" }, labels(facts), lengths(facts)),
     conflicts(facts));
@@ -60,13 +60,15 @@ function labels(facts) {
 function lengths(facts) {
   const columns = Object.entries(facts.text_chars ?? {});
   if (columns.length === 0) return null;
-  return h("div", { class: "stack tight" }, h("h3", null, "Lengths of texts"), columns.map(([name, { mean, max, histogram }]) => {
+  return h("div", { class: "stack tight" }, h("h3", null, "Lengths of texts"), columns.map(([name, { mean, max, histogram: all }]) => {
+    const histogram = all.slice(0, Math.max(4, all.findLastIndex((number) => number > 0) + 2));
+    const isCut = histogram.length < all.length;
     const top = Math.max(1, ...histogram);
     const words = `${name}: ${figure(mean, 3)} characters in the mean, ${count(max)} at most`;
     return h("figure", null, h("figcaption", { class: "small" }, words),
-      h("div", { class: "histogram", role: "img", "aria-label": `${words}. ${histogram.map((number, i) => `${range(i, histogram.length)}: ${number}`).join(", ")}` },
-        histogram.map((number, i) => h("span", { style: { "--part": number / top }, title: `${range(i, histogram.length)} characters: ${count(number)} texts` }))),
-      h("div", { class: "histogram-axis", "aria-hidden": "true" }, h("span", null, "0"), h("span", null, `${count(16 * 2 ** Math.max(0, histogram.length - 2))}+`)));
+      h("div", { class: "histogram", role: "img", "aria-label": `${words}. ${histogram.map((number, i) => `${range(i, all.length)}: ${number}`).join(", ")}` },
+        histogram.map((number, i) => h("span", { style: { "--part": number / top }, title: `${range(i, all.length)} characters: ${count(number)} texts` }))),
+      h("div", { class: "histogram-axis", "aria-hidden": "true" }, h("span", null, "0"), h("span", null, isCut ? count(16 * 2 ** (histogram.length - 1)) : `${count(16 * 2 ** Math.max(0, all.length - 2))}+`)));
   }));
 }
 

@@ -20,6 +20,8 @@ import { spaceRows } from "../sweeps/space.js";
 
 /** @param {HTMLElement} root @param {import("../router.js").PageContext} context */
 export async function mount(root, { query, signal }) {
+  root.append(h("div", { class: "page-head" }, h("div", { class: "page-head-text" }, h("p", { class: "small" }, h("a", { href: href("/sweeps") }, "Sweeps")), h("h1", { tabindex: "-1" }, "New sweep"),
+      h("p", { class: "lead" }, "Each trial is a job with other settings; the best model is kept."))));
   const fields = await fieldsOfSchema("JobSpec");
   let isBuilt = false;
   let space = {};
@@ -42,8 +44,6 @@ export async function mount(root, { query, signal }) {
   const submit = h("button", { type: "submit", class: "button primary wide" }, icon("sweep"), "Start the sweep");
 
   root.append(
-    h("div", { class: "page-head" }, h("div", { class: "page-head-text" }, h("p", { class: "small" }, h("a", { href: href("/sweeps") }, "Sweeps")), h("h1", { tabindex: "-1" }, "New sweep"),
-      h("p", { class: "lead" }, "Each trial is a job with other settings; the best model is kept."))),
     h("form", { class: "new-job", novalidate: true, onsubmit: send },
       h("div", { class: "stack" }, section("What is varied", spaceView.element), section("Search", h("div", { class: "field-grid" }, own.map((view) => view.element))), section("Data", data.element), section("Model", model.element),
         section("The same for all trials", h("div", { class: "stack" }, settings.basic, settings.all))),

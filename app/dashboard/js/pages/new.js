@@ -18,6 +18,8 @@ import { fieldsOfSchema } from "../spec/schema.js";
 
 /** @param {HTMLElement} root @param {import("../router.js").PageContext} context */
 export async function mount(root, { query, signal }) {
+  root.append(h("div", { class: "page-head" }, h("div", { class: "page-head-text" }, h("h1", { tabindex: "-1" }, "New job"),
+      h("p", { class: "lead" }, "Data and a model are enough; all else is chosen for you, and shown before you start."))));
   const fields = await fieldsOfSchema("JobSpec");
   let isBuilt = false;
   const draft = newDraft({ onChange: () => isBuilt && changed() });
@@ -35,8 +37,6 @@ export async function mount(root, { query, signal }) {
   const submit = h("button", { type: "submit", class: "button primary wide" }, icon("play"), "Start the job");
 
   root.append(
-    h("div", { class: "page-head" }, h("div", { class: "page-head-text" }, h("h1", { tabindex: "-1" }, "New job"),
-      h("p", { class: "lead" }, "Data and a model are enough; all else is chosen for you, and shown before you start."))),
     from ? h("div", { class: "from" }, notice("info", "Filled in from a job", h("p", null, "What was left to be chosen is chosen anew. ", h("a", { href: href(path`/jobs/${from}`) }, from)))) : "",
     h("form", { class: "new-job", novalidate: true, onsubmit: send },
       h("div", { class: "stack" }, section("Data", data.element), section("Model", model.element), section("Training", settings.basic), section("Name and notes", notes.element), section("All other settings", settings.all)),

@@ -18,7 +18,7 @@ export function chatView(shape, { signal, parameters, onChange }) {
   let messages = [];
   let asking = null;
   const inputId = uniqueId("message");
-  const log = h("ol", { class: "chat plain", "aria-label": "Conversation", role: "log" });
+  const log = h("div", { class: "chat", "aria-label": "Conversation", role: "log", tabindex: "0" });
   const state = h("div", { role: "status", class: "muted small" });
   const input = h("textarea", { class: "textarea", id: inputId, rows: 2, oninput: () => onChange(next()), onkeydown: (event) => {
     if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
@@ -40,7 +40,7 @@ export function chatView(shape, { signal, parameters, onChange }) {
 
   function bubble(role, content) {
     const text = h("div", { class: "bubble-text" }, content);
-    log.append(h("li", { class: `bubble ${role}` }, h("span", { class: "visually-hidden" }, role === "user" ? "You: " : "Model: "), text));
+    log.append(h("div", { class: `bubble ${role}` }, h("span", { class: "visually-hidden" }, role === "user" ? "You: " : "Model: "), text));
     log.scrollTop = log.scrollHeight;
     return text;
   }

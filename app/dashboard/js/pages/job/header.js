@@ -2,6 +2,7 @@
 
 import { path } from "../../api.js";
 import { copyButton } from "../../components/code.js";
+import { icon } from "../../components/icons.js";
 import { notice } from "../../components/problem.js";
 import { progressBar } from "../../components/progress.js";
 import { statusBadge, tag } from "../../components/status.js";
@@ -25,7 +26,7 @@ export function jobHeader(feed) {
   const element = h("div", { class: "stack tight", style: { "margin-bottom": "16px" } },
     h("p", { class: "small" }, h("a", { href: href("/jobs") }, "Jobs"), " / ", h("span", { class: "muted" }, shortId(feed.job.id))),
     h("div", { class: "page-head", style: { "margin-bottom": "0" } },
-      h("div", { class: "page-head-text" }, h("div", { class: "job-title" }, title, badge), about), actions.element),
+      h("div", { class: "page-head-text" }, h("div", { class: "job-title" }, title, badge), about), h("div", { class: "row" }, template(feed.job), actions.element)),
     progress, notices);
 
   function update(job) {
@@ -43,6 +44,11 @@ export function jobHeader(feed) {
   feed.onJob(update);
   update(feed.job);
   return element;
+}
+
+/** The form of a new job, filled with what was sent for this one. */
+function template(job) {
+  return job.kind === "training" ? h("a", { class: "button", href: href("/new", { from: job.id }) }, icon("copy"), "Use as template") : null;
 }
 
 function aboutLine(job) {
