@@ -49,6 +49,8 @@ def test_a_job_is_found_and_read_with_the_keyboard_alone(dashboard, archive):
     page.keyboard.press("Enter")
     expect(page.get_by_role("main")).to_be_focused()
     page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="New job")).to_be_focused()
+    page.keyboard.press("Tab")
     expect(page.get_by_label("Search jobs by text")).to_be_focused()
     page.keyboard.type("paraphrase")
     expect(page.locator("tbody tr")).to_have_count(1)

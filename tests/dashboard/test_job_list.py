@@ -69,7 +69,7 @@ def test_several_jobs_are_selected_for_comparison(dashboard, archive):
     page = dashboard.open()
     for job in (archive.finished, archive.long):
         page.locator(f"tr[data-job='{job}']").get_by_role("checkbox").check()
-    link = page.get_by_role("link", name="Compare")
+    link = page.get_by_role("main").get_by_role("link", name="Compare")
     expect(link).to_have_attribute("href", re.compile(f"#/compare\\?jobs={archive.finished}%2C{archive.long}"))
 
 

@@ -67,6 +67,8 @@ def test_what_is_wrong_stands_at_its_field(form, dashboard):
     form.get_by_label("r", exact=True).fill("0")
     expect(form.locator(".field[data-path='adapter.r'] .error")).to_contain_text("greater than or equal to 1")
     assert violations(form) == []
+    form.get_by_label("Train few weights").uncheck()
+    expect(form.get_by_text("Fits", exact=False).first).to_be_visible()  # what was said of the adapter is gone with it
     expect_refusals(dashboard)
 
 

@@ -53,7 +53,7 @@ export function liveCheck({ path, missing, views, signal, onAnswer, summary, rev
       for (const view of views()) view.show(at(answer.spec, prefix + view.element.dataset.path));
       onAnswer(answer);
       replace(element, h("div", null, statusBadge(answer.warnings.length ? "warn" : "ok", answer.warnings.length ? "Fits, with warnings" : "Fits")), summary(answer),
-        answer.warnings.map((one) => notice("warn", one.message)));
+        answer.warnings.length ? h("div", { class: "stack tight report-warnings" }, answer.warnings.map((one) => notice("warn", one.message))) : null);
     } catch (error) {
       if (isAbort(error) || mine.signal.aborted) return;
       asked = "";

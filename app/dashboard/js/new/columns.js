@@ -34,7 +34,11 @@ export function columnsSection({ draft, tasks }) {
   return {
     element: h("div", { class: "field-grid" }, taskView.element, selects.map((one) => one.view.element)),
     views: [taskView, ...selects.map((one) => one.view)],
-    offer: (names) => selects.forEach((one) => one.offer(names)),
+    /** What was chosen for another file and is no column of this one is left to be found again. */
+    offer(names) {
+      for (const [path] of PARTS) if (typeof draft.get(path) === "string" && !names.includes(draft.get(path))) draft.set(path, undefined);
+      selects.forEach((one) => one.offer(names));
+    },
     refresh() {
       task.value = draft.get("task") ?? "";
       selects.forEach((one) => one.fill());

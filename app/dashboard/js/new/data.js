@@ -1,7 +1,6 @@
 /** Which examples to learn from, and by which to judge. */
 
-import { get, path } from "../api.js";
-import { isAbort } from "../api.js";
+import { get, isAbort, path } from "../api.js";
 import { problemPanel } from "../components/problem.js";
 import { dropzone } from "../data/dropzone.js";
 import { dataFiles, fillFiles } from "../data/picker.js";
@@ -31,7 +30,7 @@ export async function dataSection({ draft, tasks, signal }) {
   const validation = h("select", { class: "select", onchange: () => chooseValidation(validation.value) });
   const share = h("input", { class: "input", type: "text", inputmode: "decimal", "aria-label": "Share of the training data, from 0 to 0.9",
     oninput: () => draft.set("dataset.validation", Number.isFinite(Number(share.value)) && share.value !== "" ? Number(share.value) : share.value) });
-  const validationView = { ...fieldShell({ path: "dataset.validation", label: "Validation data", input: validation }), };
+  const validationView = fieldShell({ path: "dataset.validation", label: "Validation data", input: validation });
   validationView.element.insertBefore(share, validation.nextSibling);
   const test = h("select", { class: "select", onchange: () => draft.set("dataset.test", test.value || undefined) });
   const testView = fieldShell({ path: "dataset.test", label: "Test data", input: test });
@@ -84,7 +83,7 @@ export async function dataSection({ draft, tasks, signal }) {
     preview = rowsPreview(file, { signal, most: 5 });
     columns.offer(file.profile?.columns.map((column) => column.name) ?? []);
     replace(shown, h("div", { class: "framed" }, preview.element),
-      h("details", { class: "report", open: (file.warnings?.length ?? 0) > 0 }, h("summary", null, "What is known of these rows"), h("div", { class: "card-body" }, splitReport(factsOf(file), { warnings: file.warnings }),
+      h("details", { class: "report" }, h("summary", null, knownWords(file.warnings?.length ?? 0)), h("div", { class: "card-body" }, splitReport(factsOf(file), { warnings: file.warnings }),
         h("p", { class: "small" }, h("a", { href: href(path`/data/${id}`) }, "All of it")))));
   }
 
@@ -106,4 +105,8 @@ export async function dataSection({ draft, tasks, signal }) {
       validation.options[0].textContent = typeof spec?.dataset?.validation === "number" ? `auto: ${spec.dataset.validation} of the training data` : "auto: a part of the training data";
     },
   };
+}
+
+function knownWords(numWarnings) {
+  return numWarnings === 0 ? "What is known of these rows" : `What is known of these rows: ${numWarnings} ${numWarnings === 1 ? "warning" : "warnings"}`;
 }

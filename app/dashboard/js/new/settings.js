@@ -16,7 +16,11 @@ export function settingsSection({ draft, fields }) {
     return view.element;
   };
   const basic = h("div", { class: "field-grid" }, BASIC.map((path) => fields.find((field) => field.path === path)).filter(Boolean).map(make));
-  const adapter = adapterSwitch(draft, (isOn) => lora.forEach((one) => (one.hidden = !isOn)));
+  const adapter = adapterSwitch(draft, { onShow: (isOn) => lora.forEach((one) => (one.hidden = !isOn)), onOff: () => byPath.forEach((view, path) => {
+    if (!path.startsWith("adapter.")) return;
+    draft.set(path, undefined);
+    view.set(undefined);
+  }) });
 
   const groups = grouped(fields).map(([name, found]) => {
     const isAdapter = name === "LoRA adapter";
@@ -76,16 +80,17 @@ export function settingsSection({ draft, fields }) {
   };
 }
 
-function adapterSwitch(draft, onSwitch) {
+function adapterSwitch(draft, { onShow, onOff }) {
   const box = h("input", { type: "checkbox", onchange: () => {
-    draft.set("adapter.type", box.checked ? "lora" : undefined);
-    onSwitch(box.checked);
+    if (box.checked) draft.set("adapter.type", "lora");
+    else onOff();
+    onShow(box.checked);
   } });
   return {
     element: h("label", { class: "check" }, box, "Train few weights beside the model's own, which stay as they are"),
     refresh() {
       box.checked = draft.get("adapter.type") !== undefined || Object.keys(draft.body().adapter ?? {}).length > 0;
-      onSwitch(box.checked);
+      onShow(box.checked);
     },
   };
 }
