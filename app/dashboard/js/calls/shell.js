@@ -25,6 +25,6 @@ export function curl(path, body, hasKey, options = []) {
 
 /** @param {string} text a `tunery` command @returns {string} with the address of this server, where it is not the usual one */
 export function withAddress(text) {
-  const usual = ["http://localhost:8000", "http://127.0.0.1:8000"];
-  return usual.includes(location.origin) ? text : `export TUNERY_URL=${location.origin}\n${text}`;
+  const isUsual = location.protocol === "http:" && ["localhost:8000", "127.0.0.1:8000"].includes(location.host);
+  return isUsual ? text : `export TUNERY_URL=${location.origin}\n${text}`;
 }

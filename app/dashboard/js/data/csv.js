@@ -1,4 +1,4 @@
-/** CSV as https://www.rfc-editor.org/rfc/rfc4180 has it, for a preview: the server reads the file for training. */
+/** CSV as RFC 4180 has it, for a preview: the server reads the file for training. */
 
 const SEPARATORS = [",", "\t", ";", "|"];
 
