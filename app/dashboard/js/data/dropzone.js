@@ -10,7 +10,7 @@ import { childOf } from "../visible.js";
 import { ACCEPTED, uploadFile } from "./upload.js";
 
 /**
- * @param {{label: string, signal: AbortSignal, onUploaded: (file: *) => void, multiple?: boolean}} options
+ * @param {{label: string, signal: AbortSignal, onUploaded: (file: *, isAlone: boolean) => void, multiple?: boolean}} options `isAlone`: no others were given with it
  * @returns {HTMLElement}
  */
 export function dropzone({ label, signal, onUploaded, multiple = false }) {
@@ -39,10 +39,11 @@ export function dropzone({ label, signal, onUploaded, multiple = false }) {
 
   async function take(files) {
     input.value = "";
-    for (const file of multiple ? files : files.slice(0, 1)) await upload(file);
+    const taken = multiple ? files : files.slice(0, 1);
+    for (const file of taken) await upload(file, taken.length === 1);
   }
 
-  async function upload(file) {
+  async function upload(file, isAlone) {
     const stopping = childOf(signal);
     const bar = progressBar(`Upload of ${file.name}`);
     const words = h("span", { class: "muted small number" });
@@ -57,7 +58,7 @@ export function dropzone({ label, signal, onUploaded, multiple = false }) {
     try {
       const uploaded = await uploadFile(file, { signal: stopping.signal, onProgress: tell });
       replace(state);
-      onUploaded(uploaded);
+      onUploaded(uploaded, isAlone);
     } catch (error) {
       if (signal.aborted) return;
       replace(state, isAbort(error) ? h("p", { class: "muted" }, "The upload was stopped.") : problemPanel(error));

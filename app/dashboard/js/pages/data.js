@@ -26,10 +26,10 @@ export async function mount(root, { signal }) {
     h("div", { class: "stack" }, dropzone({ label: "A data file", signal, multiple: true, onUploaded: uploaded }), list),
   );
 
-  function uploaded(file) {
+  function uploaded(file, isAlone) {
     toast(`${file.filename} is uploaded.`, { detail: `${count(file.num_rows)} rows` });
     files = [file, ...files.filter((one) => one.id !== file.id)];
-    if (files.length === 1) go(href(path`/data/${file.id}`));
+    if (isAlone) go(href(path`/data/${file.id}`));
     else draw();
   }
 
