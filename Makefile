@@ -16,7 +16,7 @@ SETUP_STAMP  := $(VENV)/.bootstrap-train-demo
 TEST_STAMP   := $(VENV)/.bootstrap-train-demo-test
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test demo run test faults soak lint format
+.PHONY: help setup setup-test demo run test long faults soak lint format
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -30,6 +30,9 @@ demo: $(SETUP_STAMP) ## start the service, fine-tune a model on the example data
 
 run: $(SETUP_STAMP) ## start the service
 	@$(VENV)/bin/tunery up $(ARGS)
+
+long: $(TEST_STAMP) ## further cases of several processes and machines, which make test leaves out
+	$(VENV)/bin/pytest $(PYTEST_FLAGS) -m long $(ARGS)
 
 faults: $(TEST_STAMP) ## the whole fault matrix; its results go into docs/reliability.md
 	$(VENV)/bin/python -m tests.faults.report $(ARGS)

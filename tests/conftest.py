@@ -24,6 +24,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: takes more than ten seconds")
     config.addinivalue_line("markers", "faults: a row of the fault matrix that only `make faults` runs")
+    config.addinivalue_line("markers", "long: a further case of what `make test` has one of; `make long` runs these")
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups

@@ -14,7 +14,6 @@ import httpx2
 import pytest
 import uvicorn
 
-from app.cli.follow import parse_event_stream
 from app.prediction.client import PredictorClient
 from tests.predictor.conftest import talk
 from tests.predictor.tiny_writers import make_writer
@@ -53,7 +52,7 @@ def body(model, text="Grüße", **parameters):
 def streaming(url, content):
     with httpx2.Client(base_url=url, timeout=60) as http, http.stream("POST", "/predict", json=content) as response:
         assert response.status_code == 200, response.read()
-        yield response, ((e["event"], json.loads(e["data"])) for e in parse_event_stream(response.iter_bytes()))
+        yield response, ((e.event, json.loads(e.data)) for e in httpx2.EventSource(response, max_event_size=None))
 
 
 def num_generating(address):

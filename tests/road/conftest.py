@@ -5,12 +5,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 
+from tests.hub import builders
+from tests.hub.server import FakeHub, Repository
 from tests.road.tiny import build_encoder, jsonl, reviews
 from tests.stack.processes import ROOT, Up
 
@@ -116,6 +119,34 @@ def undisturbed(service: Service) -> str:
     job = service.wait(service.train())
     assert job["status"] == "succeeded", job["error"]
     return job["model"]["weights_sha256"]
+
+
+@dataclass
+class Reader:
+    """What README and tutorial expect: a service that reaches a hub, and tiny models under the names that they use."""
+
+    service: Service
+    glue: Repository
+
+    @property
+    def url(self) -> str:
+        return str(self.service.http.base_url).rstrip("/")
+
+
+@pytest.fixture(scope="session")
+def reader(tmp_path_factory: pytest.TempPathFactory, encoder: Path) -> Iterator[Reader]:
+    folder = tmp_path_factory.mktemp("reader")
+    with FakeHub(folder / "hub") as hub:
+        hub.add_model("google-bert/bert-base-uncased", encoder)
+        glue = hub.add_dataset("nyu-mll/glue", files=builders.glue_files(), configs=builders.GLUE_CONFIGS)
+        settings = {"HF_ENDPOINT": hub.url, "HF_HOME": str(folder / "hf"), "HF_HUB_DISABLE_TELEMETRY": "1"}
+        up = Up(folder / "home", TUNERY_HUB_TIMEOUT_SECONDS="30", **settings)
+        try:
+            service = Service(up, up.wait_ready())
+            service.register("all-MiniLM-L6-v2", encoder)
+            yield Reader(service, glue)
+        finally:
+            up.clean_up()
 
 
 @pytest.fixture

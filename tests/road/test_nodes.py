@@ -134,6 +134,7 @@ def curves(service: Service, job_id: str) -> dict[tuple[str, int], float]:
     return {(point["name"], point["step"]): point["value"] for point in page["data"]}
 
 
+@pytest.mark.long
 def test_a_job_waits_for_its_workers_without_holding_up_others_and_has_the_result_of_one(
     postgres_server, without_dropout, tmp_path, monkeypatch
 ):

@@ -118,18 +118,21 @@ def test_two_processes_give_the_result_of_one(run, training):
     assert_same_result(run(2, **training), run(1, **training))
 
 
+@pytest.mark.long
 def test_where_a_batch_is_too_small_for_all_some_have_no_share(run):
     """50 examples in batches of 4: of the last two, the third process gets none."""
     options = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2, "num_train_epochs": 1}
     assert_same_result(run(3, **options), run(1, **options))
 
 
+@pytest.mark.long
 def test_words_are_tagged_by_two_as_by_one(lab, run):
     for split, seed in [("train", 0), ("validation", 1)]:
         write_jsonl(lab.files[split], tagged(40, seed=seed))
     assert_same_result(run(2), run(1))
 
 
+@pytest.mark.long
 def test_an_adapter_is_trained_by_two_as_by_one(run):
     options = {"spec": {"adapter": {"type": "lora", "r": 4}}, "learning_rate": 5e-3}
     assert_same_result(run(2, **options), run(1, **options))

@@ -102,6 +102,7 @@ def test_two_with_half_of_the_weights_each_give_the_result_of_one(with_idle_rows
     assert shapes(checkpoints(ours)[0]) == shapes(checkpoints(theirs)[0])
 
 
+@pytest.mark.long
 def test_where_a_batch_is_too_small_for_all_some_compute_for_nothing(run, run_sharded):
     """50 examples in batches of 4: of the last two, the third process gets none; and it has none of the head's two rows."""
     options = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2, "num_train_epochs": 1}
@@ -117,6 +118,7 @@ def test_a_language_model_with_tied_weights_learns_as_in_one_process(lab, run, r
     assert "lm_head.weight" not in weights(ours)
 
 
+@pytest.mark.long
 def test_an_encoder_decoder_writes_the_same_answers(lab, run, run_sharded, tmp_path):
     """Its micro-batches are padded, and its encoder is called by itself when it writes."""
     lab.model = build_encoder_decoder(tmp_path / "t5", dropout_rate=0.0)
@@ -125,6 +127,7 @@ def test_an_encoder_decoder_writes_the_same_answers(lab, run, run_sharded, tmp_p
     assert_same_result(run_sharded(2, **options), run(1, **options))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("adapter", [{"type": "lora", "r": 3}, {"type": "lora", "r": 4, "use_dora": True}])
 def test_an_adapter_is_trained_and_merged_as_in_one_process(run, run_sharded, adapter):
     options = {"spec": {"adapter": adapter}, "learning_rate": 5e-3}
@@ -134,6 +137,7 @@ def test_an_adapter_is_trained_and_merged_as_in_one_process(run, run_sharded, ad
     assert_close(*(load_file(each.run_dir / "model/adapter/adapter_model.safetensors") for each in (ours, theirs)))
 
 
+@pytest.mark.long
 def test_in_bfloat16_the_curves_are_those_of_one_process_up_to_its_rounding(run, run_sharded):
     ours, theirs = run_sharded(2, bf16=True), run(1, bf16=True)
     losses = [{step: v for (name, step), v in points(each).items() if name == "train/loss"} for each in (ours, theirs)]
@@ -158,6 +162,7 @@ def test_with_dropout_the_same_number_of_processes_gives_the_same_bytes_stopped_
     assert points(drained) | points(resumed) == points(undisturbed)
 
 
+@pytest.mark.long
 def test_what_processes_with_parts_began_one_with_all_can_end_and_the_other_way_round(
     with_idle_rows, run, run_sharded, start
 ):
@@ -179,6 +184,7 @@ def training_in_three(lab, nursery, start):
     return trainer
 
 
+@pytest.mark.long
 def test_the_death_of_one_is_the_end_of_all(training_in_three):
     os.kill(min(followers_of(training_in_three)), signal.SIGKILL)
     assert training_in_three.finish() == 128 + signal.SIGKILL
@@ -194,12 +200,14 @@ def test_a_hand_that_stops_any_of_them_drains_the_job(training_in_three):
     assert eventually(lambda: not group_of(training_in_three), seconds=5)
 
 
+@pytest.mark.long
 def test_cancel_ends_all(training_in_three):
     training_in_three.tell("cancel")
     assert training_in_three.finish() == ExitCode.CANCELLED
     assert eventually(lambda: not group_of(training_in_three), seconds=5)
 
 
+@pytest.mark.long
 def test_a_drain_interrupts_an_evaluation_in_all_of_them(lab, run_sharded, start):
     """The next attempt begins with it."""
     rows = [json.loads(line) for line in lab.files["validation"].open()]

@@ -13,13 +13,13 @@ BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.xdist_group("reader")
-def test_a_reader_gets_through_the_tutorial(reader_url, monkeypatch):
+def test_a_reader_gets_through_the_tutorial(reader, monkeypatch):
     monkeypatch.chdir(ROOT)
     names: dict[str, object] = {}
     printed: list[str] = []
     for block in BLOCK.findall(TUTORIAL.read_text()):
         with contextlib.redirect_stdout(io.StringIO()) as out:
-            exec(compile(block.replace("http://localhost:8000", reader_url), "tutorial", "exec"), names)
+            exec(compile(block.replace("http://localhost:8000", reader.url), "tutorial", "exec"), names)
         printed.append(out.getvalue())
     said = "\n".join(printed)
     assert "{'text': 'sentence1', 'text_pair': 'sentence2', 'label': 'label'} ['not_equivalent', 'equivalent']" in said
