@@ -18,6 +18,8 @@ def main(url: str, job_id: str) -> None:
         "job": (f"#/jobs/{job_id}", "light"),
         "list": ("#/jobs", "light"),
         "dark": (f"#/jobs/{job_id}?tab=evaluation", "dark"),
+        "new": (f"#/new?from={job_id}", "light"),
+        "try": (f"#/try?model={job_id}", "dark"),
     }
     with running_browser() as browser:
         for name, (fragment, theme) in shots.items():

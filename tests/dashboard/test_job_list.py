@@ -22,14 +22,14 @@ def test_a_thousand_jobs_are_listed_a_page_at_a_time(dashboard):
     assert ids == sorted(set(ids), reverse=True)
 
 
-def test_the_list_is_there_within_a_second_whatever_the_number_of_jobs(dashboard):
-    seconds = []
-    for _ in range(3):  # a machine that is busy with other things may be slow once
-        page = dashboard.open()
-        seconds.append(page.evaluate("performance.getEntriesByName('tunery:page')[0].startTime / 1000"))
-    assert min(seconds) < 1
-    listing = page.evaluate("performance.getEntriesByType('resource').filter(e => e.name.includes('/jobs?'))[0]")
-    assert listing["encodedBodySize"] < 200_000
+def test_the_list_asks_for_one_page_whatever_the_number_of_jobs(dashboard):
+    """How long it takes is told by benchmarks/dashboard.py."""
+    page = dashboard.open()
+    asked = page.evaluate("performance.getEntriesByType('resource').map(entry => [entry.name, entry.encodedBodySize])")
+    listings = [size for name, size in asked if "/jobs?" in name]
+    assert listings
+    assert max(listings) < 200_000
+    assert not any("plotly" in name for name, _ in asked), "what draws curves is not waited for"
 
 
 def test_filters_by_status_and_text_survive_a_reload(dashboard, archive):

@@ -84,6 +84,7 @@ def test_the_death_of_a_rank_elsewhere_is_told_there_and_ends_this_node_too(trai
     assert_none_is_left(leader, other)
 
 
+@pytest.mark.long
 def test_of_several_that_end_on_a_node_the_one_that_was_killed_is_told(training):
     leader, other = training
     os.kill(rank_of(leader, 0), signal.SIGKILL)
@@ -93,6 +94,7 @@ def test_of_several_that_end_on_a_node_the_one_that_was_killed_is_told(training)
     assert_none_is_left(leader, other)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("node", [0, 1])
 def test_none_survives_the_worker_of_its_node(training, node):
     orphaned = training[node]
@@ -119,6 +121,7 @@ def test_a_drained_job_goes_on_and_ends_with_the_same_bytes(start_nodes, run):
     assert sha256(resumed) == sha256(undisturbed)
 
 
+@pytest.mark.long
 def test_cancel_ends_the_leaders_node_at_once(training):
     leader, _ = training
     leader.tell("cancel")

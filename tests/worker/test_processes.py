@@ -264,6 +264,7 @@ for fits, folder in zip((3, 0), sys.argv[1:]):
 """
 
 
+@pytest.mark.long
 def test_one_whose_memory_is_smaller_takes_smaller_parts_or_says_that_it_cannot(lab, run):
     """The second of two processes can hold three examples at a time, and in the second job none."""
     folders = [lab.write(spec=asking_for(2), max_steps=3) for _ in range(2)]
@@ -288,6 +289,7 @@ def free_port():
         return probe.getsockname()[1]
 
 
+@pytest.mark.long
 def test_two_launchers_of_torch_train_one_job_from_a_shared_run_directory(lab, run):
     folder, port = lab.write(max_steps=3), free_port()
     environment = bare(GLOO_SOCKET_IFNAME="lo")

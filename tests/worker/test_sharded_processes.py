@@ -146,6 +146,7 @@ def test_in_bfloat16_the_curves_are_those_of_one_process_up_to_its_rounding(run,
     assert_close(weights(ours), weights(theirs), atol=5e-3)
 
 
+@pytest.mark.long
 def test_with_dropout_the_same_number_of_processes_gives_the_same_bytes_stopped_or_not(lab, run_sharded, start):
     lab.model = lab.dropout_model
     options = {"num_train_epochs": 4, "eval_strategy": "steps", "eval_steps": 10}
