@@ -177,7 +177,7 @@ def _say_what_next(
         return
     key = " -H 'Authorization: Bearer '\"$TUNERY_API_KEY\"" if os.environ.get("TUNERY_API_KEY") else ""
     out = console()
-    out.print(f"\nThe service is at {url}. Try:", markup=False)
+    out.print(f"\nOpen {url}/ in a browser, or try:", markup=False)
     out.print(f"  curl{key} {url}/jobs/{job['id']}", markup=False)
     out.print(f"  curl{key} '{url}/jobs/{job['id']}/metrics?limit=1000'", markup=False)
     if predictions:

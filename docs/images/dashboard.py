@@ -19,7 +19,6 @@ def main(url: str, job_id: str) -> None:
         "list": ("#/jobs", "light"),
         "dark": (f"#/jobs/{job_id}?tab=evaluation", "dark"),
         "new": (f"#/new?from={job_id}", "light"),
-        "try": (f"#/try?model={job_id}", "dark"),
     }
     with running_browser() as browser:
         for name, (fragment, theme) in shots.items():

@@ -86,8 +86,10 @@ function modelLinks(job) {
 
 function fileLinks(job) {
   if (!job.result_files.length) return null;
+  const isTraining = job.kind === "training"; // its file has the metrics of its steps
   return h("div", { class: "row" }, job.result_files.map((id) =>
-    h("button", { type: "button", class: "button", onclick: () => download(path`/files/${id}/content`, id).catch(toastProblem) }, icon("down"), `Download ${shortId(id)}`)));
+    h("button", { type: "button", class: "button", onclick: () => download(path`/files/${id}/content`, isTraining ? `${job.id}-steps.csv` : id).catch(toastProblem) },
+      icon("down"), isTraining ? "Metrics as CSV" : `Download ${shortId(id)}`)));
 }
 
 function timingFacts(job) {
