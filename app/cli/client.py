@@ -55,7 +55,7 @@ class Client:
         return self.run(self.connection.post(path, body, **params))
 
     def make_job(self, path: str, body: Any) -> Any:
-        """Post what makes a job; sent again after a broken connection, it makes one."""
+        """Post what makes a job, or a sweep of jobs; sent again after a broken connection, it makes one."""
         return self.run(self.connection.make_job(path, body))
 
     def patch(self, path: str, body: Any) -> Any:

@@ -7,6 +7,13 @@ from app.cli.report import print_report, summary_lines
 from app.cli.view import kind_of, numbers
 
 
+def print_accepted(made: dict[str, Any], *, uploaded: list[dict[str, Any]]) -> None:
+    """What was made, a job or a sweep, and of which files it was sent just now."""
+    for file in uploaded:
+        console().print(f"uploaded {file['filename']}: {file['id']}", markup=False)
+    console().print(f"{made['id']}  {made['status']}", markup=False)
+
+
 def print_jobs(page: dict[str, Any]) -> None:
     rows = []
     for job in page["data"]:

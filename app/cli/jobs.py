@@ -11,7 +11,7 @@ from app.cli.completion import complete_model
 from app.cli.errors import CliError
 from app.cli.follow import wait
 from app.cli.job_actions import JobId, exit_as, follow_to_the_end, tell_outage
-from app.cli.job_text import print_ending, print_job, print_jobs
+from app.cli.job_text import print_accepted, print_ending, print_job, print_jobs
 from app.cli.output import JsonOption, console, print_json
 from app.client import pages
 
@@ -65,9 +65,7 @@ def create(  # noqa: PLR0913  one parameter for each option
     uploaded = job_spec.resolve_data(client, body, {"train": train, "validation": validation, "test": test})
     job = client.make_job("/jobs", body)
     if not as_json:
-        for file in uploaded:
-            console().print(f"uploaded {file['filename']}: {file['id']}", markup=False)
-        console().print(f"{job['id']}  {job['status']}", markup=False)
+        print_accepted(job, uploaded=uploaded)
     if follow_it:
         follow_to_the_end(client, job["id"], as_json=as_json)
     elif as_json:

@@ -11,6 +11,7 @@ from app.cli import job_spec
 from app.cli.client import Client, segment
 from app.cli.errors import CliError
 from app.cli.follow import Outage, wait
+from app.cli.job_text import print_accepted
 from app.cli.jobs import DATA_HELP
 from app.cli.output import JsonOption, console, print_json, print_notice
 from app.cli.sweep_text import TrialsTold, print_ending, print_sweep, print_sweeps
@@ -86,11 +87,9 @@ def create(  # noqa: PLR0913  one parameter for each option
         )
     client = Client()
     uploaded = job_spec.resolve_data(client, job, {"train": train, "validation": validation, "test": test})
-    sweep = client.post("/sweeps", body)
+    sweep = client.make_job("/sweeps", body)
     if not as_json:
-        for file in uploaded:
-            console().print(f"uploaded {file['filename']}: {file['id']}", markup=False)
-        console().print(f"{sweep['id']}  {sweep['status']}", markup=False)
+        print_accepted(sweep, uploaded=uploaded)
     if follow_it:
         _follow(client, sweep["id"], as_json=as_json)
     elif as_json:
