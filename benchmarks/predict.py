@@ -13,8 +13,8 @@ tree that this file lies in, trains a classifier in a temporary home; the others
 The last two get environments of their own in ``DIR2``, made on first use from ``peers/*.txt``. These ask for torch 2.13.0, and pip
 takes what its settings lead it to: name a folder or an index of builds for the processor (PIP_FIND_LINKS, PIP_INDEX_URL), or it
 fetches gigabytes of CUDA. Set alike for all are the threads (OMP_NUM_THREADS: the cores that this process may use), that no GPU is
-seen, that no hub is asked and that nothing is reported to anybody; all else is each server's default. Tunery sets
-OMP_WAIT_POLICY=passive for its own predictor; ``--passive`` sets it for all.
+seen, that no hub is asked and that nothing is reported to anybody; all else is each server's default. The threads of Tunery's own
+predictor sleep after a short spin (GOMP_SPINCOUNT); ``--passive`` sets OMP_WAIT_POLICY=passive for the others.
 
 Nothing is measured before every server's best label is Tunery's on 95 % of a sample, near ties aside. Each repetition starts the
 servers one by one, each with the processors to itself, and then at each level (clients that ask for one text at a time, over a
