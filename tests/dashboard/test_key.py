@@ -48,4 +48,8 @@ def test_who_has_no_key_is_told_what_is_missing(watched, keyed_url):
     page.goto(f"{keyed_url}/#/jobs")
     page.get_by_role("dialog").press("Escape")
     expect(page.get_by_role("alert")).to_contain_text("This server asks for an API key.")
+    assert page.evaluate(ASK_AGAIN) is False  # a request that is refused after that does not ask again
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    page.goto(f"{keyed_url}/#/models")
+    expect(page.get_by_role("dialog")).to_be_visible()
     watch.errors.clear()

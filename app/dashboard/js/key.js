@@ -7,6 +7,8 @@ const KEY = "tunery-api-key";
 let fallback = null;
 /** @type {Promise<boolean>|null} */
 let asking = null;
+/** Whether the user closed the dialog: refusals on the same page, late ones and those of polling, do not open it again. */
+let declined = false;
 
 /** Told on `document` when a key was given or forgotten. */
 export const KEY_CHANGED = "tunery:key";
@@ -23,6 +25,7 @@ export function currentKey() {
 /** @param {string|null} key */
 function keep(key) {
   fallback = key;
+  declined = false;
   try {
     if (key === null) sessionStorage.removeItem(KEY);
     else sessionStorage.setItem(KEY, key);
@@ -36,16 +39,27 @@ export function forgetKey() {
   keep(null);
 }
 
+/** The user went to another page, which may ask again. */
+export function pageChanged() {
+  declined = false;
+}
+
 /**
- * Ask the user, once however many requests were refused at a time.
+ * Ask the user, once however many requests were refused at a time, and once a page.
  * @param {string|null} refused the key that was sent
  * @returns {Promise<boolean>} whether there is another key to try
  */
 export function askForKey(refused) {
   if (currentKey() !== refused) return Promise.resolve(true);
-  asking ??= prompt(refused).finally(() => {
-    asking = null;
-  });
+  if (declined) return Promise.resolve(false);
+  asking ??= prompt(refused)
+    .then((given) => {
+      declined = !given;
+      return given;
+    })
+    .finally(() => {
+      asking = null;
+    });
   return asking;
 }
 

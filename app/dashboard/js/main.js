@@ -4,7 +4,7 @@ import { CONNECTION_CHANGED, hasRoute } from "./api.js";
 import { icon } from "./components/icons.js";
 import { h, replace } from "./dom.js";
 import { tickTimes } from "./format.js";
-import { KEY_CHANGED, currentKey, forgetKey } from "./key.js";
+import { KEY_CHANGED, currentKey, forgetKey, pageChanged } from "./key.js";
 import { ROUTES } from "./routes.js";
 import { ROUTE_CHANGED, href, startRouter } from "./router.js";
 import { themeButton } from "./theme.js";
@@ -29,6 +29,7 @@ function buildSidebar() {
   };
   document.addEventListener(KEY_CHANGED, showKey);
   showKey();
+  document.addEventListener(ROUTE_CHANGED, pageChanged);
   document.addEventListener(ROUTE_CHANGED, (event) => {
     const route = event.detail;
     for (const link of links) {
