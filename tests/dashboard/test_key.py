@@ -7,6 +7,7 @@ from tests.dashboard.conftest import NO_PREDICTOR
 pytestmark = pytest.mark.xdist_group("dashboard")
 
 KEY = "sk-dashboard"
+ASK_AGAIN = "import('/dashboard/assets/js/key.js').then((key) => key.askForKey(null))"
 
 
 @pytest.fixture(scope="module")
