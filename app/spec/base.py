@@ -1,8 +1,8 @@
 """What all models of the contract share."""
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 Auto = Literal["auto"]
 """Left to the recipe; replaced by the chosen value in the job's ``spec``."""
@@ -44,6 +44,12 @@ MAX_STEPS = 10_000_000
 
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
+Metadata = Annotated[
+    dict[Annotated[str, StringConstraints(max_length=64)], Annotated[str, StringConstraints(max_length=512)]],
+    Field(max_length=16),
+]
+"""What a user notes of a thing of theirs."""
+
 
 class Contract(BaseModel):
     """A strict model: unknown names are refused, NaN is no number, defaults are written out."""
@@ -52,3 +58,25 @@ class Contract(BaseModel):
         extra="forbid", allow_inf_nan=False, str_max_length=4096, frozen=True, use_attribute_docstrings=True
     )
     """What is said below a field stands in the OpenAPI document too, and from there in the dashboard's form."""
+
+
+class Submission(Contract):
+    """The body of a request that is kept as it was sent. No database can store a NUL, in whichever text it stands."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _storable(cls, value: Any) -> Any:
+        if _holds_nul(value):
+            raise ValueError("a text cannot hold the character NUL (U+0000)")
+        return value
+
+
+def _holds_nul(value: Any) -> bool:
+    match value:
+        case str():
+            return "\0" in value
+        case dict():
+            return any(_holds_nul(part) for item in value.items() for part in item)
+        case list() | tuple():
+            return any(map(_holds_nul, value))
+    return False

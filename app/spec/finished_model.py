@@ -1,31 +1,21 @@
 """What jobs that work with a finished model are told, whatever they do with it."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import Field, StrictInt, StringConstraints, field_validator, model_validator
+from pydantic import Field, StrictInt, StringConstraints, field_validator
 
-from app.spec.base import Contract
-from app.spec.job import LOWEST_PRIORITY, check_reference, holds_nul
+from app.spec.base import Metadata, Submission
+from app.spec.job import LOWEST_PRIORITY, check_reference
 
 
-class Order(Contract):
+class Order(Submission):
     """How a job is to be run, and what its owner notes of it: the same as of a job that trains."""
 
     priority: Annotated[StrictInt, Field(ge=LOWEST_PRIORITY, le=100)] = 0
     """Of the jobs that wait, those with the highest number run first; among equals the oldest."""
     max_runtime_seconds: Annotated[float, Field(gt=0)] | None = None
     """The job fails once its attempts have run for longer together; waiting does not count."""
-    metadata: dict[
-        Annotated[str, StringConstraints(max_length=64)], Annotated[str, StringConstraints(max_length=512)]
-    ] = Field(default_factory=dict, max_length=16)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _storable(cls, value: Any) -> Any:
-        """A NUL can be stored by no database."""
-        if holds_nul(value):
-            raise ValueError("a text cannot hold the character NUL (U+0000)")
-        return value
+    metadata: Metadata = Field(default_factory=dict)
 
 
 class FinishedModelSpec(Order):

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 from pydantic import Field, StrictInt, StringConstraints, field_validator, model_validator
 
 from app.spec.adapter import AdapterSpec
-from app.spec.base import TASK_OF, Auto, Contract, Fraction, ProblemType, PromptFormat, TaskName
+from app.spec.base import TASK_OF, Auto, Contract, Fraction, Metadata, ProblemType, PromptFormat, Submission, TaskName
 from app.spec.resources import ResourcesSpec
 from app.spec.training import TrainingSpec
 
@@ -28,17 +28,6 @@ def check_reference(value: str) -> str:
     if HUB_ID.fullmatch(value) and ".." not in value and "--" not in value and not value.endswith((".git", ".ipynb")):
         return value
     raise ValueError("must be an id (such as google-bert/bert-base-uncased), not a path or a URL")
-
-
-def holds_nul(value: Any) -> bool:
-    match value:
-        case str():
-            return "\0" in value
-        case dict():
-            return any(holds_nul(part) for item in value.items() for part in item)
-        case list() | tuple():
-            return any(map(holds_nul, value))
-    return False
 
 
 class DatasetSpec(Contract):
@@ -104,7 +93,7 @@ class ColumnsSpec(Contract):
     for question answering ``{"text": [...], "answer_start": [...]}``, or a list of ``{text, answer_start}``."""
 
 
-class JobSpec(Contract):
+class JobSpec(Submission):
     """What to train, on what, and how. Only ``model`` and ``dataset`` are required."""
 
     model: Name
@@ -138,17 +127,7 @@ class JobSpec(Contract):
     """The job fails once its attempts have run for longer together; waiting does not count."""
     suffix: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")] | None = None
     """Part of the finished model's id."""
-    metadata: dict[
-        Annotated[str, StringConstraints(max_length=64)], Annotated[str, StringConstraints(max_length=512)]
-    ] = Field(default_factory=dict, max_length=16)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _storable(cls, value: Any) -> Any:
-        """A NUL can be stored by no database."""
-        if holds_nul(value):
-            raise ValueError("a text cannot hold the character NUL (U+0000)")
-        return value
+    metadata: Metadata = Field(default_factory=dict)
 
     @field_validator("model")
     @classmethod

@@ -4,8 +4,8 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, StrictBool, StringConstraints, model_validator
 
-from app.spec.base import Auto, Contract
-from app.spec.job import JobSpec, holds_nul
+from app.spec.base import Auto, Contract, Metadata, Submission
+from app.spec.job import JobSpec
 
 MOST_TRIALS: Final = 1000
 MOST_PARAMETERS: Final = 32
@@ -119,7 +119,7 @@ def _refuse_others(chosen: SamplerSpec | PrunerSpec, *, of: dict[str, dict[str, 
         raise ValueError(f"{name} is for {takers}, and means nothing for {chosen.type}")
 
 
-class SweepSpec(Contract):
+class SweepSpec(Submission):
     """Which job to vary, in what, and by which number to judge it."""
 
     job: JobSpec
@@ -140,14 +140,4 @@ class SweepSpec(Contract):
     """``best``: the model of any other trial is deleted as soon as another is better."""
     max_runtime_seconds: Annotated[float, Field(gt=0)] | None = None
     """So long after its start no further trial is begun; those under way are finished."""
-    metadata: dict[
-        Annotated[str, StringConstraints(max_length=64)], Annotated[str, StringConstraints(max_length=512)]
-    ] = Field(default_factory=dict, max_length=16)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _storable(cls, value: Any) -> Any:
-        """A NUL can be stored by no database."""
-        if holds_nul(value):
-            raise ValueError("a text cannot hold the character NUL (U+0000)")
-        return value
+    metadata: Metadata = Field(default_factory=dict)
