@@ -68,8 +68,8 @@ class Tried(Service):
         assert answer.status_code in {200, 201}, answer.text
         return answer.json()["id"]
 
-    def job(self, job_id: str) -> dict[str, Any]:
-        return self.again("GET", f"/jobs/{job_id}").raise_for_status().json()
+    def read(self, path: str) -> dict[str, Any]:
+        return self.again("GET", path).raise_for_status().json()
 
     def events(self, job_id: str) -> list[dict[str, Any]]:
         return self.again("GET", f"/jobs/{job_id}/events", params={"limit": 1000}).json()["data"]

@@ -1,7 +1,10 @@
 """Row B1: a process is killed at each named place between two durable effects, and the job ends as if nothing had been."""
 
+import io
 import re
 import time
+import uuid
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -92,4 +95,63 @@ def test_a_file_is_predicted_once_whoever_is_killed_there(name, tmp_path, encode
     matrix(
         "B1", f"kill -9 at `{name}`: {OF_FILES[name]}", promise="one file, the same bytes",
         measured=f"{job['attempt']} attempts, over {took:.1f} s later",
+    )  # fmt: skip
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("name", [name for name in OF_FILES if name.startswith("export.")])
+def test_a_model_is_exported_once_whoever_is_killed_there(name, tmp_path, encoder, matrix):
+    armed = tmp_path / "armed"
+    with running(tmp_path / "home", encoder, TUNERY_FAILPOINT=f"{name}@{armed / name}", **IMPATIENT) as service:
+        model = service.wait(service.train())["model"]["id"]
+
+        def exported() -> tuple[dict, dict[str, int]]:
+            answer = service.again("POST", f"/models/{model}/export", json={"format": "onnx"})
+            assert answer.status_code == 201, answer.text
+            job = service.wait(answer.json()["id"])
+            assert job["status"] == "succeeded", job["error"]
+            [result] = job["result_files"]
+            content = service.again("GET", f"/files/{result}/content").content
+            return job, {member.filename: member.CRC for member in zipfile.ZipFile(io.BytesIO(content)).infolist()}
+
+        _, expected = exported()
+        armed.mkdir()
+        job, members = exported()
+        assert (armed / name).exists(), "nothing came there"
+        took = time.time() - (armed / name).stat().st_mtime
+        assert members["model.onnx"] == expected["model.onnx"]
+        assert members.keys() == expected.keys()
+    matrix(
+        "B1", f"kill -9 at `{name}`: {OF_FILES[name]}", promise="one archive, the same network",
+        measured=f"{job['attempt']} attempts, over {took:.1f} s later",
+    )  # fmt: skip
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("name", OF_STUDIES)
+def test_a_sweep_has_each_trial_once_whoever_is_killed_there(name, tmp_path, encoder, matrix):
+    armed = tmp_path / "armed"
+    with running(tmp_path / "home", encoder, TUNERY_FAILPOINT=f"{name}@{armed / name}", **IMPATIENT) as service:
+        job = {
+            "model": "tiny-bert", "dataset": {"train": service.upload(reviews(120, seed=1))}, "training": TRAINING,
+        }  # fmt: skip
+        sweep = {
+            "job": job, "space": {"training.learning_rate": {"choices": [1e-3, 1e-4]}}, "sampler": {"type": "grid"},
+        }  # fmt: skip
+        armed.mkdir()
+        answer = service.again("POST", "/sweeps", json=sweep, headers={"Idempotency-Key": uuid.uuid4().hex})
+        assert answer.status_code == 201, answer.text
+        ended = service.wait_at(
+            f"/sweeps/{answer.json()['id']}", lambda one: one["status"] not in {"queued", "running"}
+        )
+        assert (armed / name).exists(), "nothing came there"
+        took = time.time() - (armed / name).stat().st_mtime
+        assert ended["status"] == "succeeded", ended
+        trials = service.again("GET", f"/sweeps/{ended['id']}/trials").json()["data"]
+        assert sorted(trial["params"]["training.learning_rate"] for trial in trials) == [1e-4, 1e-3]
+        assert {trial["job_id"] for trial in trials} == job_ids(service)
+        assert len(service.again("GET", "/sweeps").json()["data"]) == 1
+    matrix(
+        "B1", f"kill -9 at `{name}`: {OF_STUDIES[name]}", promise="one sweep, each trial once",
+        measured=f"all done {took:.1f} s later",
     )  # fmt: skip

@@ -51,8 +51,11 @@ class Service:
         """The job that things happen to, by ``TRAINING``."""
         return self.submit(model="tiny-bert", dataset={"train": self.upload(reviews(240, seed=1))}, training=TRAINING)
 
+    def read(self, path: str) -> dict[str, Any]:
+        return self.http.get(path).raise_for_status().json()
+
     def job(self, job_id: str) -> dict[str, Any]:
-        return self.http.get(f"/jobs/{job_id}").raise_for_status().json()
+        return self.read(f"/jobs/{job_id}")
 
     def wait(self, job_id: str, *, seconds: float = JOB_SECONDS) -> dict[str, Any]:
         """The job once it has ended."""
@@ -65,7 +68,7 @@ class Service:
         """What stands at ``path`` once it is as ``condition`` wants it."""
         deadline = time.monotonic() + seconds
         while True:
-            found = self.http.get(path).raise_for_status().json()
+            found = self.read(path)
             if condition(found):
                 return found
             told = {name: found.get(name) for name in ("status", "phase", "progress", "counts")}
