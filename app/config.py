@@ -24,7 +24,18 @@ class Settings(BaseSettings):
     database_url: str | None = Field(default=None, description="SQLAlchemy URL; SQLite in the home folder if unset")
     redis_url: str | None = Field(default=None, description="Redis or Valkey URL; an embedded Valkey if unset")
     predictor_url: str | None = Field(
-        default=None, description="ZeroMQ address of the predictor; a local socket if unset"
+        default=None,
+        description="ZeroMQ address of the predictor, or several, comma-separated; a local socket if unset",
+    )
+    artefacts_url: str | None = Field(
+        default=None,
+        description="Where files and models are kept for all machines (s3://bucket/prefix); the home if unset",
+    )
+    cache_bytes: int = Field(
+        default=2**37, gt=0, description="Disk that copies of what is at artefacts_url may take in the home"
+    )
+    presigned_downloads: bool = Field(
+        default=False, description="Send clients that download a file to the store at artefacts_url"
     )
     first_api_key: SecretStr | None = Field(default=None, description="Key that every request must carry, if set")
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
@@ -94,6 +105,22 @@ class Settings(BaseSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("artefacts_url")
+    @classmethod
+    def _check_store(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        import fsspec  # noqa: PLC0415  commands that know no store need not wait for it
+
+        protocol, separator, _ = url.partition("://")
+        if not separator or protocol not in fsspec.available_protocols():
+            raise ValueError("it must be a URL such as s3://bucket/prefix or file:///folder")
+        try:
+            fsspec.get_filesystem_class(protocol)
+        except ImportError as error:
+            raise ValueError(f"{error}; for s3:// install the extra: pip install 'tunery[s3]'") from error
+        return url.rstrip("/")
 
     @cached_property
     def home_dir(self) -> Path:

@@ -64,11 +64,18 @@ OF_STUDIES: Final = {
 }
 """The same of a search for hyperparameters, beside what happens to its jobs."""
 
+OF_STORES: Final = {
+    "store.sent_file": "a file of a folder is in the store, its manifest is not",
+    "store.published": "a folder is in the store, no row names it",
+    "store.fetched_file": "a file of a folder has come from the store, the folder is not whole",
+}
+"""The same of a store on other machines; with the home alone none of them is reached."""
+
 _MARKS: Final = dict(
     entry.split("@", maxsplit=1) for entry in os.environ.get("TUNERY_FAILPOINT", "").split(",") if entry
 )
 """By name: the file that says who died there."""
-for _name in _MARKS.keys() - (FAILPOINTS | OF_FILES | OF_STUDIES).keys():
+for _name in _MARKS.keys() - (FAILPOINTS | OF_FILES | OF_STUDIES | OF_STORES).keys():
     raise ValueError(f"TUNERY_FAILPOINT: there is no failpoint {_name!r}")
 
 

@@ -128,10 +128,18 @@ def read_manifest(folder: Path) -> Manifest:
     """The manifest of a committed folder. Raises CorruptArtefactError if there is none or it cannot be read."""
     try:
         content = (folder / MANIFEST).read_bytes()
+    except OSError as error:
+        raise CorruptArtefactError(f"{folder.name}: no readable manifest") from error
+    return parse_manifest(content, name=folder.name)
+
+
+def parse_manifest(content: bytes, *, name: str) -> Manifest:
+    """The manifest of the folder ``name``. Raises CorruptArtefactError if it is none."""
+    try:
         parsed = orjson.loads(content)
         return Manifest(files=parsed["files"], about=parsed["about"], sha256=hashlib.sha256(content).hexdigest())
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CorruptArtefactError(f"{folder.name}: no readable manifest") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise CorruptArtefactError(f"{name}: no readable manifest") from error
 
 
 def look_at(folder: Path, *, expected_sha256: str | None = None) -> Manifest:

@@ -5,12 +5,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from app import storage
 from app.config import get_settings
 from app.dataset.resolved import SPLITS, Split
 from app.file import service as files
 from app.file.models import File
 from app.job import retention
 from app.job.lifecycle import ClaimedJob
+from app.manifest import CorruptArtefactError
 from app.model import service as models
 from app.spec.export import ExportSpec
 from app.spec.job import JobSpec
@@ -42,7 +44,7 @@ def prepare(claimed: ClaimedJob, *, gpus: Sequence[str] | None = None, node: Nod
     told = {
         "job_id": claim.job_id,
         "attempt": claim.attempt,
-        "checkpoints": [str(settings.jobs_dir / path) for path in claimed.checkpoints],
+        "checkpoints": [str(_fetched(settings.jobs_dir / path)) for path in claimed.checkpoints],
         "cache_dir": str(settings.cache_dir),
         "devices": None if gpus is None else list(gpus),
         "node": node,
@@ -50,6 +52,14 @@ def prepare(claimed: ClaimedJob, *, gpus: Sequence[str] | None = None, node: Nod
     run = _WORLDS[claimed.kind](claimed.spec, told)
     (run_dir / RUN_FILE).write_text(run.model_dump_json(indent=2), encoding="utf-8")
     return run_dir
+
+
+def _fetched(checkpoint: Path) -> Path:
+    """One that cannot be had whole is the trainer's to tell of; it goes on from an older one."""
+    try:
+        return storage.fetch(checkpoint)
+    except CorruptArtefactError:
+        return checkpoint
 
 
 def _training(stored: dict[str, Any], told: dict[str, Any]) -> AnyRun:
@@ -116,4 +126,4 @@ def _data_files(spec: JobSpec) -> dict[Split, DataFile]:
 
 
 def _data_file(file: File) -> DataFile:
-    return DataFile(path=str(files.path_of(file)), format=file.format, sha256=file.sha256)
+    return DataFile(path=str(files.fetched(file)), format=file.format, sha256=file.sha256)

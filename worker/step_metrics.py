@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from sqlalchemy.orm import Session
 
-from app import ids
+from app import ids, storage
 from app.config import get_settings
 from app.dataset.readers import profile_file
 from app.db import reading
@@ -33,6 +33,7 @@ def write(job_id: str) -> tuple[Result, Path]:
         path = temporary / STORED_AS
         num_rows = _write_csv(session, job_id, path)
         profile = _profile(path) if num_rows else {}
+    storage.publish(folder)
     result = Result(
         file_id=file_id,
         filename=FILENAME,

@@ -4,7 +4,7 @@ from pathlib import Path as FilePath
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Path, Query, Request, Response, status
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, RedirectResponse
 
 from app.api.errors import error_responses
 from app.api.uploads import receive_upload
@@ -79,6 +79,7 @@ def list_files(
     summary="The file as it was uploaded, or as a job wrote it",
     response_class=FileResponse,
     responses={
+        307: {"description": "Where the store has it, with `TUNERY_PRESIGNED_DOWNLOADS`"},
         200: {
             "content": {
                 kind: {"schema": {"type": "string", "format": "binary"}} for kind in MEDIA_TYPES_OF_FILES.values()
@@ -87,8 +88,9 @@ def list_files(
         **error_responses(401, 404, 422, 503),
     },
 )
-def read_content(file_id: FileId) -> FileResponse:
-    return sent(*service.content_of(file_id))
+def read_content(file_id: FileId) -> Response:
+    url = service.presigned_url(file_id, media_types=MEDIA_TYPES_OF_FILES)
+    return sent(*service.content_of(file_id)) if url is None else RedirectResponse(url)
 
 
 def sent(file: File, path: FilePath) -> FileResponse:

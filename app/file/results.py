@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from sqlalchemy.orm import Session
 
+from app import storage
 from app.clock import utc_now
 from app.config import get_settings
 from app.file import repository
@@ -37,18 +38,20 @@ class Result:
 def place(folder: Path, *, file_id: str) -> Path:
     """Move the sealed ``folder`` to where the file lies, and return that place; done again it finds what the first call did.
 
-    Raises CorruptArtefactError if it is neither here nor there, or changed on its way. Without a row it goes within hours
+    Raises StoreUnavailable, and CorruptArtefactError if it is neither here nor there, or changed on its way. Without a row it goes within hours
     (``collect_leftovers``).
     """
     target = get_settings().artefacts_dir / FOLDER / file_id
     if target.exists():
         verify(target)
         shutil.rmtree(folder, ignore_errors=True)
+        storage.publish(target)
         return target
     if not (folder / MANIFEST).exists():
         raise CorruptArtefactError(f"the folder of {file_id} is neither in the run directory nor among the files")
     os.utime(folder)  # leftovers are told by their age
     move(folder, target, manifest=read_manifest(folder))
+    storage.publish(target)
     return target
 
 

@@ -1,14 +1,14 @@
 """What can be done with data files."""
 
-import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 from sqlalchemy.orm import Session
 
-from app import disk, failpoints, ids
+from app import disk, failpoints, ids, storage
 from app.clock import utc_now
 from app.config import get_settings
 from app.dataset.profile import DatasetProfile
@@ -28,11 +28,14 @@ from app.file.schemas import (
     SuggestionOut,
 )
 from app.file.upload import FINE_TUNE, UploadPart, receive
-from app.manifest import committed_folder, read_manifest
+from app.manifest import CorruptArtefactError, committed_folder, read_manifest
 from app.spec.job import FILE_ID, ColumnsSpec
 
 FOLDER: Final = "files"
 """In the artefacts folder; each file has a folder of its own, named by its id, with the data and a manifest."""
+
+STORED_LEFTOVER_SECONDS: Final = 24 * 3600.0
+"""The same of folders in a store on other machines, where a large one takes its time."""
 
 
 def create_file(parts: Iterable[UploadPart]) -> FileOut:
@@ -64,10 +67,11 @@ def create_file(parts: Iterable[UploadPart]) -> FileOut:
         expires_at=None if received.kept_seconds is None else created_at + timedelta(seconds=received.kept_seconds),
     )
     try:
+        storage.publish(folder)
         with transaction() as session:
             repository.add(session, file)
     except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
+        storage.remove(folder)
         raise
     failpoints.reach("file.stored")
     return _out(file, received.profile)
@@ -86,8 +90,21 @@ def profile_of(file: File) -> DatasetProfile | None:
 
 
 def path_of(file: File) -> Path:
-    """Where its bytes are, absolute. They are only ever written before the row is."""
+    """Where its bytes are on this machine, absolute, once they are fetched. They are only ever written before the row is."""
     return get_settings().artefacts_dir / file.path
+
+
+def fetched(file: File) -> Path:
+    """The path of its bytes, which are on this machine. Raises Unavailable when they are gone, damaged, or cannot be had now."""
+    path = path_of(file)
+    try:
+        with full_disk_told(f"a copy of {file.id}"):
+            storage.fetch(path.parent)
+    except CorruptArtefactError as error:
+        raise Unavailable(f"The bytes of {file.id} are not whole in the store.", code="artifact_corrupt") from error
+    if not path.is_file():
+        raise Unavailable(f"The bytes of {file.id} are not on the disk.", code="artifact_corrupt")
+    return path
 
 
 def describe(file_id: str) -> FileOut:
@@ -96,12 +113,22 @@ def describe(file_id: str) -> FileOut:
 
 
 def content_of(file_id: str) -> tuple[File, Path]:
-    """The row and the path of its bytes. Raises NotFound, and Unavailable when they have gone from the disk."""
+    """The row and the path of its bytes. Raises NotFound, and Unavailable as ``fetched`` does."""
     file = get_file(file_id)
-    path = path_of(file)
-    if not path.is_file():
-        raise Unavailable(f"The bytes of {file_id} are not on the disk.", code="artifact_corrupt")
-    return file, path
+    return file, fetched(file)
+
+
+def presigned_url(file_id: str, *, media_types: Mapping[str, str]) -> str | None:
+    """Where a client may read the file past this service, for some minutes; None if it is not to. Raises NotFound."""
+    if not get_settings().presigned_downloads:
+        return None
+    file = get_file(file_id)
+    name = quote(file.filename, safe="")
+    return storage.presigned(
+        path_of(file),
+        content_disposition=f"attachment; filename*=utf-8''{name}",
+        content_type=media_types[file.format],
+    )
 
 
 def list_files(*, after: str | None, limit: int, purpose: str | None = None, oldest_first: bool = False) -> FilePage:
@@ -136,7 +163,7 @@ def delete_file(file_id: str) -> FileDeleted:
             message = f"The file {file_id} is the data of sweep {sweep_id}, which has not ended."
             raise Conflict(message, code="file_in_use", hint="Wait until it has ended, or cancel it.")
         session.delete(file)
-    shutil.rmtree(path_of(file).parent, ignore_errors=True)
+    storage.remove(path_of(file).parent)
     return FileDeleted(id=file_id)
 
 
@@ -169,15 +196,15 @@ def collect_leftovers(*, older_than_seconds: float) -> int:
     be longer than the longest pause of an upload.
     """
     root = get_settings().artefacts_dir / FOLDER
-    if not root.is_dir():
-        return 0
-    newest = disk.clock_of(root) - older_than_seconds
-    old = [path for path in root.glob("*") if disk.last_change(path) < newest]
+    old = set(storage.resting(root, older_than=timedelta(seconds=max(older_than_seconds, STORED_LEFTOVER_SECONDS))))
+    if root.is_dir():
+        newest = disk.clock_of(root) - older_than_seconds
+        old |= {path for path in root.glob("*") if disk.last_change(path) < newest}
     with reading() as session:
         kept = repository.existing_ids(session, [path.name for path in old])
     leftovers = [path for path in old if path.name not in kept]
     for path in leftovers:
-        shutil.rmtree(path, ignore_errors=True)
+        storage.remove(path)
     return len(leftovers)
 
 

@@ -1,5 +1,6 @@
 """The finished model that a job works with: which one is meant, and where it lies."""
 
+from app import storage
 from app.errors import Unavailable
 from app.prediction import service as predictions
 from app.spec.serving import SERVING_FILE, ServingSpec
@@ -12,7 +13,7 @@ def meant(reference: str) -> tuple[str, ServingSpec]:
     """
     served = predictions.resolve(reference)
     try:
-        return served.id, ServingSpec.model_validate_json((served.folder / SERVING_FILE).read_bytes())
+        return served.id, ServingSpec.model_validate_json(storage.read(served.folder / SERVING_FILE))
     except (OSError, ValueError) as error:
         raise Unavailable(
             f"The files of the model {served.id!r} are damaged.",

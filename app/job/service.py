@@ -9,7 +9,7 @@ from typing import Final
 
 from sqlalchemy.orm import Session
 
-from app import ids
+from app import ids, storage
 from app.config import get_settings
 from app.db import reading
 from app.errors import InvalidRequest, NotFound
@@ -168,9 +168,7 @@ def logs(job_id: str, *, after: str | None) -> LogPage:
 def _read_lines(path: Path, offset: int) -> bytes:
     """Bytes up to the last complete line of the chunk at ``offset``; empty if there is none yet."""
     try:
-        with path.open("rb") as file:
-            file.seek(offset)
-            chunk = file.read(LOG_CHUNK_BYTES)
+        chunk = storage.read(path, start=offset, num_bytes=LOG_CHUNK_BYTES)
     except FileNotFoundError:
         return b""
     end = chunk.rfind(b"\n") + 1

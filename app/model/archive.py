@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+from app import storage
 from app.manifest import CorruptArtefactError
 
 _BLOCK_BYTES: Final = 2**20
@@ -37,7 +38,7 @@ def stream_zip(folders: Sequence[ArchivedFolder], *, stamp: datetime) -> Iterato
             info = zipfile.ZipInfo(f"{folder.name}/{name}", date_time=stamp.timetuple()[:6])
             info.external_attr = 0o644 << 16
             digest = hashlib.sha256()
-            with (folder.path / name).open("rb") as source, archive.open(info, "w", force_zip64=True) as member:
+            with storage.opened(folder.path / name) as source, archive.open(info, "w", force_zip64=True) as member:
                 while block := source.read(_BLOCK_BYTES):
                     digest.update(block)
                     member.write(block)

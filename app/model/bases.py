@@ -10,6 +10,7 @@ from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
+from app import storage
 from app.clock import utc_now
 from app.config import get_settings
 from app.db import reading
@@ -18,12 +19,11 @@ from app.manifest import (
     TEMPORARY_PREFIX,
     CorruptArtefactError,
     Manifest,
-    look_at,
     read_manifest,
     verify,
 )
 from app.model import repository
-from app.model.folders import last_written, move, remove
+from app.model.folders import last_written, move, old_folders
 from app.spec.serving import BASES_FOLDER
 
 
@@ -39,18 +39,27 @@ def place_base(folder: Path, *, weights_sha256: str) -> Path:
     """Move the sealed ``folder`` to where bases lie, unless the same one is there already. Returns that place.
 
     One that is there but damaged is replaced. Done again after a crash it finds what the first call did. Raises
-    CorruptArtefactError when neither is whole.
+    CorruptArtefactError when neither is whole, and StoreUnavailable.
     """
+    target = _placed(folder, weights_sha256=weights_sha256)
+    if storage.is_stored(target):  # brought by whoever: its weights are the same
+        storage.renew(target)
+    else:
+        storage.publish(target)
+    return target
+
+
+def _placed(folder: Path, *, weights_sha256: str) -> Path:
     target = base_dir(weights_sha256)
     brought = (folder / MANIFEST).exists()
     if target.exists():
         os.utime(target)  # before it is looked at: from now on it is in use, and not removed
         try:
-            verify_base(weights_sha256)
+            _expected(verify(target), weights_sha256)
         except CorruptArtefactError:
             if not brought:
                 raise
-            remove(target)
+            storage.remove(target)
         else:
             shutil.rmtree(folder, ignore_errors=True)
             return target
@@ -65,19 +74,25 @@ def place_base(folder: Path, *, weights_sha256: str) -> Path:
     except OSError:  # another worker was quicker: then it is the same
         if not target.exists():
             raise
-        verify_base(weights_sha256)
+        _expected(verify(target), weights_sha256)
         shutil.rmtree(folder, ignore_errors=True)
     return target
 
 
+def fetch_base(weights_sha256: str) -> Path:
+    """Where the base lies on this machine, each byte of it compared. Raises CorruptArtefactError and StoreUnavailable."""
+    _expected(storage.fetch_whole(base_dir(weights_sha256)), weights_sha256)
+    return base_dir(weights_sha256)
+
+
 def verify_base(weights_sha256: str) -> Manifest:
-    """Read the base whole. Raises CorruptArtefactError if it is missing, damaged or another."""
-    return _expected(verify(base_dir(weights_sha256)), weights_sha256)
+    """Read the base whole, where it is kept. Raises CorruptArtefactError if it is missing, damaged or another, and StoreUnavailable."""
+    return _expected(storage.verify(base_dir(weights_sha256)), weights_sha256)
 
 
 def look_at_base(weights_sha256: str) -> Manifest:
-    """The base's manifest, with every file there and as long as it was. Raises CorruptArtefactError."""
-    return _expected(look_at(base_dir(weights_sha256)), weights_sha256)
+    """The base's manifest, with every file there and as long as it was. Raises CorruptArtefactError and StoreUnavailable."""
+    return _expected(storage.look_at(base_dir(weights_sha256)), weights_sha256)
 
 
 def remove_unused(*, older_than: timedelta) -> list[str]:
@@ -85,17 +100,13 @@ def remove_unused(*, older_than: timedelta) -> list[str]:
 
     That must exceed the time between the placing of a base and the row of its model.
     """
-    if not bases_dir().is_dir():
-        return []
-    folders = [path for path in bases_dir().iterdir() if path.is_dir()]
+    old = old_folders(bases_dir(), older_than=older_than)
     with reading() as session:
         needed = repository.needed_bases(session)
-    unused = []
-    for folder in folders:
-        if folder.name not in needed and last_written(folder) < utc_now() - older_than:
-            _remove_unless_placed_again(folder, older_than=older_than)
-            unused.append(folder.name)
-    return sorted(unused)
+    unused = [folder for folder in old if folder.name not in needed]
+    for folder in unused:
+        _remove_unless_placed_again(folder, older_than=older_than)
+    return sorted(folder.name for folder in unused)
 
 
 def _remove_unless_placed_again(folder: Path, *, older_than: timedelta) -> None:
@@ -103,13 +114,16 @@ def _remove_unless_placed_again(folder: Path, *, older_than: timedelta) -> None:
     doomed = (
         folder if folder.name.startswith(TEMPORARY_PREFIX) else folder.with_name(f"{TEMPORARY_PREFIX}{folder.name}")
     )
-    if doomed != folder:
-        folder.rename(doomed)
-    if last_written(doomed) >= utc_now() - older_than:
-        with suppress(OSError):  # another has been put there: then this one is not needed
-            doomed.rename(folder)
-            return
-    shutil.rmtree(doomed, ignore_errors=True)
+    if folder.exists():
+        if doomed != folder:
+            folder.rename(doomed)
+        if last_written(doomed) >= utc_now() - older_than:
+            with suppress(OSError):  # another has been put there: then this one is not needed
+                doomed.rename(folder)
+                return
+        shutil.rmtree(doomed, ignore_errors=True)
+    if folder in storage.resting(bases_dir(), older_than=older_than):
+        storage.remove(folder)
 
 
 def _expected(manifest: Manifest, weights_sha256: str) -> Manifest:

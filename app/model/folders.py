@@ -2,10 +2,12 @@
 
 import os
 import shutil
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from app.manifest import TEMPORARY_PREFIX, CorruptArtefactError, Manifest, committed_folder, sha256_of
+from app import storage
+from app.clock import utc_now
+from app.manifest import CorruptArtefactError, Manifest, committed_folder, sha256_of
 
 
 def move(folder: Path, target: Path, *, manifest: Manifest) -> None:
@@ -27,20 +29,22 @@ def move(folder: Path, target: Path, *, manifest: Manifest) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def remove(folder: Path) -> None:
-    """Delete ``folder``: first out of sight, then file by file."""
-    doomed = folder.with_name(f"{TEMPORARY_PREFIX}deleted-{folder.name}")
-    try:
-        folder.rename(doomed)
-    except FileNotFoundError:
-        return
-    shutil.rmtree(doomed, ignore_errors=True)
-
-
 def last_written(folder: Path) -> datetime:
     """When anything in it was written last."""
     stamps = [path.stat().st_mtime for path in (folder, *folder.rglob("*"))]
     return datetime.fromtimestamp(max(stamps), tz=UTC)
+
+
+def old_folders(root: Path, *, older_than: timedelta) -> set[Path]:
+    """Those below ``root``, here or in the store, in which nothing was written for so long; in neither, where it is in both."""
+    limit = utc_now() - older_than
+    here = {path for path in root.glob("*") if path.is_dir()}
+    stored = storage.stored_folders(root)
+    return {
+        folder
+        for folder in here | stored.keys()
+        if (folder not in here or last_written(folder) < limit) and stored.get(folder, limit - older_than) < limit
+    }
 
 
 def _flush_folder(folder: Path) -> None:

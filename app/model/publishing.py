@@ -10,12 +10,13 @@ from typing import Final
 import orjson
 from sqlalchemy.orm import Session
 
+from app import storage
 from app.clock import utc_now
 from app.config import get_settings
 from app.db import reading
 from app.manifest import MANIFEST, CorruptArtefactError, read_manifest, verify
 from app.model import repository
-from app.model.folders import last_written, move, remove
+from app.model.folders import move, old_folders
 from app.model.inspection import CONFIG_FILE
 from app.model.models import Model
 
@@ -34,7 +35,7 @@ def place(folder: Path, *, model_id: str) -> Path:
     A rename within a file system; across two, a copy whose every byte is compared with the manifest before the original
     is removed. Done again after a crash it finishes, or finds, what the first call did. The place depends on the content
     too, so that an attempt which has lost its job cannot change a model that its successor has published. Raises
-    CorruptArtefactError when the bytes are not those of the manifest, or the model is neither here nor there.
+    StoreUnavailable, and CorruptArtefactError when the bytes are not those of the manifest, or the model is neither here nor there.
     """
     if not (folder / MANIFEST).exists():
         return _placed_before(model_id)
@@ -43,14 +44,16 @@ def place(folder: Path, *, model_id: str) -> Path:
     if target.exists():
         verify(target, expected_sha256=manifest.sha256)
         shutil.rmtree(folder, ignore_errors=True)
-        return target
-    move(folder, target, manifest=manifest)
+    else:
+        move(folder, target, manifest=manifest)
+    storage.publish(target)
     return target
 
 
 def _placed_before(model_id: str) -> Path:
     for target in sorted(models_dir().glob(_folder_name(model_id, content="") + "*")):
         verify(target)
+        storage.publish(target)
         return target
     raise CorruptArtefactError(f"the folder of {model_id} is neither in the run directory nor among the models")
 
@@ -97,7 +100,7 @@ def publish(
 
 def remove_folder(path: str) -> None:
     """Delete the folder at ``path`` (relative to the artefacts folder): first out of sight, then file by file."""
-    remove(get_settings().artefacts_dir / path)
+    storage.remove(get_settings().artefacts_dir / path)
 
 
 def remove_strays(*, older_than: timedelta) -> list[str]:
@@ -106,18 +109,13 @@ def remove_strays(*, older_than: timedelta) -> list[str]:
     Only those in which nothing was written for ``older_than``, which must exceed the time between the last byte of a
     model and its row. Returns the names of the deleted folders.
     """
-    if not models_dir().is_dir():
-        return []
-    folders = [path for path in models_dir().iterdir() if path.is_dir()]
+    old = old_folders(models_dir(), older_than=older_than)
     with reading() as session:
         known = repository.all_paths(session)
-    strays = []
-    for folder in folders:
-        path = f"{MODELS_FOLDER}/{folder.name}"
-        if path not in known and last_written(folder) < utc_now() - older_than:
-            shutil.rmtree(folder, ignore_errors=True)
-            strays.append(folder.name)
-    return sorted(strays)
+    strays = [folder for folder in old if f"{MODELS_FOLDER}/{folder.name}" not in known]
+    for folder in strays:
+        storage.remove(folder)
+    return sorted(folder.name for folder in strays)
 
 
 def _folder_name(model_id: str, *, content: str) -> str:

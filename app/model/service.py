@@ -9,22 +9,23 @@ from typing import Final, Literal, cast
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app import ids
+from app import ids, storage
 from app.clock import utc_now
 from app.config import get_settings
 from app.db import reading, transaction
 from app.disk import full_disk_told, refuse_without_room
 from app.errors import Conflict, InvalidModel, InvalidRequest, NotFound, Unavailable
-from app.manifest import CorruptArtefactError, Manifest, committed_folder, read_manifest, verify
+from app.manifest import CorruptArtefactError, Manifest, committed_folder, read_manifest
 from app.model import hub, repository
 from app.model.archive import ArchivedFolder, stream_zip
-from app.model.bases import base_dir, look_at_base, place_base, remove_unused, verify_base
+from app.model.bases import base_dir, fetch_base, look_at_base, place_base, remove_unused
 from app.model.inspection import CONFIG_FILE, TOKENIZER_CONFIG_FILE, ModelInfo, inspect_config, labels_of, parse_config
 from app.model.models import Model
 from app.model.publishing import MODELS_FOLDER, models_dir, place, publish, remove_folder, remove_strays
 from app.model.schemas import DeletedModelOut, ModelDetailOut, ModelFileOut, ModelOut, ModelPage
 from app.model.upload import CARD_FILE, IncomingPart, inspect_folder, receive
 from app.spec.job import HUB_ID, check_reference
+from app.storage import StoreUnavailable
 
 __all__ = [
     "ModelReference",
@@ -97,7 +98,6 @@ def get_model(model_id: str) -> ModelDetailOut:
     with reading() as session:
         row = _require(session, model_id)
     manifest = _manifest(row)
-    card = _folder(row) / CARD_FILE
     files = [
         ModelFileOut(name=name, size_bytes=entry["bytes"], sha256=entry["sha256"])
         for name, entry in manifest.files.items()
@@ -106,7 +106,7 @@ def get_model(model_id: str) -> ModelDetailOut:
         **_out(row).model_dump(),
         files=files,
         config={key: row.config[key] for key in _SHOWN_CONFIG if key in row.config},
-        card=card.read_text(encoding="utf-8", errors="replace") if card.exists() else None,
+        card=_text(_folder(row) / CARD_FILE),
     )
 
 
@@ -154,6 +154,11 @@ def register(parts: Iterable[IncomingPart]) -> tuple[ModelOut, bool]:
         name = check_name(receive(parts, folder=folder))
         config, serving = inspect_folder(folder)
     manifest = read_manifest(target)
+    try:
+        storage.publish(target)
+    except StoreUnavailable:
+        storage.remove(target)
+        raise
     row = Model(
         id=name,
         kind="registered",
@@ -237,12 +242,11 @@ def own_folders(model: str) -> tuple[Path | None, Path | None]:
             return None, None
         raise _unknown(model)
     try:
-        verify(_folder(row), expected_sha256=row.manifest_sha256)
-        if row.base_sha256 is not None:
-            verify_base(row.base_sha256)
+        storage.fetch_whole(_folder(row), manifest_sha256=row.manifest_sha256)
+        base = None if row.base_sha256 is None else fetch_base(row.base_sha256)
     except CorruptArtefactError as error:
         raise _damaged(row) from error
-    return _folder(row), None if row.base_sha256 is None else base_dir(row.base_sha256)
+    return _folder(row), base
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -256,12 +260,18 @@ class PublishedModel:
 
 
 def published(model_id: str) -> PublishedModel:
-    """The finished model of that id. Raises InvalidModel when it is gone; its bytes are not looked at."""
+    """The finished model of that id, on this machine. Raises InvalidModel when it is gone; bytes that are here are not looked at."""
     with reading() as session:
         row = repository.get(session, model_id)
     if row is None:
         raise _unknown(model_id)
     base = None if row.base_sha256 is None else base_dir(row.base_sha256)
+    try:
+        storage.fetch(_folder(row), manifest_sha256=row.manifest_sha256)
+        if base is not None:
+            storage.fetch(base)
+    except CorruptArtefactError as error:
+        raise _damaged(row) from error
     return PublishedModel(folder=_folder(row), base=base, manifest_sha256=row.manifest_sha256)
 
 
@@ -276,11 +286,11 @@ def _own_reference(row: Model, *, revision: str | None) -> ModelReference:
         raise InvalidModel(message, param="model_revision", code="model_revision_not_found")
     _manifest(row)
     folder = _folder(row)
-    tokenizer = folder / TOKENIZER_CONFIG_FILE
+    tokenizer = _bytes(folder / TOKENIZER_CONFIG_FILE)
     info = inspect_config(
         row.config,
         source="upload" if row.kind == "registered" else "hub",
-        tokenizer_config=parse_config(tokenizer.read_bytes(), name=tokenizer.name) if tokenizer.exists() else None,
+        tokenizer_config=None if tokenizer is None else parse_config(tokenizer, name=TOKENIZER_CONFIG_FILE),
     )
     kind = cast("Literal['registered', 'fine-tuned']", row.kind)
     return ModelReference(kind=kind, folder=folder, info=info, revision=None)
@@ -330,18 +340,25 @@ def _folder(row: Model) -> Path:
 
 def _manifest(row: Model) -> Manifest:
     """The manifest that was published, with every file still there and as long as it was; the base's too."""
-    folder = _folder(row)
     try:
-        manifest = read_manifest(folder)
-        intact = manifest.sha256 == row.manifest_sha256
-        sizes = {name: (folder / name).stat().st_size for name in manifest.files}
+        manifest = storage.look_at(_folder(row), expected_sha256=row.manifest_sha256)
         if row.base_sha256 is not None:
             look_at_base(row.base_sha256)
-    except (CorruptArtefactError, OSError):
-        intact, sizes = False, {}
-    if not intact or any(sizes[name] != entry["bytes"] for name, entry in manifest.files.items()):
-        raise _damaged(row)
+    except CorruptArtefactError as error:
+        raise _damaged(row) from error
     return manifest
+
+
+def _bytes(path: Path) -> bytes | None:
+    try:
+        return storage.read(path)
+    except FileNotFoundError:
+        return None
+
+
+def _text(path: Path) -> str | None:
+    content = _bytes(path)
+    return None if content is None else content.decode("utf-8", errors="replace")
 
 
 def _unknown(model: str) -> InvalidModel:

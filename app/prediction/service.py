@@ -4,11 +4,12 @@ import asyncio
 import contextlib
 import re
 from collections.abc import AsyncGenerator
+from pathlib import Path
 from typing import Final
 
 from sqlalchemy.orm import Session
 
-from app import ids
+from app import ids, storage
 from app.config import get_settings
 from app.db import reading
 from app.errors import (
@@ -79,7 +80,7 @@ async def _asking(request: PredictRequest) -> tuple[list[tuple[str, str | None]]
     asking = Asking(
         words=words,
         model_id=served.id,
-        folder=str(served.folder),
+        folder=served.folder.relative_to(get_settings().artefacts_dir).as_posix(),
         manifest_sha256=served.manifest_sha256,
         timeout_seconds=get_settings().predict_timeout_seconds,
         parameters=request.parameters,
@@ -140,11 +141,20 @@ def resolve(reference: str) -> ServedModel:
     with reading() as session:
         model = _find(session, reference)
     folder = get_settings().artefacts_dir / model.path
-    if model.kind != "fine-tuned" and not (folder / SERVING_FILE).is_file():
+    if model.kind != "fine-tuned" and not _has_record(folder):
         raise InvalidModel(
             f"{model.id} is a base model: it can be fine-tuned, not asked.", param="model", code="model_not_servable"
         )
     return ServedModel(id=model.id, folder=folder, manifest_sha256=model.manifest_sha256)
+
+
+def _has_record(folder: Path) -> bool:
+    """Of what it was tuned for."""
+    try:
+        storage.read(folder / SERVING_FILE)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _find(session: Session, reference: str) -> Model:

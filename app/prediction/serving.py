@@ -1,5 +1,6 @@
 """What is known of a model without asking it: its own record beside its weights."""
 
+import asyncio
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from app import storage
 from app.config import get_settings
 from app.errors import InvalidRequest, Unavailable
 from app.prediction.client import RETRY_AFTER_SECONDS, is_alive
@@ -48,7 +50,10 @@ async def look_at(reference: str) -> tuple[ServedModel, ServingSpec]:
     """
     served = await find(reference)
     try:
-        spec = _read_spec(served.folder, served.manifest_sha256)  # a small file, once
+        if storage.remote_store() is None:
+            spec = _read_spec(served.folder, served.manifest_sha256)  # a small file, once
+        else:
+            spec = await asyncio.to_thread(_read_spec, served.folder, served.manifest_sha256)
     except (OSError, ValidationError) as error:
         raise Unavailable(
             f"The stored files of {served.id} are damaged ({SERVING_FILE} cannot be read); it is not served.",
@@ -100,7 +105,7 @@ async def check_health(reference: str) -> None:
 
 @lru_cache(maxsize=256)
 def _read_spec(folder: Path, manifest_sha256: str) -> ServingSpec:  # noqa: ARG001  another manifest is another model
-    return ServingSpec.model_validate_json((folder / SERVING_FILE).read_bytes())
+    return ServingSpec.model_validate_json(storage.read(folder / SERVING_FILE))
 
 
 def _model_type(spec: ServingSpec) -> dict[str, Any]:

@@ -7,12 +7,13 @@ from typing import Final
 
 from sqlalchemy import select
 
+from app import storage
 from app.config import get_settings
 from app.db import reading
 from app.file.models import File
 from app.job.models import Checkpoint, Job
 from app.job.states import TERMINAL
-from app.manifest import TEMPORARY_PREFIX, CorruptArtefactError, look_at, sha256_of, verify
+from app.manifest import TEMPORARY_PREFIX, CorruptArtefactError, sha256_of
 from app.model.bases import look_at_base, verify_base
 from app.model.models import Model
 from app.verify.finding import Finding
@@ -36,10 +37,27 @@ def _check_files(*, thorough: bool) -> Iterator[Finding]:
         if file.job_id in makers and file.id not in (makers[file.job_id] or []):
             yield Finding(subject=file.id, kind="file_of_no_job", message=f"{file.job_id} does not know it.")
         path = get_settings().artefacts_dir / file.path
-        if not path.is_file():
+        try:
+            whole = _is_whole(file, path, thorough=thorough)
+        except FileNotFoundError:
             yield Finding(subject=file.id, kind="file_missing", message="Its bytes are gone.")
-        elif path.stat().st_size != file.size_bytes or (thorough and sha256_of(path) != file.sha256):
-            yield Finding(subject=file.id, kind="file_changed", message="Its bytes are not those that were stored.")
+        else:
+            if not whole:
+                yield Finding(subject=file.id, kind="file_changed", message="Its bytes are not those that were stored.")
+
+
+def _is_whole(file: File, path: Path, *, thorough: bool) -> bool:
+    """Whether it is what its row says, where files are kept. Raises FileNotFoundError."""
+    if storage.remote_store() is None:
+        return path.stat().st_size == file.size_bytes and (not thorough or sha256_of(path) == file.sha256)
+    try:
+        stored = storage.verify(path.parent) if thorough else storage.look_at(path.parent)
+    except CorruptArtefactError as error:
+        if not storage.is_stored(path.parent):
+            raise FileNotFoundError(path) from error
+        return False
+    entry = stored.files.get(path.name)
+    return entry is not None and (entry["bytes"], entry["sha256"]) == (file.size_bytes, file.sha256)
 
 
 def _check_models(*, thorough: bool) -> Iterator[Finding]:
@@ -84,9 +102,9 @@ def _check_checkpoints(*, thorough: bool) -> Iterator[Finding]:
 def _check_folder(folder: Path, manifest_sha256: str, *, subject: str, thorough: bool) -> Iterator[Finding]:
     try:
         if thorough:
-            verify(folder, expected_sha256=manifest_sha256)
+            storage.verify(folder, expected_sha256=manifest_sha256)
         else:
-            look_at(folder, expected_sha256=manifest_sha256)
+            storage.look_at(folder, expected_sha256=manifest_sha256)
     except CorruptArtefactError as error:
         yield Finding(subject=subject, kind="artifact_corrupt", message=f"{error}.")
 

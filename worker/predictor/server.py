@@ -178,7 +178,7 @@ class Server:
     def _folder(self, name: str) -> Path | None:
         """A folder below that of the artefacts; None: it is not. Found out once: it takes as long as a small forward."""
         if name not in self._folders:
-            folder = Path(name)
+            folder = self._options.artefacts_dir / name
             if not folder.resolve().is_relative_to(self._options.artefacts_dir.resolve()):
                 return None
             if len(self._folders) >= MOST_FOLDERS:

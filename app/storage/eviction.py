@@ -1,0 +1,65 @@
+"""The mirror's limit: what was used longest ago goes, unless somebody uses it."""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from app.config import get_settings
+from app.manifest import MANIFEST, TEMPORARY_PREFIX
+from app.storage import holding
+
+log = structlog.get_logger(__name__)
+
+_EVICTABLE: Final = "artefacts/"
+"""Checkpoints lie among a job's own files, and go with them."""
+
+
+def make_room(num_bytes: int) -> None:
+    """Remove copies until so much more is within ``TUNERY_CACHE_BYTES``, and the disk keeps ``TUNERY_MIN_FREE_BYTES`` free.
+
+    What is in use stays, so that afterwards there may still be too much.
+    """
+    settings = get_settings()
+    sizes = {key: size_of(settings.home_dir / key) for key in holding.by_age() if key.startswith(_EVICTABLE)}
+    total = sum(sizes.values()) + num_bytes
+    for key, size in sizes.items():
+        free = shutil.disk_usage(settings.home_dir).free - num_bytes
+        if total <= settings.cache_bytes and free >= settings.min_free_bytes:
+            return
+        if size and evict(key):
+            total -= size
+
+
+def evict(key: str) -> bool:
+    """Remove this machine's copy, unless somebody uses it. Whether it is gone."""
+    descriptor = holding.lock(key, alone=True, wait=False)
+    if descriptor is None:
+        return False
+    try:
+        remove_copy(get_settings().home_dir / key)
+        holding.forget(key)
+    finally:
+        os.close(descriptor)
+    log.info("a copy was removed", key=key)
+    return True
+
+
+def remove_copy(folder: Path) -> None:
+    """First out of sight, then file by file. Only for who holds its lock alone."""
+    doomed = folder.with_name(f"{TEMPORARY_PREFIX}deleted-{folder.name}")
+    shutil.rmtree(doomed, ignore_errors=True)
+    try:
+        folder.rename(doomed)
+    except FileNotFoundError:
+        return
+    shutil.rmtree(doomed, ignore_errors=True)
+
+
+def size_of(folder: Path) -> int:
+    """0 if it is not whole, or not there."""
+    if not (folder / MANIFEST).is_file():
+        return 0
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
