@@ -20,6 +20,7 @@ from app.db import now, reading, transaction
 from app.file import service as files
 from app.job import idempotency, lifecycle, repository, retention
 from app.model import service as models
+from app.storage import StoreUnavailable
 from app.study import repository as studies
 from app.task_queue import wake_workers
 from app.webhook import service as webhooks
@@ -53,6 +54,8 @@ class Sweep:
         except DBAPIError as error:
             self._reachable_since = None
             log.warning("the sweep cannot reach the database", error=str(error))
+        except StoreUnavailable as error:
+            log.warning("the sweep cannot reach the store of artefacts", error=str(error))
 
     def _reap_expired(self) -> None:
         settings = get_settings()

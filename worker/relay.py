@@ -61,6 +61,8 @@ class Relay:
         self.pending: list[Message] = []
         self.recorded_step = 0
         """Of the newest checkpoint that stands in the database."""
+        self.replaced: list[Path] = []
+        """Folders of checkpoints that the database does not name any more, for who is to remove them."""
         self._phase: str | None = None
 
     def flush(self) -> JobRequest | None:
@@ -118,8 +120,9 @@ class Relay:
             failpoints.reach("relay.stored")
         if "latest_metrics" in columns:
             study_driver.wake()
-        saved = [message.step for message in batch if isinstance(message, CheckpointMessage)]
-        self.recorded_step = max([self.recorded_step, *saved])
+        saved = [message for message in batch if isinstance(message, CheckpointMessage)]
+        self.recorded_step = max([self.recorded_step, *(message.step for message in saved)])
+        self.replaced += [Path(path) for message in saved for path in message.deleted]
         return request
 
     def _apply(self, session: Session, message: Message, so_far: dict[str, Any]) -> dict[str, Any]:
@@ -227,7 +230,9 @@ class Relay:
     def _reached(self, session: Session, step: int) -> None:
         attempt = repository.attempt(session, self.claim)
         assert attempt is not None
-        attempt.last_step = step
+        attempt.last_step = max(
+            step, attempt.last_step or 0
+        )  # a checkpoint is told later where it goes to a store first
 
     def _on_warning(self, session: Session, message: WarningMessage, so_far: dict[str, Any]) -> dict[str, Any]:
         job = repository.get(session, self.claim.job_id)

@@ -2,16 +2,18 @@
 
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from app import failpoints
+from app import failpoints, storage
 from app.config import get_settings
 from app.db import transaction
 from app.file import results
-from app.job import lifecycle, repository
+from app.job import lifecycle, repository, retention
 from app.job.repository import Claim
 from app.spec.run import FilesMessage
+from app.storage import StoreUnavailable
 
 
 def publish_files(claim: Claim, result: FilesMessage) -> None:
@@ -60,3 +62,6 @@ def _remove_parts(folder: Path) -> None:
     """All is in the result now. What a crash before this leaves goes with old checkpoints."""
     for parts in folder.glob("attempt-*/checkpoints"):
         shutil.rmtree(parts, ignore_errors=True)
+    with suppress(StoreUnavailable):
+        for part in retention.stored_checkpoints(folder):
+            storage.remove_stored(part)

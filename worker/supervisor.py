@@ -16,7 +16,7 @@ import structlog
 from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
-from app import failpoints
+from app import failpoints, storage
 from app.config import get_settings
 from app.db import transaction
 from app.disk import is_full
@@ -27,6 +27,7 @@ from app.job.states import JobRequest
 from app.outage import is_outage
 from app.spec.run import (
     MESSAGE,
+    CheckpointMessage,
     ErrorMessage,
     ExitCode,
     FilesMessage,
@@ -36,13 +37,15 @@ from app.spec.run import (
     ProgressMessage,
     ResultMessage,
 )
+from app.storage import StoreUnavailable
 from app.study import driver as study_driver
-from worker import run_directory
+from worker import heartbeat, run_directory
 from worker.gathering import Company, gather
 from worker.outcome import commit_outcome
 from worker.patience import GivenUp, Patience
 from worker.process import Order, TrainerProcess
 from worker.relay import Relay
+from worker.uploading import Uploads
 
 log = structlog.get_logger(__name__)
 _T = TypeVar("_T")
@@ -54,7 +57,7 @@ FLUSH_SECONDS = 0.5
 """Messages are gathered for so long; the look for a cancel request comes with it."""
 _WEIGHT: Final[dict[Order | None, int]] = {None: 0, "finish": 1, "drain": 2, "cancel": 3}
 """Of an order to a trainer: a heavier one takes the place of a lighter."""
-DATABASE_OUTAGE_SECONDS = 15 * 60
+OUTAGE_SECONDS = 15 * 60
 """How long a trainer goes on while nothing of it can be recorded."""
 
 
@@ -69,9 +72,10 @@ def run_attempt(claimed: ClaimedJob, *, draining: threading.Event, gpus: Sequenc
                 company = gather(claimed.claim, nodes=claimed.nodes, draining=draining)
                 if company is None:
                     return
-            run_dir = _prepare(claimed, gpus=gpus, node=company.node if company else None)
-            if run_dir is not None:
-                _Supervision(claimed, run_dir, draining, claimed_at=claimed_at, company=company).run()
+            with storage.held():
+                run_dir = _prepare(claimed, gpus=gpus, node=company.node if company else None)
+                if run_dir is not None:
+                    _Supervision(claimed, run_dir, draining, claimed_at=claimed_at, company=company).run()
         except ClaimLost:
             log.warning("the claim is lost; the trainer was stopped")
         except (
@@ -90,6 +94,12 @@ def _give_back(claimed: ClaimedJob, error: Exception) -> None:
             "The disk of the worker is full.",
             "Delete files or models, or enlarge the disk.",
         )
+    elif isinstance(error, StoreUnavailable):
+        code, message, hint = (
+            error.code,
+            error.message,
+            "See that the worker reaches the store; the job is tried again.",
+        )
     try:
         with transaction() as session:
             lifecycle.crashed(session, claimed.claim, code=code, message=message, hint=hint)
@@ -100,11 +110,14 @@ def _give_back(claimed: ClaimedJob, error: Exception) -> None:
 def _prepare(claimed: ClaimedJob, *, gpus: Sequence[str] | None, node: NodeSpec | None) -> Path | None:
     """The run directory, or None when the job has failed for want of what it needs."""
     try:
-        return _until_the_database_answers(lambda: run_directory.prepare(claimed, gpus=gpus, node=node))
+        with heartbeat.renewed(claimed.claim):
+            return _until_all_answer(lambda: run_directory.prepare(claimed, gpus=gpus, node=node))
+    except StoreUnavailable:
+        raise
     except ServiceError as error:
         log.info("the job cannot be prepared", code=error.code)
         failure = error.as_job_error()
-        _until_the_database_answers(lambda: _fail(claimed, failure))
+        _until_all_answer(lambda: _fail(claimed, failure))
         return None
 
 
@@ -131,6 +144,7 @@ class _Supervision:
         self.company = company
         """The other nodes of the job, if it has any."""
         self.relay = Relay(claimed.claim)
+        self.uploads = Uploads(run_dir)
         self.result: ResultMessage | FilesMessage | None = None
         self.error: ErrorMessage | None = None
         self.request: JobRequest | None = None
@@ -153,8 +167,30 @@ class _Supervision:
     def run(self) -> None:
         """Raises ClaimLost, after the trainer was killed."""
         if self.company is not None:
-            _until_the_database_answers(self.company.let_start)
+            _until_all_answer(self.company.let_start)
         failpoints.reach("attempt.prepared")
+        try:
+            exit_code = self._run_trainer()
+            self._wait_for_uploads()
+        finally:
+            self.uploads.end()
+        _until_all_answer(self.relay.flush)
+        if self.company is not None:
+            exit_code = self._end_company(self.company, exit_code)
+        if exit_code != ExitCode.SUCCESS and self.order == "cancel":
+            exit_code = ExitCode.CANCELLED
+        elif exit_code != ExitCode.SUCCESS and self.killed:
+            exit_code = ExitCode.DRAINED
+        with heartbeat.renewed(self.claim):
+            _until_all_answer(
+                lambda: commit_outcome(
+                    self.claim, exit_code, result=self.result, error=self.error, given_up=self.given_up
+                )
+            )
+        study_driver.wake()
+
+    def _run_trainer(self) -> int:
+        """Its exit code."""
         trainer = TrainerProcess(self.run_dir)
         failpoints.reach("attempt.started")
         log.info("trainer started", pid=trainer.pid)
@@ -164,17 +200,19 @@ class _Supervision:
             trainer.close()
         log.info("trainer ended", exit_code=exit_code)
         failpoints.reach("attempt.ended")
-        _until_the_database_answers(self.relay.flush)
-        if self.company is not None:
-            exit_code = self._end_company(self.company, exit_code)
-        if exit_code != ExitCode.SUCCESS and self.order == "cancel":
-            exit_code = ExitCode.CANCELLED
-        elif exit_code != ExitCode.SUCCESS and self.killed:
-            exit_code = ExitCode.DRAINED
-        _until_the_database_answers(
-            lambda: commit_outcome(self.claim, exit_code, result=self.result, error=self.error, given_up=self.given_up)
-        )
-        study_driver.wake()
+        return exit_code
+
+    def _wait_for_uploads(self) -> None:
+        """Until the checkpoints are in the store, where another attempt may look for them; for a cancelled job none will."""
+        deadline = time.monotonic() + OUTAGE_SECONDS
+        while not self.uploads.is_idle() and self.order != "cancel" and time.monotonic() < deadline:
+            time.sleep(TICK_SECONDS)
+            self.relay.pending += (sent := self.uploads.sent())
+            if sent:
+                deadline = time.monotonic() + OUTAGE_SECONDS
+            self.request = _until_all_answer(self.relay.flush)
+            self.order = "cancel" if self.request == JobRequest.CANCEL else self.order
+        self.relay.pending += self.uploads.sent()
 
     def _end_company(self, company: Company, exit_code: int) -> int:
         """Find out whether another node was why the trainer ended, and end them all; the exit code that counts."""
@@ -218,6 +256,8 @@ class _Supervision:
                 self.result = message.model_copy(update={"timings": self.timings | message.timings})
             elif isinstance(message, ErrorMessage):
                 self.error = message
+            elif isinstance(message, CheckpointMessage):
+                self.uploads.take(message)
             else:
                 self.relay.pending.append(message)
 
@@ -226,6 +266,7 @@ class _Supervision:
             return
         self._flushed_at = time.monotonic()
         recorded_before = self.relay.recorded_step
+        self.relay.pending += self.uploads.sent()
         try:
             self.request = self.relay.flush()
             if self.company is not None:
@@ -233,8 +274,10 @@ class _Supervision:
             self._database_seen_at = time.monotonic()
             if self.relay.recorded_step > recorded_before:
                 trainer.confirm(recorded_step=self.relay.recorded_step)
+            self.uploads.remove(self.relay.replaced)
+            self.relay.replaced = []
         except SQLAlchemyError as error:
-            if not is_outage(error) or time.monotonic() - self._database_seen_at > DATABASE_OUTAGE_SECONDS:
+            if not is_outage(error) or time.monotonic() - self._database_seen_at > OUTAGE_SECONDS:
                 raise
             log.warning("the database is away; training goes on", error=str(error))
 
@@ -268,17 +311,18 @@ class _Supervision:
         return "finish" if self.request == JobRequest.STOP else None
 
 
-def _until_the_database_answers(step: Callable[[], _T]) -> _T:
+def _until_all_answer(step: Callable[[], _T]) -> _T:
     """What ``step`` returns: a job's beginning and end are worth waiting for.
 
-    Raises SQLAlchemyError after the longest outage that is waited for, and at once when the database refuses for good.
+    Raises SQLAlchemyError or StoreUnavailable after the longest outage that is waited for, and at once when the database
+    refuses for good.
     """
-    deadline = time.monotonic() + DATABASE_OUTAGE_SECONDS
+    deadline = time.monotonic() + OUTAGE_SECONDS
     while True:
         try:
             return step()
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, StoreUnavailable) as error:
             if not is_outage(error) or time.monotonic() > deadline:
                 raise
-            log.warning("the database is away; the job waits for it", error=str(error))
+            log.warning("the database or the store is away; the job waits for it", error=str(error))
             time.sleep(1)

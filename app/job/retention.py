@@ -4,7 +4,7 @@ import shutil
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from app import disk
+from app import disk, storage
 from app.clock import utc_now
 from app.config import get_settings
 from app.db import reading, transaction
@@ -39,15 +39,27 @@ def forget_old_checkpoints() -> int:
     with transaction() as session:
         repository.forget_checkpoints(session, ended_before=ended_before)
     removed = 0
-    for folder in sorted({path.parent.parent for path in settings.jobs_dir.glob("*/attempt-*/checkpoints")}):
+    stored: dict[Path, list[Path]] = {}
+    for checkpoint in stored_checkpoints(settings.jobs_dir):
+        stored.setdefault(settings.jobs_dir / checkpoint.relative_to(settings.jobs_dir).parts[0], []).append(checkpoint)
+    here = {path.parent.parent for path in settings.jobs_dir.glob("*/attempt-*/checkpoints")}
+    for folder in sorted(here | stored.keys()):
         with reading() as session:
             job = repository.get(session, folder.name)
         if job is not None and _ended_before(job, ended_before):
             for attempt in folder.glob("attempt-*"):
                 for name in ("checkpoints", "model", "engine", "result"):
                     shutil.rmtree(attempt / name, ignore_errors=True)
+            for checkpoint in stored.get(folder, ()):
+                storage.remove_stored(checkpoint)
             removed += 1
     return removed
+
+
+def stored_checkpoints(folder: Path) -> list[Path]:
+    """Those in the store, of the job that has this folder or of all jobs in it; none without a store. Raises StoreUnavailable."""
+    depth = 4 if folder == get_settings().jobs_dir else 3
+    return [path for path in storage.stored_folders(folder, depth=depth) if path.parent.name == "checkpoints"]
 
 
 def _ended_before(job: Job, moment: datetime) -> bool:

@@ -211,6 +211,14 @@ def remove(folder: Path) -> None:
     if not evict(key):  # somebody reads it, and goes on with the files that are open
         remove_copy(folder)
     with suppress(StoreUnavailable):
+        remove_stored(folder)
+
+
+def remove_stored(folder: Path) -> None:
+    """Delete a folder in the store; a copy here stays. Raises StoreUnavailable."""
+    remote = remote_store()
+    if remote is not None:
+        key = key_of(folder)
         remote.delete([f"{key}/{MANIFEST}"])
         remote.delete_below(key)
 

@@ -32,6 +32,8 @@ from worker.trainer.trained_weights import Weights
 WEIGHTS: Final = "model.safetensors"
 OPTIMIZER: Final = "optimizer.safetensors"
 STATE: Final = "trainer_state.json"
+_OF_A_JOB: Final = 3
+"""Parts of a path that say which checkpoint of a job it is: attempt, ``checkpoints``, step."""
 LOGITS: Final = "eval_logits.safetensors"
 
 
@@ -151,7 +153,7 @@ class Checkpoints:
                     self._best_only.insert(0, path)
                     continue
                 if found is None:
-                    found = self._restore(path, manifest)
+                    found = self._restore(path, manifest, candidates=candidates)
                 self._resumable.insert(0, path)
             except CorruptArtefactError as error:
                 self._report.send(CorruptMessage(path=str(path), message=str(error)))
@@ -172,13 +174,15 @@ class Checkpoints:
             raise CorruptArtefactError(f"{path.name}: it was made from other data or with other settings")
         return manifest
 
-    def _restore(self, path: Path, manifest: Manifest) -> TrainState:
+    def _restore(self, path: Path, manifest: Manifest, *, candidates: Sequence[Path]) -> TrainState:
         try:
             state = TrainState.model_validate_json((path / STATE).read_bytes())
             if state.best is not None and state.best.path is None:
                 state.best = state.best.model_copy(update={"path": str(path), "manifest_sha256": manifest.sha256})
             elif state.best is not None and state.best.path is not None:
-                verify(Path(state.best.path), expected_sha256=state.best.manifest_sha256)
+                lies_at = _found_again(Path(state.best.path), candidates)
+                verify(lies_at, expected_sha256=state.best.manifest_sha256)
+                state.best = state.best.model_copy(update={"path": str(lies_at)})
             load_weights(self._model, path / WEIGHTS, ranks=self._ranks)
             self._weights.read()
             self._weights.restore(self._optimizer, StoredTensors(path / OPTIMIZER))
@@ -194,6 +198,12 @@ class Checkpoints:
         self._best_only = [path for path in self._best_only if path in kept]
         self._to_remove.append((step, gone))
         return [str(path) for path in gone]
+
+
+def _found_again(path: Path, candidates: Sequence[Path]) -> Path:
+    """The checkpoint that another machine wrote at ``path``, where this one has it: below a home of its own."""
+    same = (each for each in candidates if each.parts[-_OF_A_JOB:] == path.parts[-_OF_A_JOB:])
+    return next(same, path)
 
 
 def weights_of(model: nn.Module) -> dict[str, torch.Tensor]:
