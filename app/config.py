@@ -73,6 +73,11 @@ class Settings(BaseSettings):
         default=10, ge=0, description="Pause before the second retry; doubles each time, up to ten minutes"
     )
 
+    keep_jobs_seconds: float | None = Field(
+        default=None,
+        ge=0,
+        description="Jobs and sweeps are deleted so long after their end, their models and files not; unset: never",
+    )
     keep_checkpoints_seconds: float = Field(
         default=7 * 24 * 3600, ge=0, description="Checkpoints are kept for so long after their job's end"
     )

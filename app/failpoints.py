@@ -71,11 +71,19 @@ OF_STORES: Final = {
 }
 """The same of a store on other machines; with the home alone none of them is reached."""
 
+OF_DELETIONS: Final = {
+    "job.deleted": "the rows of a job are gone, its folders are there",
+    "study.deleted": "the rows of a study, its trials and their jobs are gone, the folders are there",
+    "model.deleted": "a model's row is gone, its folder is there",
+    "file.deleted": "a file's row is gone, its bytes are there",
+}
+"""The same of what is deleted."""
+
 _MARKS: Final = dict(
     entry.split("@", maxsplit=1) for entry in os.environ.get("TUNERY_FAILPOINT", "").split(",") if entry
 )
 """By name: the file that says who died there."""
-for _name in _MARKS.keys() - (FAILPOINTS | OF_FILES | OF_STUDIES | OF_STORES).keys():
+for _name in _MARKS.keys() - (FAILPOINTS | OF_FILES | OF_STUDIES | OF_STORES | OF_DELETIONS).keys():
     raise ValueError(f"TUNERY_FAILPOINT: there is no failpoint {_name!r}")
 
 

@@ -1,6 +1,7 @@
 """Public identifiers: a prefix that tells the noun, and a UUIDv7, so that they sort by time of creation."""
 
 import re
+from datetime import datetime
 from typing import Final
 
 import uuid_utils
@@ -19,6 +20,11 @@ WEBHOOK_DELIVERY: Final = "whmsg"
 def new_id(prefix: str) -> str:
     """``ftjob-019…``: the prefix, a hyphen and 32 hexadecimal digits."""
     return f"{prefix}-{uuid_utils.uuid7().hex}"
+
+
+def least_at(prefix: str, moment: datetime) -> str:
+    """An id of that noun sorts before it if it was made before that moment."""
+    return f"{prefix}-{int(moment.timestamp() * 1000):012x}" + "0" * 20
 
 
 def is_id(text: str, prefix: str) -> bool:

@@ -18,9 +18,10 @@ from app.clock import utc_now
 from app.config import get_settings
 from app.db import now, reading, transaction
 from app.file import service as files
-from app.job import idempotency, lifecycle, repository, retention
+from app.job import deletion, idempotency, lifecycle, repository, retention
 from app.model import service as models
 from app.storage import StoreUnavailable
+from app.study import deletion as studies_deletion
 from app.study import repository as studies
 from app.task_queue import wake_workers
 from app.webhook import service as webhooks
@@ -51,6 +52,7 @@ class Sweep:
             self._reap_expired()
             self._wake_for_waiting_jobs()
             self._collect_leftovers()
+            _delete_old()
         except DBAPIError as error:
             self._reachable_since = None
             log.warning("the sweep cannot reach the database", error=str(error))
@@ -107,10 +109,18 @@ class Sweep:
         removed += files.collect_leftovers(older_than_seconds=LEFTOVERS_SECONDS)
         removed += retention.collect_half_written(older_than_seconds=LEFTOVERS_SECONDS)
         removed += retention.forget_old_checkpoints()
+        removed += retention.collect_of_deleted_jobs(older_than_seconds=timedelta(days=1).total_seconds())
         removed += len(models.remove_strays(older_than=timedelta(days=1)))
         removed += len(models.remove_unused(older_than=timedelta(days=1)))
         if removed:
             log.info("leftovers removed", num_folders=removed)
+
+
+def _delete_old() -> None:
+    """A few of the jobs and sweeps that have been over for long enough; the next round deletes more."""
+    deleted = deletion.delete_old() + studies_deletion.delete_old()
+    if deleted:
+        log.info("old jobs and sweeps deleted", num_deleted=deleted)
 
 
 @contextmanager

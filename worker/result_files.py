@@ -28,7 +28,7 @@ def publish_files(claim: Claim, result: FilesMessage) -> None:
     folders = {file.file_id: results.place(jobs_dir / file.folder, file_id=file.file_id) for file in result.files}
     failpoints.reach("result.placed")
     with transaction() as session:
-        job = repository.get_locked(session, claim.job_id)
+        job = lifecycle.locked(session, claim)
         attempt = repository.attempt(session, claim)
         assert attempt is not None
         attempt.last_step = result.num_done

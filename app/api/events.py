@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app import ids
 from app.api.errors import error_responses
 from app.api.jobs import JobId
+from app.errors import NotFound
 from app.job import service
 from app.job.schemas import EventOut, EventPage
 from app.job.states import TERMINAL
@@ -135,6 +136,8 @@ async def _stream(job_id: str, page: EventPage, number: int) -> AsyncIterator[st
                 ended = await run_in_threadpool(service.has_ended, job_id)  # asked first: no event comes after the end
                 after = ids.event_id(job_id, number) if number else None
                 page = await run_in_threadpool(service.list_events, job_id, after=after, limit=PAGE)
+            except NotFound:  # it was deleted
+                return
             except SQLAlchemyError as error:
                 log.warning("an event stream waits for the database", job_id=job_id, error=str(error))
                 page, ended = page.model_copy(update={"data": []}), False

@@ -8,10 +8,21 @@ from pydantic import ValidationError
 
 from app.api.errors import error_responses, from_validation
 from app.errors import InvalidRequest
-from app.job import mistakes, requests, retry, service, submission
+from app.job import deletion, mistakes, requests, retry, service, submission
 from app.job.acceptance import Submitted
-from app.job.schemas import CheckpointPage, JobOut, JobPage, LogPage, MetricPage, MistakePage, ValidationOut
+from app.job.deletion import Results
+from app.job.schemas import (
+    CheckpointPage,
+    DeletedJobOut,
+    JobOut,
+    JobPage,
+    LogPage,
+    MetricPage,
+    MistakePage,
+    ValidationOut,
+)
 from app.job.states import JobStatus
+from app.prediction.known import forget
 from app.spec.job import JobSpec
 from app.spec.kinds import JobKind
 
@@ -26,6 +37,7 @@ IdempotencyKey = Annotated[
         description="The same request sent again with the same key makes no second job, but is answered with the first",
     ),
 ]
+ResultsToo = Annotated[Results, Query(description="Whether the model and the files that it made stay, or go too")]
 _METADATA = re.compile(r"metadata\[(.{1,64})\]")
 
 
@@ -108,6 +120,14 @@ def list_jobs(
 @router.get("/{job_id}", summary="A job as it stands", responses=error_responses(401, 404, 422, 503))
 def get_job(job_id: JobId) -> JobOut:
     return service.get_job(job_id)
+
+
+@router.delete("/{job_id}", summary="Delete a job that is over", responses=error_responses(401, 404, 409, 422, 503))
+def delete_job(job_id: JobId, results: ResultsToo = Results.KEEP) -> DeletedJobOut:
+    """With its events, metrics, mistakes, checkpoints and logs. A job that is not over is cancelled first."""
+    deleted = deletion.delete(job_id, results=results)
+    forget()
+    return deleted
 
 
 @router.post("/{job_id}/cancel", summary="Cancel a job", responses=error_responses(401, 404, 409, 422, 503))

@@ -5,8 +5,11 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Header, Path, Query, Response, status
 
 from app.api.errors import error_responses
-from app.study import acceptance, service
-from app.study.schemas import SweepOut, SweepPage, SweepValidationOut, TrialPage
+from app.api.jobs import ResultsToo
+from app.job.deletion import Results
+from app.prediction.known import forget
+from app.study import acceptance, deletion, service
+from app.study.schemas import DeletedSweepOut, SweepOut, SweepPage, SweepValidationOut, TrialPage
 from app.study.spec import SweepSpec
 from app.study.states import StudyStatus
 
@@ -70,6 +73,14 @@ def sweep_trials(
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> TrialPage:
     return service.list_trials(sweep_id, after=after, limit=limit)
+
+
+@router.delete("/{sweep_id}", summary="Delete a sweep that is over", responses=error_responses(401, 404, 409, 422, 503))
+def delete_sweep(sweep_id: SweepId, results: ResultsToo = Results.KEEP) -> DeletedSweepOut:
+    """With its trials and their jobs. A sweep that is not over is cancelled first."""
+    deleted = deletion.delete(sweep_id, results=results)
+    forget()
+    return deleted
 
 
 @router.post("/{sweep_id}/cancel", summary="Cancel a sweep", responses=error_responses(401, 404, 409, 422, 503))

@@ -61,8 +61,8 @@ class Client:
     def patch(self, path: str, body: Any) -> Any:
         return self.run(self.connection.patch(path, body))
 
-    def delete(self, path: str) -> Any:
-        return self.run(self.connection.delete(path))
+    def delete(self, path: str, **params: Any) -> Any:
+        return self.run(self.connection.delete(path, **params))
 
     def upload(self, path: str, *, fields: dict[str, str], files: list[FilePart]) -> Any:
         """A multipart form, streamed from open files: ``(part name, (file name, file, content type))``."""

@@ -14,9 +14,13 @@ from app.cli.view import watch
 
 JobId = Annotated[str, typer.Argument(help="The job.", metavar="ID", autocompletion=complete_job)]
 
+WithResultsOption = Annotated[
+    bool, typer.Option("--with-results", help="Delete the models and files that came of it too.")
+]
+
 
 def register(app: typer.Typer) -> None:
-    for command in (cancel, pause, resume, stop, retry):
+    for command in (cancel, pause, resume, stop, retry, rm):
         app.command()(command)
     app.command("wait")(wait_for)
 
@@ -63,6 +67,20 @@ def retry(
         follow_to_the_end(client, job["id"], as_json=as_json)
     elif as_json:
         print_json(job)
+
+
+def rm(job_id: JobId, *, with_results: WithResultsOption = False, as_json: JsonOption = False) -> None:
+    """Delete a job that is over, with its metrics, checkpoints and logs; what it made stays."""
+    delete(f"/jobs/{segment(job_id)}", with_results=with_results, as_json=as_json)
+
+
+def delete(path: str, *, with_results: bool, as_json: bool) -> None:
+    """Delete a job or a sweep, and say so."""
+    deleted = Client().delete(path, results="delete" if with_results else "keep")
+    if as_json:
+        print_json(deleted)
+    else:
+        console().print(f"{deleted['id']}  deleted", markup=False)
 
 
 def _request(job_id: str, action: str, *, as_json: bool) -> None:

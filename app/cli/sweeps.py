@@ -11,6 +11,7 @@ from app.cli import job_spec
 from app.cli.client import Client, segment
 from app.cli.errors import CliError
 from app.cli.follow import Outage, wait
+from app.cli.job_actions import WithResultsOption, delete
 from app.cli.job_text import print_accepted
 from app.cli.jobs import DATA_HELP
 from app.cli.output import JsonOption, console, print_json, print_notice
@@ -135,6 +136,12 @@ def cancel(sweep_id: SweepId, *, as_json: JsonOption = False) -> None:
         return
     asked = " (asked to cancel)" if sweep["status"] in {"queued", "running"} else ""
     console().print(f"{sweep['id']}  {sweep['status']}{asked}", markup=False)
+
+
+@app.command()
+def rm(sweep_id: SweepId, *, with_results: WithResultsOption = False, as_json: JsonOption = False) -> None:
+    """Delete a sweep that is over, with its trials and their jobs; models stay."""
+    delete(f"/sweeps/{segment(sweep_id)}", with_results=with_results, as_json=as_json)
 
 
 @app.command("wait")

@@ -64,8 +64,8 @@ class Connection:
     async def patch(self, path: str, body: Any) -> Any:
         return await self._document(self._request("PATCH", path, body=body))
 
-    async def delete(self, path: str) -> Any:
-        return await self._document(self._request("DELETE", path))
+    async def delete(self, path: str, **params: Any) -> Any:
+        return await self._document(self._request("DELETE", path, params=params))
 
     async def upload(
         self, path: str, *, fields: dict[str, str], files: list[FilePart], is_repeatable: bool = False

@@ -12,7 +12,7 @@ from app.client.files import FileLike
 from app.client.following import JobEvent, JobState, Outage
 from app.client.models import ModelLike
 from app.client.operation import Resource, TransportT, as_json, id_of, iteration, operation, read
-from app.job.schemas import CheckpointOut, EventOut, JobOut, MetricOut, ValidationOut
+from app.job.schemas import CheckpointOut, DeletedJobOut, EventOut, JobOut, MetricOut, ValidationOut
 
 JobLike = str | JobOut
 """A job's id, or the job."""
@@ -164,6 +164,15 @@ class Jobs(Resource[TransportT]):
         path = f"{_path(job)}/retry"
         document = await self._connection.make_job(path, as_json(changes), idempotency_key=idempotency_key)
         return read(JobOut, document)
+
+    @operation
+    async def delete(self, job: JobLike, *, with_results: bool = False) -> DeletedJobOut:
+        """Delete a job that is over, with its events, metrics, checkpoints and logs; ``with_results``: its model and files too.
+
+        Raises Conflict while it is not over, or if a job that has not ended needs a result that is to go.
+        """
+        chosen = "delete" if with_results else "keep"
+        return read(DeletedJobOut, await self._connection.delete(_path(job), results=chosen))
 
     @iteration
     async def events(self, job: JobLike) -> AsyncIterator[EventOut]:

@@ -150,21 +150,40 @@ def delete_file(file_id: str) -> FileDeleted:
     """Delete a file that no unfinished job needs. Raises NotFound or Conflict."""
     _check_id(file_id)
     with transaction() as session:
-        file = _found(repository.get_locked(session, file_id), file_id)
-        job_id = repository.unfinished_job_using(session, file_id)
-        if job_id is not None:
-            raise Conflict(
-                f"The file {file_id} is the data of job {job_id}, which has not ended.",
-                code="file_in_use",
-                hint="Wait for the job or cancel it.",
-            )
-        sweep_id = repository.unfinished_study_using(session, file_id)
-        if sweep_id is not None:
-            message = f"The file {file_id} is the data of sweep {sweep_id}, which has not ended."
-            raise Conflict(message, code="file_in_use", hint="Wait until it has ended, or cancel it.")
-        session.delete(file)
-    storage.remove(path_of(file).parent)
+        folder = delete_within(session, file_id)
+    if folder is None:
+        raise _unknown(file_id)
+    failpoints.reach("file.deleted")
+    remove_folder(folder)
     return FileDeleted(id=file_id)
+
+
+def delete_within(session: Session, file_id: str) -> Path | None:
+    """Its row, as part of a larger change: the folder to be removed after the commit, None if there is no such file.
+
+    Raises Conflict while an unfinished job needs it.
+    """
+    file = repository.get_locked(session, file_id)
+    if file is None:
+        return None
+    job_id = repository.unfinished_job_using(session, file_id)
+    if job_id is not None:
+        raise Conflict(
+            f"The file {file_id} is the data of job {job_id}, which has not ended.",
+            code="file_in_use",
+            hint="Wait for the job or cancel it.",
+        )
+    sweep_id = repository.unfinished_study_using(session, file_id)
+    if sweep_id is not None:
+        message = f"The file {file_id} is the data of sweep {sweep_id}, which has not ended."
+        raise Conflict(message, code="file_in_use", hint="Wait until it has ended, or cancel it.")
+    session.delete(file)
+    return path_of(file).parent
+
+
+def remove_folder(folder: Path) -> None:
+    """The bytes of a file whose row is gone."""
+    storage.remove(folder)
 
 
 def delete_expired() -> int:
@@ -186,7 +205,7 @@ def hold(session: Session, file_ids: Sequence[str]) -> None:
     held = repository.hold(session, file_ids)
     for file_id in file_ids:
         if file_id not in held:
-            raise NotFound(f"There is no file {file_id!r}.", code="file_not_found")
+            raise _unknown(file_id)
 
 
 def collect_leftovers(*, older_than_seconds: float) -> int:
@@ -204,20 +223,24 @@ def collect_leftovers(*, older_than_seconds: float) -> int:
         kept = repository.existing_ids(session, [path.name for path in old])
     leftovers = [path for path in old if path.name not in kept]
     for path in leftovers:
-        storage.remove(path)
+        remove_folder(path)
     return len(leftovers)
 
 
 def _check_id(file_id: str) -> None:
     """Raise NotFound for what cannot be an id: PostgreSQL refuses to even compare with a text that has a NUL."""
     if not FILE_ID.fullmatch(file_id):
-        raise NotFound(f"There is no file {file_id!r}.", code="file_not_found")
+        raise _unknown(file_id)
 
 
 def _found(file: File | None, file_id: str) -> File:
     if file is None:
-        raise NotFound(f"There is no file {file_id!r}.", code="file_not_found")
+        raise _unknown(file_id)
     return file
+
+
+def _unknown(file_id: str) -> NotFound:
+    return NotFound(f"There is no file {file_id!r}.", code="file_not_found")
 
 
 def _facts(file: File) -> dict[str, Any]:

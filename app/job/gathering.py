@@ -41,7 +41,7 @@ def give_back(session: Session, claim: Claim, *, nodes: int, missing: int, pause
 
 def node_lost(session: Session, claim: Claim, *, reason: str) -> None:
     """The worker of another node is gone: the attempt counts as lost, as if it had been the leader's own. Raises ClaimLost."""
-    job = repository.get_locked(session, claim.job_id)
+    job = lifecycle.locked(session, claim)
     if (job.token, job.status) != (claim.token, JobStatus.RUNNING):
         raise ClaimLost(claim)
     lifecycle.lost(session, job, reason=reason)

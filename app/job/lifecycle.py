@@ -120,6 +120,17 @@ def write(session: Session, claim: Claim, **values: Any) -> None:
         raise ClaimLost(claim)
 
 
+def locked(session: Session, claim: Claim) -> Job:
+    """The job of a claim that need not hold any more, unchanged by others until the transaction ends.
+
+    Raises ClaimLost if it is deleted.
+    """
+    job = repository.find_locked(session, claim.job_id)
+    if job is None:
+        raise ClaimLost(claim)
+    return job
+
+
 def asked_for(session: Session, claim: Claim) -> JobRequest | None:
     """What the job's worker is to see to."""
     job = repository.get(session, claim.job_id)
@@ -174,7 +185,7 @@ def drained(session: Session, claim: Claim) -> None:
 
     Raises ClaimLost.
     """
-    request = repository.get_locked(session, claim.job_id).request
+    request = locked(session, claim).request
     if request == JobRequest.CANCEL:
         cancelled(session, claim)
         return
@@ -206,7 +217,7 @@ def crashed(session: Session, claim: Claim, *, code: str, message: str, hint: st
     Raises ClaimLost.
     """
     settings = get_settings()
-    job = repository.get_locked(session, claim.job_id)
+    job = locked(session, claim)
     if job.request == JobRequest.CANCEL:
         cancelled(session, claim)
         return

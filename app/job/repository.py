@@ -11,6 +11,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session, load_only
 
+from app import ids
 from app.job.models import Attempt, Checkpoint, Job, JobEvent, JobMistakes, MetricPoint, WorkerPresence
 from app.job.states import TERMINAL, JobStatus
 from app.spec.kinds import JobKind
@@ -35,6 +36,24 @@ def get(session: Session, job_id: str) -> Job | None:
 def get_locked(session: Session, job_id: str) -> Job:
     """The job as it is now, unchanged by others until the transaction ends (on SQLite every transaction is alone)."""
     return session.get_one(Job, job_id, with_for_update=True, populate_existing=True)
+
+
+def find_locked(session: Session, job_id: str) -> Job | None:
+    """The same of a job that may be deleted meanwhile: None if it is."""
+    return session.get(Job, job_id, with_for_update=True, populate_existing=True)
+
+
+def ended_before(session: Session, moment: datetime, *, limit: int) -> Sequence[str]:
+    """Jobs that ended before then and are no trials, the oldest first."""
+    # What ended before then was made before then: its id says so, and spares looking at all that are younger.
+    made_before = ids.least_at(ids.JOB, moment)
+    query = select(Job.id).where(Job.id < made_before, Job.study_id.is_(None))
+    query = query.where(Job.status.in_(TERMINAL), Job.finished_at < moment)
+    return session.scalars(query.order_by(Job.id).limit(limit)).all()
+
+
+def existing_ids(session: Session, job_ids: Sequence[str]) -> set[str]:
+    return set(session.scalars(select(Job.id).where(Job.id.in_(job_ids))))
 
 
 def page(

@@ -12,7 +12,7 @@ from app.job import ending, events, repository
 from app.job.models import Job
 from app.job.presentation import job_out
 from app.job.schemas import JobOut
-from app.job.service import require
+from app.job.service import require, require_locked
 from app.job.states import TERMINAL, JobRequest, JobStatus, check_transition
 from app.spec.kinds import JobKind
 from app.task_queue import wake_workers
@@ -129,8 +129,7 @@ def stop(job_id: str) -> JobOut:
 
 def _locked(session: Session, job_id: str) -> Job:
     """The job, which cannot be claimed, or end, between look and write. Raises NotFound."""
-    require(session, job_id)
-    return repository.get_locked(session, job_id)
+    return require_locked(session, job_id)
 
 
 def _ask(session: Session, job: Job, request: JobRequest) -> None:

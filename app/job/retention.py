@@ -1,10 +1,12 @@
 """What attempts leave on the disk, and when it goes: half-written folders soon, checkpoints of jobs that have ended later."""
 
 import shutil
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Final
 
-from app import disk, storage
+from app import disk, ids, storage
 from app.clock import utc_now
 from app.config import get_settings
 from app.db import reading, transaction
@@ -12,6 +14,10 @@ from app.job import repository
 from app.job.models import Job
 from app.job.states import TERMINAL
 from app.manifest import TEMPORARY_PREFIX
+from app.storage import StoreUnavailable
+
+_PORTION: Final = 500
+"""Jobs that are looked up at a time."""
 
 
 def collect_half_written(*, older_than_seconds: float) -> int:
@@ -60,6 +66,39 @@ def stored_checkpoints(folder: Path) -> list[Path]:
     """Those in the store, of the job that has this folder or of all jobs in it; none without a store. Raises StoreUnavailable."""
     depth = 4 if folder == get_settings().jobs_dir else 3
     return [path for path in storage.stored_folders(folder, depth=depth) if path.parent.name == "checkpoints"]
+def remove_run_directories(job_id: str) -> None:
+    """All that attempts of a job have left on the disk, logs and checkpoints too."""
+    folder = get_settings().jobs_dir / job_id
+    shutil.rmtree(folder, ignore_errors=True)
+    with suppress(StoreUnavailable):  # a leftover there
+        storage.remove_stored(folder)
+
+
+def collect_of_deleted_jobs(*, older_than_seconds: float) -> int:
+    """Remove run directories of jobs that are deleted, if nothing has changed in them for so long. How many jobs.
+
+    A process that is killed while it deletes a job leaves them; so does a database that was restored from a backup.
+    """
+    root = get_settings().jobs_dir
+    stored = storage.stored_folders(root)
+    here = list(root.iterdir()) if root.is_dir() else []
+    job_ids = sorted({path.name for path in (*here, *stored) if ids.is_id(path.name, ids.JOB)})
+    removed = 0
+    for portion in (job_ids[start : start + _PORTION] for start in range(0, len(job_ids), _PORTION)):
+        with reading() as session:
+            known = repository.existing_ids(session, portion)
+        for job_id in set(portion) - known:
+            if _rests(root / job_id, stored.get(root / job_id), seconds=older_than_seconds):
+                remove_run_directories(job_id)
+                removed += 1
+    return removed
+
+
+def _rests(folder: Path, stored_at: datetime | None, *, seconds: float) -> bool:
+    """Whether nothing has changed for so long in the folder, here and in the store."""
+    if stored_at is not None and stored_at > utc_now() - timedelta(seconds=seconds):
+        return False
+    return not folder.exists() or disk.last_change(folder) < disk.clock_of(folder.parent) - seconds
 
 
 def _ended_before(job: Job, moment: datetime) -> bool:

@@ -210,3 +210,8 @@ class ValidationOut(BaseModel):
     spec: JobSpec
     data_report: dict[str, Any] | None
     warnings: list[WarningOut]
+
+
+class DeletedJobOut(BaseModel):
+    id: str
+    deleted: Literal[True] = True

@@ -32,7 +32,16 @@ def require(session: Session, job_id: str) -> Job:
     """The job of that id. Raises NotFound."""
     job = repository.get(session, job_id) if ids.is_id(job_id, ids.JOB) else None
     if job is None:
-        raise NotFound(f"There is no job {job_id!r}.", param="job_id", code="job_not_found")
+        raise _not_found(job_id)
+    return job
+
+
+def require_locked(session: Session, job_id: str) -> Job:
+    """The job, unchanged by others until the transaction ends. Raises NotFound, also when it is deleted just now."""
+    require(session, job_id)
+    job = repository.find_locked(session, job_id)
+    if job is None:
+        raise _not_found(job_id)
     return job
 
 
@@ -125,7 +134,9 @@ def newest_events(job_ids: Sequence[str]) -> dict[str, tuple[int, str]]:
 
 
 def has_ended(job_id: str) -> bool:
-    return newest_events([job_id])[job_id][1] in TERMINAL
+    """Also when it was deleted."""
+    newest = newest_events([job_id]).get(job_id)
+    return newest is None or newest[1] in TERMINAL
 
 
 def event_position(after: str | None) -> int:
@@ -173,6 +184,10 @@ def _read_lines(path: Path, offset: int) -> bytes:
         return b""
     end = chunk.rfind(b"\n") + 1
     return chunk[:end] if end else (chunk if len(chunk) == LOG_CHUNK_BYTES else b"")
+
+
+def _not_found(job_id: str) -> NotFound:
+    return NotFound(f"There is no job {job_id!r}.", param="job_id", code="job_not_found")
 
 
 def _cursor(row_id: int) -> str:

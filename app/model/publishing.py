@@ -19,6 +19,7 @@ from app.model import repository
 from app.model.folders import move, old_folders
 from app.model.inspection import CONFIG_FILE
 from app.model.models import Model
+from app.storage.eviction import DOOMED_PREFIX
 
 MODELS_FOLDER: Final = "models"
 _LONGEST_READABLE: Final = 160
@@ -112,7 +113,8 @@ def remove_strays(*, older_than: timedelta) -> list[str]:
     old = old_folders(models_dir(), older_than=older_than)
     with reading() as session:
         known = repository.all_paths(session)
-    strays = [folder for folder in old if f"{MODELS_FOLDER}/{folder.name}" not in known]
+    strays = {folder for folder in old if f"{MODELS_FOLDER}/{folder.name}" not in known}
+    strays |= set(models_dir().glob(f"{DOOMED_PREFIX}*"))
     for folder in strays:
         storage.remove(folder)
     return sorted(folder.name for folder in strays)

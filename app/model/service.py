@@ -9,7 +9,7 @@ from typing import Final, Literal, cast
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app import ids, storage
+from app import failpoints, ids, storage
 from app.clock import utc_now
 from app.config import get_settings
 from app.db import reading, transaction
@@ -32,6 +32,7 @@ __all__ = [
     "check_hub_dataset",
     "check_name",
     "delete_model",
+    "delete_within",
     "discard_within",
     "download",
     "get_model",
@@ -185,18 +186,32 @@ def register(parts: Iterable[IncomingPart]) -> tuple[ModelOut, bool]:
 def delete_model(model_id: str) -> DeletedModelOut:
     """Raises NotFound, or Conflict while an unfinished job trains from it. A base that it was the last to need goes later."""
     with transaction() as session:
-        row = _require(session, model_id)
-        job = repository.unfinished_job_using(session, model_id)
-        if job is not None:
-            message = f"The job {job} needs this model and is not finished."
-            raise Conflict(message, code="model_in_use", hint="Wait for it, or cancel it.")
-        sweep = repository.unfinished_study_using(session, model_id)
-        if sweep is not None:
-            message = f"The sweep {sweep} needs this model and is not finished."
-            raise Conflict(message, code="model_in_use", hint="Wait for it, or cancel it.")
-        session.delete(row)
-    remove_folder(row.path)
+        _require(session, model_id)
+        path = delete_within(session, model_id)
+    failpoints.reach("model.deleted")
+    if path is not None:
+        remove_folder(path)
     return DeletedModelOut(id=model_id)
+
+
+def delete_within(session: Session, model_id: str) -> str | None:
+    """Its row, as part of a larger change: the folder to be removed after the commit, None if there is no such model.
+
+    Raises Conflict as ``delete_model`` does.
+    """
+    row = _find(session, model_id)
+    if row is None:
+        return None
+    job = repository.unfinished_job_using(session, model_id)
+    if job is not None:
+        message = f"The job {job} needs the model {model_id} and is not finished."
+        raise Conflict(message, code="model_in_use", hint="Wait for it, or cancel it.")
+    sweep = repository.unfinished_study_using(session, model_id)
+    if sweep is not None:
+        message = f"The sweep {sweep} needs the model {model_id} and is not finished."
+        raise Conflict(message, code="model_in_use", hint="Wait for it, or cancel it.")
+    session.delete(row)
+    return row.path
 
 
 def discard_within(session: Session, rows: Iterable[Model]) -> list[str]:

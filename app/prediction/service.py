@@ -190,9 +190,16 @@ def _best_of_sweep(session: Session, sweep_id: str) -> Model:
 def _checkpoint(session: Session, model_id: str, *, step: int) -> Model:
     """Find the published model of a checkpoint, which is the best one of its job; others only serve to resume."""
     model = repository.model(session, model_id)
-    job = repository.job(session, model.job_id) if model is not None and model.job_id is not None else None
-    if model is None or job is None:
+    if model is None or model.job_id is None:
         raise NotFound(f"There is no model {model_id}.", param="model", code="model_not_found")
+    job = repository.job(session, model.job_id)
+    if job is None:
+        raise NotFound(
+            f"The job that made {model_id} was deleted: of which step it is, is not known any more.",
+            param="model",
+            code="checkpoint_not_published",
+            hint=f"Ask {model_id}.",
+        )
     published = (job.best_metrics or {}).get("step")
     if published != step:
         raise NotFound(

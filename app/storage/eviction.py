@@ -13,6 +13,9 @@ from app.storage import holding
 
 log = structlog.get_logger(__name__)
 
+DOOMED_PREFIX: Final = f"{TEMPORARY_PREFIX}deleted-"
+"""Of folders that are being deleted: whoever finds one may go on with it."""
+
 _EVICTABLE: Final = "artefacts/"
 """Checkpoints lie among a job's own files, and go with them."""
 
@@ -49,9 +52,10 @@ def evict(key: str) -> bool:
 
 def remove_copy(folder: Path) -> None:
     """First out of sight, then file by file. Only for who holds its lock alone."""
-    doomed = folder.with_name(f"{TEMPORARY_PREFIX}deleted-{folder.name}")
+    doomed = folder.with_name(f"{DOOMED_PREFIX}{folder.name}")
     shutil.rmtree(doomed, ignore_errors=True)
     try:
+        os.utime(folder)  # should this be cut off, it is a leftover from now on, and not since the folder was written
         folder.rename(doomed)
     except FileNotFoundError:
         return

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+from sqlalchemy import delete as sql_delete
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
@@ -19,6 +20,23 @@ def get(session: Session, study_id: str) -> Study | None:
 def get_locked(session: Session, study_id: str) -> Study:
     """The study as it is now. Whoever has this lock alone changes its trials (on SQLite every transaction is alone)."""
     return session.get_one(Study, study_id, with_for_update=True, populate_existing=True)
+
+
+def find_locked(session: Session, study_id: str) -> Study | None:
+    """The same of a study that may be deleted meanwhile: None if it is."""
+    return session.get(Study, study_id, with_for_update=True, populate_existing=True)
+
+
+def delete(session: Session, study_id: str) -> None:
+    """With its trials; their jobs stay."""
+    session.execute(sql_delete(Trial).where(Trial.study_id == study_id))
+    session.execute(sql_delete(Study).where(Study.id == study_id))
+
+
+def first_ended_before(session: Session, moment: datetime) -> str | None:
+    """The oldest of those that ended before then."""
+    query = select(Study.id).where(Study.status.in_(TERMINAL), Study.finished_at < moment)
+    return session.scalar(query.order_by(Study.id).limit(1))
 
 
 def page(session: Session, *, status: StudyStatus | None, after: str | None, limit: int) -> Sequence[Study]:

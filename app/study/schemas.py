@@ -106,3 +106,8 @@ class SweepValidationOut(BaseModel):
     valid: Literal[True] = True
     spec: SweepSpec
     warnings: list[WarningOut]
+
+
+class DeletedSweepOut(BaseModel):
+    id: str
+    deleted: Literal[True] = True

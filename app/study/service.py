@@ -20,8 +20,21 @@ def require(session: Session, sweep_id: str) -> Study:
     """The study of that id. Raises NotFound."""
     study = repository.get(session, sweep_id) if ids.is_id(sweep_id, ids.SWEEP) else None
     if study is None:
-        raise NotFound(f"There is no sweep {sweep_id!r}.", param="sweep_id", code="sweep_not_found")
+        raise _not_found(sweep_id)
     return study
+
+
+def require_locked(session: Session, sweep_id: str) -> Study:
+    """The study, whose trials nobody else changes until the transaction ends. Raises NotFound, also when it is deleted just now."""
+    require(session, sweep_id)
+    study = repository.find_locked(session, sweep_id)
+    if study is None:
+        raise _not_found(sweep_id)
+    return study
+
+
+def _not_found(sweep_id: str) -> NotFound:
+    return NotFound(f"There is no sweep {sweep_id!r}.", param="sweep_id", code="sweep_not_found")
 
 
 def get_sweep(sweep_id: str) -> SweepOut:
@@ -67,8 +80,7 @@ def cancel(sweep_id: str) -> SweepOut:
     """
     folders: list[str] = []
     with transaction() as session:
-        require(session, sweep_id)
-        study = repository.get_locked(session, sweep_id)
+        study = require_locked(session, sweep_id)
         if study.status in TERMINAL and study.status != StudyStatus.CANCELLED:
             message = f"The sweep has already {study.status}; there is nothing to cancel."
             raise Conflict(message, code="sweep_is_over")

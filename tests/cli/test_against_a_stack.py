@@ -201,6 +201,8 @@ def test_a_job_that_does_not_succeed_is_an_exit_code(tunery, registered, reviews
     again = tunery.json("jobs", "retry", job["id"], "--set", "training.max_steps=1", "--follow")
     assert (again["status"], again["retry_of"], again["spec"]["training"]["max_steps"]) == ("succeeded", job["id"], 1)
     assert "cancelled" in tunery.run("jobs", "logs", "-f", job["id"], expect=1).stdout
+    assert tunery.run("jobs", "rm", job["id"], "--with-results").stdout == f"{job['id']}  deleted\n"
+    assert "There is no job" in tunery.run("jobs", "show", job["id"], expect=1).stderr
 
 
 def test_ctrl_c_leaves_the_job_running_and_says_so(tunery, registered, reviews):

@@ -315,3 +315,14 @@ def test_the_methods_say_how_they_are_called(tunery):
 
     assert list(inspect.signature(tunery.jobs.submit).parameters)[:4] == ["model", "train", "validation", "test"]
     assert "Fine-tune a model" in tunery.jobs.submit.__doc__
+
+
+def test_a_job_is_deleted_once_it_is_over(tunery, model, data):
+    job = tunery.jobs.submit(model=model, train=data)
+    with pytest.raises(Conflict) as refused:
+        tunery.jobs.delete(job)
+    assert (refused.value.code, job.id in refused.value.hint) == ("job_is_not_over", True)
+    tunery.jobs.cancel(job)
+    assert tunery.jobs.delete(job, with_results=True).id == job.id
+    with pytest.raises(NotFound):
+        tunery.jobs.get(job)

@@ -1,6 +1,10 @@
 import pytest
 from playwright.sync_api import expect
 
+from app.clock import utc_now
+from app.errors import NotFound
+from app.job.service import get_job
+from app.job.states import JobStatus
 from tests.dashboard.archive import FILE, HOSTILE, add_job, say, set_job, settings_of, spec
 
 pytestmark = pytest.mark.xdist_group("dashboard")
@@ -139,3 +143,34 @@ def test_a_job_that_waits_tells_its_place(dashboard, archive):
     expect(page.get_by_text("number 1 in the queue")).to_be_visible()
     with settings_of(archive.home):
         set_job(jobs[1], status="cancelled")
+
+
+def test_a_job_that_is_over_is_deleted_after_a_question(dashboard, archive):
+    with settings_of(archive.home):
+        ended = {"started_at": utc_now(), "finished_at": utc_now(), "status": JobStatus.FAILED}
+        job = add_job(spec=spec(suffix="unwanted"), error={"code": "loss_nan", "message": "NaN"}, **ended)
+    page = dashboard.open(f"#/jobs/{job}")
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("dialog").get_by_role("button", name="Keep as it is").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("unwanted")
+    page.get_by_role("button", name="Delete").click()
+    dialog = page.get_by_role("dialog", name="Delete unwanted?")
+    expect(dialog.get_by_role("checkbox")).to_have_count(0)  # it made nothing
+    dialog.get_by_role("button", name="Delete the job").click()
+    page.wait_for_url("**#/jobs")
+    with settings_of(archive.home), pytest.raises(NotFound):
+        get_job(job)
+
+
+def test_what_a_job_made_goes_with_it_if_the_box_is_ticked(dashboard, archive):
+    made = {"kind": "prediction", "result_files": [FILE.replace("0", "7")]}
+    asked = {"model": "ft:tiny:tunery::0", "file": FILE}
+    with settings_of(archive.home):
+        job = add_job(spec=asked, status=JobStatus.SUCCEEDED, started_at=utc_now(), finished_at=utc_now(), **made)
+    page = dashboard.open(f"#/jobs/{job}")
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("checkbox", name="Delete its files too").check()
+    with page.expect_request(lambda request: request.method == "DELETE") as sent:
+        page.get_by_role("button", name="Delete the job").click()
+    assert sent.value.url.endswith(f"/jobs/{job}?results=delete")
+    page.wait_for_url("**#/jobs")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from app.failpoints import FAILPOINTS, OF_FILES, OF_STORES, OF_STUDIES
+from app.failpoints import FAILPOINTS, OF_DELETIONS, OF_FILES, OF_STORES, OF_STUDIES
 from tests.faults.conftest import IMPATIENT, QUICK_FAILPOINTS, TRAINING, running
 from tests.road.tiny import reviews
 
@@ -27,7 +27,7 @@ def job_ids(service) -> set[str]:
 def test_each_failpoint_stands_in_one_place():
     sources = [path.read_text() for package in ("app", "worker") for path in (ROOT / package).rglob("*.py")]
     reached = [name for text in sources for name in re.findall(r"failpoints\.reach\(\"([\w.]+)\"\)", text)]
-    assert sorted(reached) == sorted([*FAILPOINTS, *OF_FILES, *OF_STORES, *OF_STUDIES])
+    assert sorted(reached) == sorted([*FAILPOINTS, *OF_DELETIONS, *OF_FILES, *OF_STORES, *OF_STUDIES])
 
 
 @pytest.mark.parametrize(

@@ -118,9 +118,9 @@ export async function post(path, body, options) {
   return response.status === 204 ? null : response.json();
 }
 
-/** @param {string} path @param {AbortSignal} [signal] */
-export async function remove(path, signal) {
-  await request(path, { method: "DELETE", signal });
+/** @param {string} path @param {AbortSignal} [signal] @param {Object<string, *>} [query] */
+export async function remove(path, signal, query) {
+  await request(path, { method: "DELETE", query, signal });
 }
 
 /**

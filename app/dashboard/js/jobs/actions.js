@@ -5,13 +5,14 @@
  * @typedef {{name: string, label: string, icon: string, fits: (job: Job) => boolean, done: string, confirm?: {title: string, text: string, confirm: string}, danger?: boolean}} Action
  */
 
-import { path, post } from "../api.js";
-import { confirmDialog } from "../components/dialog.js";
+import { path, post, remove } from "../api.js";
+import { confirmDialog, openDialog } from "../components/dialog.js";
 import { icon } from "../components/icons.js";
 import { toastProblem } from "../components/problem.js";
 import { toast } from "../components/toast.js";
 import { h, patch } from "../dom.js";
 import { go, href } from "../router.js";
+import { resultsChoice } from "./results-choice.js";
 import { hasEnded, jobName } from "./words.js";
 
 /** @type {Action[]} */
@@ -34,6 +35,9 @@ const ACTIONS = [
   { name: "retry", label: "Retry", icon: "retry", done: "A new job was made from the same spec.", fits: hasEnded },
 ];
 
+/** Not in lists, where a slip would cost a job. A trial goes with its sweep. @type {Action} */
+const DELETE = { name: "delete", label: "Delete", icon: "trash", done: "The job is deleted.", danger: true, fits: (job) => hasEnded(job) && !job.sweep_id };
+
 /**
  * Buttons that follow the job as it changes.
  * @param {{onChange: (job: Job) => void, compact?: boolean}} options `onChange` is given the API's answer
@@ -44,6 +48,7 @@ export function jobActions({ onChange, compact = false }) {
   /** @type {Job} */
   let current;
   async function act(action, button) {
+    if (action === DELETE) return drop();
     if (action.confirm && !(await confirmDialog({ ...action.confirm, danger: action.danger }))) return;
     button.disabled = true;
     try {
@@ -57,11 +62,23 @@ export function jobActions({ onChange, compact = false }) {
       button.disabled = false;
     }
   }
+  async function drop() {
+    const choice = resultsChoice(current.model ? "its model" : current.result_files.length ? "its files" : null);
+    const text = "Its metrics, events, checkpoints and log are removed from the server.";
+    if (!(await openDialog({ title: `Delete ${jobName(current)}?`, body: [h("p", null, text), choice.element], confirm: "Delete the job", cancel: "Keep as it is", danger: true }))) return;
+    try {
+      await remove(path`/jobs/${current.id}`, undefined, { results: choice.results() });
+      toast(DELETE.done);
+      go(href("/jobs"));
+    } catch (error) {
+      toastProblem(error);
+    }
+  }
   return {
     element,
     update(job) {
       current = job;
-      const fitting = ACTIONS.filter((action) => action.fits(job));
+      const fitting = [...ACTIONS, ...(compact ? [] : [DELETE])].filter((action) => action.fits(job));
       patch(element, fitting.map((action) => action.name), () =>
         fitting.map((action) => {
           const label = compact ? `${action.label}: ${jobName(job)}` : null;

@@ -1,16 +1,18 @@
 /** One sweep, live: its best trial, what the trials tell, and each of them with its job. */
 
-import { get, path, post } from "../api.js";
-import { confirmDialog } from "../components/dialog.js";
+import { get, path, post, remove } from "../api.js";
+import { confirmDialog, openDialog } from "../components/dialog.js";
 import { icon } from "../components/icons.js";
 import { notice, toastProblem } from "../components/problem.js";
 import { progressBar } from "../components/progress.js";
 import { statusBadge } from "../components/status.js";
 import { facts, table } from "../components/table.js";
+import { toast } from "../components/toast.js";
 import { h, patch } from "../dom.js";
 import { count, figure, shortId, time } from "../format.js";
+import { resultsChoice } from "../jobs/results-choice.js";
 import { poll } from "../live.js";
-import { href, setTitle } from "../router.js";
+import { go, href, setTitle } from "../router.js";
 import { sweepCharts } from "../sweeps/charts.js";
 import { hasEnded, isMinimized, numDone, paramWords, shortField, standing, sweepName } from "../sweeps/words.js";
 
@@ -64,7 +66,21 @@ export async function mount(root, { params, signal }) {
     return [
       top.length > 1 ? h("a", { class: "button", href: href("/compare", { jobs: top.map((trial) => trial.job_id).join(",") }) }, icon("compare"), `Compare the best ${top.length}`) : null,
       hasEnded(sweep) || sweep.request ? null : h("button", { type: "button", class: "button danger", onclick: cancel }, icon("cross"), "Cancel"),
+      hasEnded(sweep) ? h("button", { type: "button", class: "button danger", onclick: drop }, icon("trash"), "Delete") : null,
     ];
+  }
+
+  async function drop() {
+    const choice = resultsChoice("the models of its trials");
+    const text = "Its trials and their jobs, with metrics, events and logs, are removed from the server.";
+    if (!(await openDialog({ title: `Delete ${sweepName(sweep)}?`, body: [h("p", null, text), choice.element], confirm: "Delete the sweep", cancel: "Keep as it is", danger: true }))) return;
+    try {
+      await remove(path`/sweeps/${params.id}`, undefined, { results: choice.results() });
+      toast("The sweep is deleted.");
+      go(href("/sweeps"));
+    } catch (error) {
+      toastProblem(error);
+    }
   }
 
   async function cancel() {
