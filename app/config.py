@@ -16,7 +16,9 @@ LONGEST_SOCKET_PATH = 90
 class Settings(BaseSettings):
     """Where everything lives and how patient the service is. Seconds unless a name says otherwise."""
 
-    model_config = SettingsConfigDict(env_prefix="TUNERY_", extra="ignore", frozen=True, env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        env_prefix="TUNERY_", extra="ignore", frozen=True, env_ignore_empty=True, hide_input_in_errors=True
+    )
 
     home: Path = Field(default=Path("~/.tunery"), description="Folder of all that is kept on this machine")
     host: str = Field(default="127.0.0.1", description="Address the API listens on")
@@ -38,6 +40,11 @@ class Settings(BaseSettings):
         default=False, description="Send clients that download a file to the store at artefacts_url"
     )
     first_api_key: SecretStr | None = Field(default=None, description="Key that every request must carry, if set")
+    secret_key: SecretStr | None = Field(
+        default=None,
+        min_length=32,
+        description="What Hub tokens are encrypted with, at least 32 characters; a file in the home if unset",
+    )
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), description="Further host names a browser may call the API by, comma-separated"
     )

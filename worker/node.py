@@ -9,7 +9,6 @@ import signal
 import threading
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import structlog
@@ -30,6 +29,7 @@ from app.outage import is_outage
 from app.spec.run import MESSAGE, ErrorMessage, NodeSpec
 from worker import run_directory
 from worker.process import TrainerProcess
+from worker.run_directory import World
 
 log = structlog.get_logger(__name__)
 
@@ -91,8 +91,8 @@ def _renew(seat: Seat) -> Heard | None:
     return heard
 
 
-def _prepare(seat: Seat, endpoint: str, *, gpus: Sequence[str] | None) -> Path:
-    """The run directory. Raises SeatLost, or a ServiceError when a file or the model cannot be found from here."""
+def _prepare(seat: Seat, endpoint: str, *, gpus: Sequence[str] | None) -> World:
+    """What the trainer is given. Raises SeatLost, or a ServiceError when a file or the model cannot be found from here."""
     with reading() as session:
         job = repository.get(session, seat.job_id)
         if job is None or job.token != seat.token:
@@ -131,8 +131,8 @@ def _end(seat: Seat, error: dict[str, Any] | None) -> None:
 class _Share:
     """State of the loop that watches one node's trainer."""
 
-    def __init__(self, seat: Seat, run_dir: Path, draining: threading.Event) -> None:
-        self.seat, self.run_dir, self.draining = seat, run_dir, draining
+    def __init__(self, seat: Seat, world: World, draining: threading.Event) -> None:
+        self.seat, self.world, self.draining = seat, world, draining
         self.error: ErrorMessage | None = None
         self._beats_at = 0.0
         self._heard_at = time.monotonic()
@@ -140,7 +140,7 @@ class _Share:
 
     def run(self) -> dict[str, Any] | None:
         """Why the share did not end well, or None. Raises SeatLost. No process of it is left either way."""
-        trainer = TrainerProcess(self.run_dir)
+        trainer = TrainerProcess(self.world.run_dir, hub_token=self.world.hub_token)
         log.info("trainer of a node started", pid=trainer.pid)
         try:
             exit_code = self._watch(trainer)

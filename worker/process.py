@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Final, Literal, Protocol
 
 import structlog
+from pydantic import SecretStr
 
 from app.spec.run import TRAINER_LOG
 from worker.forking import FOR_FORKING
+from worker.hub_access import handed_over
 from worker.nursery.keeper import NURSERY, NurseryUnavailableError
 
 log = structlog.get_logger(__name__)
@@ -72,20 +74,23 @@ class Child(Protocol):
 class TrainerProcess:
     """Started at construction. Not thread-safe: one supervisor owns it."""
 
-    def __init__(self, run_dir: Path) -> None:
-        try:
-            self._start(run_dir, NURSERY.bear)
-        except NurseryUnavailableError as reason:
-            log.info("the trainer starts cold", reason=str(reason))
-            self._start(run_dir, start_cold)
+    def __init__(self, run_dir: Path, *, hub_token: SecretStr | None = None) -> None:
+        with handed_over(hub_token) as token:
+            try:
+                self._start(run_dir, NURSERY.bear, hub_token=token)
+            except NurseryUnavailableError as reason:
+                log.info("the trainer starts cold", reason=str(reason))
+                self._start(run_dir, start_cold, hub_token=token)
 
-    def _start(self, run_dir: Path, start: Callable[..., Child]) -> None:
+    def _start(self, run_dir: Path, start: Callable[..., Child], *, hub_token: int | None) -> None:
         """With pipes of its own: a trainer that was born after all, and too late, must not hold those of the next."""
         events_read, events_write = os.pipe()
         control_read, control_write = os.pipe()
         try:
             with (run_dir / TRAINER_LOG).open("ab") as file:
-                self._process = start(run_dir, events=events_write, control=control_read, log=file.fileno())
+                self._process = start(
+                    run_dir, events=events_write, control=control_read, log=file.fileno(), hub_token=hub_token
+                )
         except BaseException:
             os.close(events_read)
             os.close(control_write)
@@ -149,15 +154,19 @@ class TrainerProcess:
         os.close(self._control_fd)
 
 
-def start_cold(run_dir: Path, *, events: int, control: int, log: int) -> Child:
+def start_cold(run_dir: Path, *, events: int, control: int, log: int, hub_token: int | None = None) -> Child:
     """``python -m worker.trainer``: seconds of imports come first."""
     options = ["--events-fd", str(events), "--control-fd", str(control)]
+    passed_on = [events, control]
+    if hub_token is not None:
+        options += ["--hub-token-fd", str(hub_token)]
+        passed_on.append(hub_token)
     return subprocess.Popen(  # noqa: S603 - our own interpreter and module
         [sys.executable, "-m", "worker.trainer", str(run_dir), *options],
         stdin=subprocess.DEVNULL,
         stdout=log,
         stderr=subprocess.STDOUT,
         env=trainer_environment(os.environ),
-        pass_fds=(events, control),
+        pass_fds=passed_on,
         start_new_session=True,
     )

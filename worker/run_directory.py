@@ -2,8 +2,11 @@
 
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+
+from pydantic import SecretStr
 
 from app import storage
 from app.config import get_settings
@@ -29,10 +32,23 @@ from app.spec.run import (
     ServedFolder,
     node_folder,
 )
+from worker import hub_access
 
 
-def prepare(claimed: ClaimedJob, *, gpus: Sequence[str] | None = None, node: NodeSpec | None = None) -> Path:
-    """Make the run directory, of the job or of one of its nodes. Raises a ServiceError when a file or the model is gone, or damaged, since the job was accepted."""
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """All that a trainer is given."""
+
+    run_dir: Path
+    hub_token: SecretStr | None
+    """Of a job that reads the Hub; others are given none."""
+
+
+def prepare(claimed: ClaimedJob, *, gpus: Sequence[str] | None = None, node: NodeSpec | None = None) -> World:
+    """Make the run directory, of the job or of one of its nodes.
+
+    Raises a ServiceError when a file or the model is gone, or damaged, since the job was accepted, or its Hub token cannot be read.
+    """
     settings = get_settings()
     claim = claimed.claim
     run_dir = settings.jobs_dir / claim.job_id / f"attempt-{claim.attempt}"
@@ -50,8 +66,13 @@ def prepare(claimed: ClaimedJob, *, gpus: Sequence[str] | None = None, node: Nod
         "node": node,
     }
     run = _WORLDS[claimed.kind](claimed.spec, told)
+    hub_token = hub_access.token_of(claimed.project_id) if _reads_the_hub(run) else None
     (run_dir / RUN_FILE).write_text(run.model_dump_json(indent=2), encoding="utf-8")
-    return run_dir
+    return World(run_dir=run_dir, hub_token=hub_token)
+
+
+def _reads_the_hub(run: AnyRun) -> bool:
+    return isinstance(run, RunSpec) and (run.model_path is None or run.spec.dataset.name is not None)
 
 
 def _fetched(checkpoint: Path) -> Path:

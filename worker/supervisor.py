@@ -9,7 +9,6 @@ import selectors
 import threading
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import structlog
@@ -45,6 +44,7 @@ from worker.outcome import commit_outcome
 from worker.patience import GivenUp, Patience
 from worker.process import Order, TrainerProcess
 from worker.relay import Relay
+from worker.run_directory import World
 from worker.uploading import Uploads
 
 log = structlog.get_logger(__name__)
@@ -73,9 +73,9 @@ def run_attempt(claimed: ClaimedJob, *, draining: threading.Event, gpus: Sequenc
                 if company is None:
                     return
             with storage.held():
-                run_dir = _prepare(claimed, gpus=gpus, node=company.node if company else None)
-                if run_dir is not None:
-                    _Supervision(claimed, run_dir, draining, claimed_at=claimed_at, company=company).run()
+                world = _prepare(claimed, gpus=gpus, node=company.node if company else None)
+                if world is not None:
+                    _Supervision(claimed, world, draining, claimed_at=claimed_at, company=company).run()
         except ClaimLost:
             log.warning("the claim is lost; the trainer was stopped")
         except (
@@ -107,8 +107,8 @@ def _give_back(claimed: ClaimedJob, error: Exception) -> None:
         log.warning("the job waits for the end of its lease", error=str(reason))
 
 
-def _prepare(claimed: ClaimedJob, *, gpus: Sequence[str] | None, node: NodeSpec | None) -> Path | None:
-    """The run directory, or None when the job has failed for want of what it needs."""
+def _prepare(claimed: ClaimedJob, *, gpus: Sequence[str] | None, node: NodeSpec | None) -> World | None:
+    """What the trainer is given, or None when the job has failed for want of what it needs."""
     try:
         with heartbeat.renewed(claimed.claim):
             return _until_all_answer(lambda: run_directory.prepare(claimed, gpus=gpus, node=node))
@@ -132,19 +132,19 @@ class _Supervision:
     def __init__(
         self,
         claimed: ClaimedJob,
-        run_dir: Path,
+        world: World,
         draining: threading.Event,
         *,
         claimed_at: float,
         company: Company | None = None,
     ) -> None:
         self.claim = claimed.claim
-        self.run_dir = run_dir
+        self.world = world
         self.draining = draining
         self.company = company
         """The other nodes of the job, if it has any."""
         self.relay = Relay(claimed.claim)
-        self.uploads = Uploads(run_dir)
+        self.uploads = Uploads(world.run_dir)
         self.result: ResultMessage | FilesMessage | None = None
         self.error: ErrorMessage | None = None
         self.request: JobRequest | None = None
@@ -191,7 +191,7 @@ class _Supervision:
 
     def _run_trainer(self) -> int:
         """Its exit code."""
-        trainer = TrainerProcess(self.run_dir)
+        trainer = TrainerProcess(self.world.run_dir, hub_token=self.world.hub_token)
         failpoints.reach("attempt.started")
         log.info("trainer started", pid=trainer.pid)
         try:

@@ -61,6 +61,9 @@ class Client:
     def patch(self, path: str, body: Any) -> Any:
         return self.run(self.connection.patch(path, body))
 
+    def put(self, path: str, body: Any) -> Any:
+        return self.run(self.connection.put(path, body))
+
     def delete(self, path: str, **params: Any) -> Any:
         return self.run(self.connection.delete(path, **params))
 

@@ -64,6 +64,9 @@ class Connection:
     async def patch(self, path: str, body: Any) -> Any:
         return await self._document(self._request("PATCH", path, body=body))
 
+    async def put(self, path: str, body: Any) -> Any:
+        return await self._document(self._request("PUT", path, body=body, is_repeatable=True))
+
     async def delete(self, path: str, **params: Any) -> Any:
         return await self._document(self._request("DELETE", path, params=params))
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 from sqlalchemy.orm import Session
 
 from app import failpoints
+from app.caller import DEFAULT_PROJECT
 from app.config import get_settings
 from app.db import now
 from app.job import ending, events, repository, seats
@@ -39,6 +40,8 @@ class ClaimedJob:
     ran_before_seconds: float
     """In all earlier attempts."""
     kind: JobKind = JobKind.TRAINING
+    project_id: str = DEFAULT_PROJECT
+    """Whose job it is, and whose Hub token it reads with."""
 
     @property
     def processes(self) -> int:

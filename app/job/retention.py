@@ -66,6 +66,8 @@ def stored_checkpoints(folder: Path) -> list[Path]:
     """Those in the store, of the job that has this folder or of all jobs in it; none without a store. Raises StoreUnavailable."""
     depth = 4 if folder == get_settings().jobs_dir else 3
     return [path for path in storage.stored_folders(folder, depth=depth) if path.parent.name == "checkpoints"]
+
+
 def remove_run_directories(job_id: str) -> None:
     """All that attempts of a job have left on the disk, logs and checkpoints too."""
     folder = get_settings().jobs_dir / job_id

@@ -1,7 +1,8 @@
 """What the Hugging Face Hub says of a model or data set, while a job is being submitted.
 
 A definite answer (unknown, gated, unfit) refuses the job. No answer refuses nothing: a hub that cannot be reached is not
-the client's fault, and the trainer, which may have the files in its cache, looks again. ``HF_ENDPOINT``, ``HF_TOKEN``,
+the client's fault, and the trainer, which may have the files in its cache, looks again. The token is the caller's project's, else
+the server's own. ``HF_ENDPOINT``, ``HF_TOKEN``,
 ``HF_HOME`` and ``HF_HUB_OFFLINE`` mean what they mean to huggingface_hub, which is imported on first use.
 """
 
@@ -14,8 +15,10 @@ from typing import Any, Final, Literal
 
 import structlog
 
+from app import caller
 from app.config import get_settings
 from app.errors import InvalidData, InvalidModel, ServiceError
+from app.hub_token import service as hub_tokens
 from app.model.inspection import (
     CONFIG_FILE,
     MAX_CONFIG_BYTES,
@@ -133,7 +136,9 @@ class _Hub:
     def __init__(self) -> None:
         from huggingface_hub import HfApi  # noqa: PLC0415 - see the module
 
-        self.api = HfApi()
+        own = hub_tokens.token_of(caller.project_id())
+        self._token = None if own is None else own.get_secret_value()  # None: the server's, if it has one
+        self.api = HfApi(token=self._token)
         self._deadline = time.monotonic() + get_settings().hub_timeout_seconds
 
     def seconds_left(self) -> float:
@@ -150,7 +155,9 @@ class _Hub:
 
         url = hf_hub_url(name, file, revision=revision, endpoint=self.api.endpoint)
         content = bytearray()
-        with get_session().stream("GET", url, headers=build_hf_headers(), timeout=self.seconds_left()) as response:
+        with get_session().stream(
+            "GET", url, headers=build_hf_headers(token=self._token), timeout=self.seconds_left()
+        ) as response:
             hf_raise_for_status(response)
             for chunk in response.iter_bytes(_CHUNK_BYTES):
                 content += chunk
@@ -166,7 +173,9 @@ class _Hub:
         from huggingface_hub.utils._http import hf_raise_for_status  # noqa: PLC0415
 
         url = f"{self.api.endpoint}/api/datasets/{name}/auth-check"
-        hf_raise_for_status(get_session().get(url, headers=build_hf_headers(), timeout=self.seconds_left()))
+        hf_raise_for_status(
+            get_session().get(url, headers=build_hf_headers(token=self._token), timeout=self.seconds_left())
+        )
 
 
 @contextmanager
@@ -181,17 +190,17 @@ def _answers(name: str, *, kind: Literal["model", "dataset"]) -> Iterator[None]:
     except ServiceError:
         raise
     except errors.GatedRepoError as error:
-        hint = "Accept its terms on the Hub and give the server's HF_TOKEN access to it."
+        hint = "Accept its terms on the Hub, and set a token of yours that may read it (tunery hub-token set)."
         raise _refusal(f"The {noun} {name} is gated.", kind=kind, reason="gated", hint=hint) from error
     except (errors.RepositoryNotFoundError, errors.HFValidationError, errors.DisabledRepoError) as error:
-        hint = "Check its spelling; a private one needs the server's HF_TOKEN."
+        hint = "Check its spelling; a private one needs a token that may read it (tunery hub-token set)."
         raise _refusal(f"There is no {noun} {name}.", kind=kind, reason="not_found", hint=hint) from error
     except errors.RevisionNotFoundError as error:
         message = f"The {noun} {name} has no such revision."
         raise _refusal(message, kind=kind, reason="revision_not_found", param=_REVISIONS[kind]) from error
     except errors.HfHubHTTPError as error:
         if error.response is not None and error.response.status_code in _FORBIDDEN:
-            message = f"The {noun} {name} may not be read with the server's HF_TOKEN."
+            message = f"The {noun} {name} may not be read with the Hub token that is set."
             raise _refusal(message, kind=kind, reason="gated") from error
         raise HubUnreachableError(_short(error)) from error
     except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError) as error:

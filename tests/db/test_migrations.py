@@ -7,6 +7,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import text
 
 import app.file.models
+import app.hub_token.models
 import app.job.models
 import app.model.models
 import app.study.models

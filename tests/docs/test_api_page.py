@@ -181,11 +181,11 @@ def test_what_auto_becomes_has_the_numbers_of_the_recipe() -> None:
 
 def test_the_table_of_routes_is_that_of_the_openapi_schema(routes: Routes) -> None:
     table = PAGE.split("\n## ")[0]
-    assert {(m, path) for m, path in re.findall(r"`(GET|POST|DELETE) (/[^`?]*)`", table)} == routes
+    assert {(m, path) for m, path in re.findall(r"`(GET|POST|PUT|DELETE) (/[^`?]*)`", table)} == routes
 
 
 def test_every_route_and_link_elsewhere_on_the_page_exists(client: TestClient, routes: Routes) -> None:
-    named = set(re.findall(r"`(GET|POST|DELETE) (/[^`?]*)(?:\?[^`]*)?`", PAGE))
+    named = set(re.findall(r"`(GET|POST|PUT|DELETE) (/[^`?]*)(?:\?[^`]*)?`", PAGE))
     assert named <= routes | NOT_IN_THE_SCHEMA
     assert all(client.get(path).status_code == 200 for _, path in NOT_IN_THE_SCHEMA)
 

@@ -38,6 +38,7 @@ class Birth(NamedTuple):
     run_dir: Path
     events_fd: int
     control_fd: int
+    hub_token_fd: int | None
 
 
 def main(arguments: list[str]) -> Birth | None:
@@ -75,7 +76,7 @@ def _refuse_unless_alone() -> None:
 
 def _bear(run_dir: str, descriptors: list[int], channel: socket.socket) -> Birth | None:
     """Fork twice and answer with the grandchild's number. Gives None here, and its birth in the grandchild."""
-    events_fd, control_fd, log_fd = descriptors
+    events_fd, control_fd, log_fd, *rest = descriptors
     reader, writer = os.pipe()
     child = os.fork()
     if child != 0:
@@ -100,7 +101,7 @@ def _bear(run_dir: str, descriptors: list[int], channel: socket.socket) -> Birth
     setproctitle(f"trainer: python -m worker.trainer {run_dir}")
     os.write(writer, str(os.getpid()).encode())  # after setsid: whoever knows the number may kill the group
     os.close(writer)
-    return Birth(Path(run_dir), events_fd, control_fd)
+    return Birth(Path(run_dir), events_fd, control_fd, rest[0] if rest else None)
 
 
 if __name__ == "__main__":
@@ -109,4 +110,6 @@ if __name__ == "__main__":
         from worker.trainer import __main__ as trainer
 
         options = ["--events-fd", str(birth.events_fd), "--control-fd", str(birth.control_fd)]
+        if birth.hub_token_fd is not None:
+            options += ["--hub-token-fd", str(birth.hub_token_fd)]
         trainer.leave(trainer.main([str(birth.run_dir), *options]))

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum, auto
 from pathlib import Path
 from typing import Final
@@ -97,7 +97,7 @@ class _Nursery:
         self.process.kill()
         return False
 
-    def bear(self, run_dir: Path, descriptors: tuple[int, int, int]) -> Born:
+    def bear(self, run_dir: Path, descriptors: Sequence[int]) -> Born:
         """Raises NurseryUnavailableError, and kills it, when it does not answer."""
         self.channel.settimeout(FORK_SECONDS)
         try:
@@ -161,7 +161,7 @@ class Keeper:
             self._changed.wait_for(lambda: self._state is not _State.IMPORTING, timeout=seconds)
             return self._state is _State.READY
 
-    def bear(self, run_dir: Path, *, events: int, control: int, log: int) -> Born:
+    def bear(self, run_dir: Path, *, events: int, control: int, log: int, hub_token: int | None = None) -> Born:
         """A trainer of ``run_dir``, a child of this process, in a process group of its own.
 
         Raises NurseryUnavailableError if there is no nursery, or none that answers in time.
@@ -171,7 +171,8 @@ class Keeper:
             nursery = self._nursery
             if nursery is None or not ready:
                 raise NurseryUnavailableError("there is no nursery that is ready")
-            return nursery.bear(run_dir, (events, control, log))
+            descriptors = [events, control, log] + ([] if hub_token is None else [hub_token])
+            return nursery.bear(run_dir, descriptors)
 
     def _keep(self, environment: Mapping[str, str], home: Path) -> None:
         pause = FIRST_PAUSE_SECONDS

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from app.errors import ServiceError
 from app.spec.run import RUN, RUN_FILE, ErrorMessage, ExitCode, RunSpec, shared_run_dir
-from worker.trainer import full_disk
+from worker.trainer import full_disk, hub_token
 from worker.trainer.control import Stopped
 from worker.trainer.group import form_group
 from worker.trainer.node import NodeRank, launch
@@ -36,12 +36,15 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("run_dir", type=Path)
     parser.add_argument("--events-fd", type=int)
     parser.add_argument("--control-fd", type=int)
+    parser.add_argument("--hub-token-fd", type=int)
     parsed = parser.parse_args(arguments)
     run_dir: Path = parsed.run_dir.resolve()
     try:
         run = RUN.validate_json((run_dir / RUN_FILE).read_bytes())
     except ValidationError as error:
         parser.error(f"{RUN_FILE}: {error}")
+    if parsed.hub_token_fd is not None:
+        hub_token.use(parsed.hub_token_fd)
     if run.devices is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(run.devices)
     if run.node is not None and isinstance(run, RunSpec):

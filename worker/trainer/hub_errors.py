@@ -69,7 +69,7 @@ def _translate(error: Exception, *, name: str, kind: Kind) -> ServiceError | Non
             f"{name} is gated: the Hub gives it only to accounts that were granted access",
             param=kind,
             code=f"{kind}_gated",
-            hint="ask for access on its page, and log the worker in (hf auth login)",
+            hint="ask for access on its page, and set a token of yours that may read it (tunery hub-token set)",
         )
     if any_is(LocalEntryNotFoundError, OfflineModeIsEnabled, ConnectionError, TimeoutError) or names & {
         "ConnectError", "ConnectTimeout", "ReadTimeout", "ProxyError", "OfflineModeIsEnabled",
