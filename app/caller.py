@@ -20,6 +20,8 @@ class Caller:
     project_id: str
     key_id: str | None = None
     """None without keys."""
+    scopes: frozenset[str] = frozenset()
+    """What the key may be used for (``app.key.scopes``)."""
 
 
 _caller: ContextVar[Caller | None] = ContextVar("caller", default=None)

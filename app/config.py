@@ -39,7 +39,7 @@ class Settings(BaseSettings):
     presigned_downloads: bool = Field(
         default=False, description="Send clients that download a file to the store at artefacts_url"
     )
-    first_api_key: SecretStr | None = Field(default=None, description="Key that every request must carry, if set")
+    first_api_key: SecretStr | None = Field(default=None, description="An admin's key of the project default")
     secret_key: SecretStr | None = Field(
         default=None,
         min_length=32,

@@ -15,6 +15,8 @@ SWEEP: Final = "sweep"
 WEBHOOK: Final = "webhook"
 WEBHOOK_EVENT: Final = "evt"
 WEBHOOK_DELIVERY: Final = "whmsg"
+KEY: Final = "key"
+PROJECT: Final = "proj"
 
 
 def new_id(prefix: str) -> str:

@@ -18,6 +18,7 @@ from app.api import (
     hub_token,
     huggingface,
     jobs,
+    keys,
     metrics,
     models,
     predict,
@@ -27,12 +28,14 @@ from app.api import (
 )
 from app.api.body_limit import BodyLimitMiddleware
 from app.api.errors import install_error_handlers
+from app.api.key_ring import KeyRing
 from app.api.openai import chat as openai_chat
 from app.api.openai import files as openai_files
 from app.api.openai import fine_tuning as openai_fine_tuning
 from app.api.openai import models as openai_models
 from app.api.request_id import RequestIdMiddleware
 from app.api.request_metrics import RequestMetricsMiddleware
+from app.api.scopes import guard
 from app.api.security import SecurityMiddleware
 from app.config import Settings, get_settings
 from app.metrics.requests import RequestCounts
@@ -66,6 +69,7 @@ def create_app() -> FastAPI:
         jobs,
         events,
         sweeps,
+        keys,
         predict,
         metrics,
         webhooks,
@@ -79,7 +83,9 @@ def create_app() -> FastAPI:
     ):
         app.include_router(module.router)
     install_error_handlers(app)
+    guard(app.routes)
     app.state.request_counts = RequestCounts()
+    app.state.key_ring = KeyRing.of(settings)
     _add_middleware(app, settings)
     return app
 
@@ -87,7 +93,7 @@ def create_app() -> FastAPI:
 def _add_middleware(app: FastAPI, settings: Settings) -> None:
     """The last one added is the first one a request meets."""
     app.add_middleware(BodyLimitMiddleware, max_bytes=settings.max_body_bytes)
-    app.add_middleware(SecurityMiddleware, settings=settings)
+    app.add_middleware(SecurityMiddleware, settings=settings, keys=app.state.key_ring)
     app.add_middleware(RequestIdMiddleware)
     app.add_middleware(RequestMetricsMiddleware, counts=app.state.request_counts)
 

@@ -16,7 +16,8 @@ from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from app import host
+from app import caller, host
+from app.caller import Caller
 from app.config import get_settings
 from app.db import now, reading, transaction
 from app.errors import InvalidRequest, ServiceError
@@ -107,11 +108,13 @@ def _prepare(seat: Seat, endpoint: str, *, gpus: Sequence[str] | None) -> World:
         claimed = ClaimedJob(
             claim=Claim(job_id=job.id, attempt=seat.attempt, token=seat.token, worker_id=seat.worker_id),
             spec=job.spec,
+            project_id=job.project_id,
             checkpoints=[checkpoint.path for checkpoint in saved],
             ran_before_seconds=0.0,
         )
     node = NodeSpec(rank=seat.node_rank, count=claimed.nodes, endpoint=endpoint)
-    return run_directory.prepare(claimed, gpus=gpus, node=node)
+    with caller.acting_for(Caller(project_id=claimed.project_id)):
+        return run_directory.prepare(claimed, gpus=gpus, node=node)
 
 
 def _is_on_this_machine(session: Session, worker_id: str | None) -> bool:

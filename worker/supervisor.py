@@ -15,7 +15,8 @@ import structlog
 from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
-from app import failpoints, storage
+from app import caller, failpoints, storage
+from app.caller import Caller
 from app.config import get_settings
 from app.db import transaction
 from app.disk import is_full
@@ -64,7 +65,10 @@ OUTAGE_SECONDS = 15 * 60
 def run_attempt(claimed: ClaimedJob, *, draining: threading.Event, gpus: Sequence[str] | None = None) -> None:
     """Run, on these ``gpus`` (None: what the trainer finds), until the trainer is gone and the outcome is committed, or the claim is lost. Raises nothing of the job's."""
     claimed_at = time.monotonic()
-    with structlog.contextvars.bound_contextvars(job_id=claimed.claim.job_id, attempt=claimed.claim.attempt):
+    with (
+        structlog.contextvars.bound_contextvars(job_id=claimed.claim.job_id, attempt=claimed.claim.attempt),
+        caller.acting_for(Caller(project_id=claimed.project_id)),  # it finds, and makes, what is that project's
+    ):
         try:
             failpoints.reach("claim.stored")
             company = None

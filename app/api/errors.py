@@ -206,7 +206,7 @@ def _cause_of(error: HTTPException) -> ServiceError:
     return _HttpError(error)
 
 
-def _from_database(error: DBAPIError | PoolTimeoutError) -> ServiceError:
+def from_database(error: DBAPIError | PoolTimeoutError) -> ServiceError:
     text = str(error.orig if isinstance(error, DBAPIError) else error).lower()
     if "disk is full" in text or "no space left" in text:
         return OutOfSpace(
@@ -241,7 +241,7 @@ def install_error_handlers(app: FastAPI) -> None:
         if not is_outage(error):
             return await _unexpected(request, error)
         log.warning("database error", path=request.url.path, error=str(error))
-        return problem_response(request, _from_database(error))
+        return problem_response(request, from_database(error))
 
     @app.exception_handler(Exception)
     async def _unexpected(request: Request, error: Exception) -> Response:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli import demo, files, hub_token, jobs, models, predict, processes, sweeps, verify, webhooks
+from app.cli import demo, files, hub_token, jobs, keys, models, predict, processes, sweeps, verify, webhooks
 from app.cli.errors import CliError
 from app.cli.output import print_error
 from app.stack.errors import StartError
@@ -24,6 +24,8 @@ app.add_typer(jobs.app, name="jobs")
 app.add_typer(sweeps.app, name="sweeps")
 app.add_typer(webhooks.app, name="webhooks")
 app.add_typer(hub_token.app, name="hub-token")
+app.add_typer(keys.keys, name="keys")
+app.add_typer(keys.projects, name="projects")
 predict.register(app)
 processes.register(app)
 verify.register(app)

@@ -3,13 +3,13 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, String, Text
+from sqlalchemy import BigInteger, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.db import Base, Instant, Json
+from app.db import Base, Instant, Json, Owned
 
 
-class File(Base):
+class File(Owned, Base):
     """An uploaded data file that was checked and can be trained on, or what a job wrote."""
 
     __tablename__ = "files"
@@ -30,3 +30,5 @@ class File(Base):
     created_at: Mapped[datetime] = mapped_column(Instant)
     expires_at: Mapped[datetime | None] = mapped_column(Instant, index=True)
     """When it may be deleted, unless a job still needs it; unset: never."""
+
+    __table_args__ = (Index("ix_files_project", "project_id", "id"),)

@@ -11,5 +11,5 @@ from app.webhook import outbox
 def tell(session: Session, job_id: str, status: JobStatus) -> None:
     """Call whenever a status is written: of one that is terminal webhooks are told, of others nobody."""
     if status in TERMINAL:
-        kind = JobKind(session.get_one(Job, job_id).kind)
-        outbox.announce_end(session, job_id, kind=kind, status=status)
+        job = session.get_one(Job, job_id)
+        outbox.announce_end(session, job_id, project_id=job.project_id, kind=JobKind(job.kind), status=status)

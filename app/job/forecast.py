@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from sqlalchemy.orm import Session
 
+from app import caller
 from app.config import get_settings
 from app.db import now
 from app.job import repository
@@ -43,7 +44,12 @@ NOTHING: Final = Forecast()
 
 
 def forecast(session: Session, job: Job) -> Forecast:
-    """Of a job that waits or runs; of any other there is nothing to foretell."""
+    """Of a job that waits or runs; of any other there is nothing to foretell. Jobs of all projects share the workers."""
+    with caller.acting_for(None):
+        return _forecast(session, job)
+
+
+def _forecast(session: Session, job: Job) -> Forecast:
     if job.status not in {JobStatus.QUEUED, JobStatus.RUNNING}:
         return NOTHING
     moment = now(session)

@@ -8,6 +8,7 @@ from sqlalchemy import delete
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from app import caller
 from app.clock import utc_now
 from app.errors import InvalidRequest
 from app.job.models import IdempotencyKey
@@ -24,7 +25,7 @@ def digest(requested: AnySpec, *, retry_of: str | None) -> str:
 
 def find(session: Session, key: str, *, request_sha256: str) -> str | None:
     """The job that was made under ``key``. Raises InvalidRequest if it was made from another request."""
-    row = session.get(IdempotencyKey, key)
+    row = session.get(IdempotencyKey, (caller.project_id(), key))
     if row is None:
         return None
     if row.request_sha256 != request_sha256:

@@ -86,6 +86,7 @@ def claim_next(
     return ClaimedJob(
         claim=claim,
         kind=JobKind(job.kind),
+        project_id=job.project_id,
         spec=job.spec,
         checkpoints=[checkpoint.path for checkpoint in saved],
         ran_before_seconds=sum(

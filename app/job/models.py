@@ -2,13 +2,15 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import BigInteger, ForeignKey, Index, Integer, String, Text, UniqueConstraint, desc
+from sqlalchemy import BigInteger, ForeignKey, Index, Integer, String, Text, UniqueConstraint, desc, inspect, select
 from sqlalchemy.engine.default import DefaultExecutionContext
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column, with_loader_criteria
+from sqlalchemy.orm.util import LoaderCriteriaOption
 
-from app.db import Base, Instant, Json
+from app import caller
+from app.db import Base, Instant, Json, Owned, seen_with_its_owner
 from app.spec.kinds import JobKind
 
 BigId = BigInteger().with_variant(Integer, "sqlite")
@@ -25,7 +27,7 @@ def _of_resources(name: str) -> Callable[[DefaultExecutionContext], int]:
     return default
 
 
-class Job(Base):
+class Job(Owned, Base):
     """A user's request and all that became of it. ``token`` fences off attempts that lost their lease."""
 
     __tablename__ = "jobs"
@@ -84,21 +86,46 @@ class Job(Base):
         Index("ix_jobs_status", "status", "id"),
         Index("ix_jobs_kind", "kind", "id"),
         Index("ix_jobs_study", "study_id", "id"),
+        Index("ix_jobs_project", "project_id", "id"),
+        Index("ix_jobs_project_status", "project_id", "status", "id"),
     )
 
 
-class IdempotencyKey(Base):
+class PartOfJob:
+    """A row that belongs to whom its job belongs to."""
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+
+
+_JOBS: Final = inspect(Job).local_table.alias()
+"""Statements may hold the table itself."""
+
+
+@seen_with_its_owner
+def _with_its_job(project_id: str) -> LoaderCriteriaOption:
+    return with_loader_criteria(
+        PartOfJob,
+        lambda part: select(_JOBS.c.id).where(_JOBS.c.id == part.job_id, _JOBS.c.project_id == project_id).exists(),
+        include_aliases=True,
+    )
+
+
+class IdempotencyKey(Owned, Base):
     """A request that was accepted under a name of the client's: the same request again means the same job."""
 
     __tablename__ = "idempotency_keys"
 
+    project_id: Mapped[str] = mapped_column(
+        String(64), default=caller.project_id, server_default=caller.DEFAULT_PROJECT, primary_key=True, sort_order=-1
+    )
+    """Two projects may use the same key."""
     key: Mapped[str] = mapped_column(String(255), primary_key=True)
     request_sha256: Mapped[str] = mapped_column(String(64))
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), index=True)
     created_at: Mapped[datetime] = mapped_column(Instant, index=True)
 
 
-class Attempt(Base):
+class Attempt(PartOfJob, Base):
     """The nth execution of a job: the ledger of which steps it did."""
 
     __tablename__ = "attempts"
@@ -115,13 +142,12 @@ class Attempt(Base):
     last_step: Mapped[int | None] = mapped_column(Integer)
 
 
-class JobEvent(Base):
+class JobEvent(PartOfJob, Base):
     """What happened to a job, numbered without a gap under the lock of the job's row."""
 
     __tablename__ = "job_events"
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
-    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
     number: Mapped[int] = mapped_column(Integer)
     created_at: Mapped[datetime] = mapped_column(Instant)
     level: Mapped[str] = mapped_column(String(8))
@@ -132,13 +158,12 @@ class JobEvent(Base):
     __table_args__ = (UniqueConstraint("job_id", "number"),)
 
 
-class MetricPoint(Base):
+class MetricPoint(PartOfJob, Base):
     """One value of one metric at one step; an attempt that repeats a step overwrites it."""
 
     __tablename__ = "job_metrics"
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
-    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
     step: Mapped[int] = mapped_column(Integer)
     name: Mapped[str] = mapped_column(String(128))
     epoch: Mapped[float] = mapped_column()
@@ -148,7 +173,7 @@ class MetricPoint(Base):
     __table_args__ = (UniqueConstraint("job_id", "step", "name"),)
 
 
-class JobMistakes(Base):
+class JobMistakes(PartOfJob, Base):
     """The worst wrong answers of the chosen checkpoint in one split. They quote the data, and go with the job."""
 
     __tablename__ = "job_mistakes"
@@ -164,7 +189,7 @@ class JobMistakes(Base):
     """``app.spec.mistakes.Mistake``, worst first: a few hundred at most, with short texts."""
 
 
-class Checkpoint(Base):
+class Checkpoint(PartOfJob, Base):
     """A committed checkpoint: its folder holds a manifest with the hash of every file."""
 
     __tablename__ = "checkpoints"
@@ -185,7 +210,7 @@ class Checkpoint(Base):
     created_at: Mapped[datetime] = mapped_column(Instant)
 
 
-class NodeSeat(Base):
+class NodeSeat(PartOfJob, Base):
     """A place of a worker in an attempt that several workers run together; it is there for as long as the attempt runs."""
 
     __tablename__ = "node_seats"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from app import ids
+from app import caller, ids
 from app.job import repository
 from app.job.forecast import NOTHING, Forecast
 from app.job.models import Checkpoint, Job, JobEvent
@@ -38,11 +38,14 @@ class _Beside:
 
 
 def _beside(session: Session, jobs: Sequence[Job]) -> _Beside:
-    waiting = any(job.status == JobStatus.QUEUED for job in jobs)
+    queue: Sequence[str] = []
+    if any(job.status == JobStatus.QUEUED for job in jobs):
+        with caller.acting_for(None):  # jobs of other projects are before them
+            queue = repository.first_in_queue(session)
     return _Beside(
         best=repository.best_checkpoints(session, [job.id for job in jobs]),
         models=models.by_id(session, [job.model_id for job in jobs if job.model_id]),
-        queue=repository.first_in_queue(session) if waiting else [],
+        queue=queue,
     )
 
 

@@ -3,13 +3,13 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, String, Text
+from sqlalchemy import BigInteger, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.db import Base, Instant, Json
+from app.db import Base, Instant, Json, Owned
 
 
-class Model(Base):
+class Model(Owned, Base):
     """A model that can be fine-tuned further; one that a job made can also be asked."""
 
     __tablename__ = "models"
@@ -32,3 +32,5 @@ class Model(Base):
     """The model's config.json."""
     metrics: Mapped[dict[str, Any]] = mapped_column(Json)
     created_at: Mapped[datetime] = mapped_column(Instant)
+
+    __table_args__ = (Index("ix_models_project", "project_id", "created_at", "id"),)

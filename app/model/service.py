@@ -313,8 +313,8 @@ def _own_reference(row: Model, *, revision: str | None) -> ModelReference:
 
 def _existing(name: str, manifest: Manifest) -> ModelOut:
     with reading() as session:
-        row = _require(session, name)
-    if row.manifest_sha256 != manifest.sha256:
+        row = _find(session, name)
+    if row is None or row.manifest_sha256 != manifest.sha256:  # not to be seen: it is another project's
         message = f"Another model is registered as {name!r}."
         raise Conflict(message, param="name", code="model_exists", hint="Delete it first, or choose another name.")
     return _out(row)

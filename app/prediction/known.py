@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from app import caller
+
 SECONDS: Final = 1.0
 """A model that another process has deleted may be asked for so long."""
 MOST: Final = 4096
@@ -20,12 +22,13 @@ class ServedModel:
     manifest_sha256: str
 
 
-_found: dict[str, tuple[float, ServedModel]] = {}
+_found: dict[tuple[str | None, str], tuple[float, ServedModel]] = {}
+"""By whose it must be, and the reference."""
 
 
 def recall(reference: str) -> ServedModel | None:
-    """What ``reference`` meant a moment ago."""
-    found = _found.get(reference)
+    """What ``reference`` meant a moment ago, to the same caller."""
+    found = _found.get(_key(reference))
     return None if found is None or time.monotonic() > found[0] else found[1]
 
 
@@ -34,8 +37,13 @@ def remember(reference: str, resolve: Callable[[str], ServedModel]) -> ServedMod
     served = resolve(reference)
     if len(_found) >= MOST:
         _found.clear()
-    _found[reference] = (time.monotonic() + SECONDS, served)
+    _found[_key(reference)] = (time.monotonic() + SECONDS, served)
     return served
+
+
+def _key(reference: str) -> tuple[str | None, str]:
+    who = caller.current()
+    return None if who is None else who.project_id, reference
 
 
 def forget() -> None:

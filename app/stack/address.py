@@ -15,11 +15,17 @@ BACKLOG: Final = 2048
 
 def check_exposure(settings: Settings) -> None:
     """Raises StartError when others could reach a service that asks for no key."""
-    if settings.first_api_key is None and not _is_loopback(settings.host):
+    if settings.first_api_key is None and not _is_loopback(settings.host) and not _has_keys():
         raise StartError(
-            f"{settings.host} can be reached from other machines, and no API key is set",
-            hint="set TUNERY_FIRST_API_KEY, or listen on 127.0.0.1",
+            f"{settings.host} can be reached from other machines, and there is no API key",
+            hint="make one with tunery keys create NAME, set TUNERY_FIRST_API_KEY, or listen on 127.0.0.1",
         )
+
+
+def _has_keys() -> bool:
+    from app.stack.schema import has_keys  # noqa: PLC0415  SQLAlchemy takes half a second
+
+    return has_keys()
 
 
 def _is_loopback(host: str) -> bool:

@@ -2,10 +2,12 @@
 
 import structlog
 from alembic.util import CommandError
+from sqlalchemy import inspect
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.config import Settings
-from app.db import dispose, migrate
+from app.db import dispose, get_engine, migrate
+from app.key import service as keys
 from app.stack.errors import StartError
 
 log = structlog.get_logger(__name__)
@@ -23,3 +25,15 @@ def migrate_database(settings: Settings) -> None:
     finally:
         dispose()
     log.info("the database is up to date")
+
+
+def has_keys() -> bool:
+    """Whether a key was ever made in the database, which may be one of an older version, or empty. Raises StartError."""
+    try:
+        return inspect(get_engine()).has_table("api_keys") and keys.any_key()
+    except SQLAlchemyError as error:
+        raise StartError(
+            f"the database could not be asked for API keys: {error}", hint="check TUNERY_DATABASE_URL"
+        ) from error
+    finally:
+        dispose()

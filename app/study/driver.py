@@ -8,6 +8,8 @@ from typing import Final
 import structlog
 from sqlalchemy.exc import DBAPIError
 
+from app import caller
+from app.caller import Caller
 from app.config import get_settings
 from app.db import reading
 from app.study import driving, repository
@@ -51,9 +53,10 @@ def once() -> None:
     except DBAPIError as error:
         log.warning("the studies cannot be looked at", error=str(error))
         return
-    for study_id in unfinished:
+    for study_id, project_id in unfinished:
         try:
-            driving.drive(study_id)
+            with caller.acting_for(Caller(project_id=project_id)):  # its trials are jobs of the project
+                driving.drive(study_id)
         except DBAPIError as error:
             log.warning("the database went away while a study was driven", study_id=study_id, error=str(error))
         except Exception:  # a thread that ended would leave all studies standing

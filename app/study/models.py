@@ -1,15 +1,16 @@
 """Tables of the study noun. What a trial costs and gives is its job's: here is only what the job does not know."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import ForeignKey, Index, Integer, String
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import ForeignKey, Index, Integer, String, UniqueConstraint, inspect, select
+from sqlalchemy.orm import Mapped, mapped_column, with_loader_criteria
+from sqlalchemy.orm.util import LoaderCriteriaOption
 
-from app.db import Base, Instant, Json
+from app.db import Base, Instant, Json, Owned, seen_with_its_owner
 
 
-class Study(Base):
+class Study(Owned, Base):
     """A search for the hyperparameters that are best by one metric; users call it a sweep."""
 
     __tablename__ = "studies"
@@ -39,10 +40,15 @@ class Study(Base):
     error: Mapped[dict[str, Any] | None] = mapped_column(Json)
     """Why it is ending, or has ended, as failed."""
 
-    idempotency_key: Mapped[str | None] = mapped_column(String(255), unique=True)
+    idempotency_key: Mapped[str | None] = mapped_column(String(255))
+    """The project's: another may have used the same."""
     request_sha256: Mapped[str] = mapped_column(String(64))
 
-    __table_args__ = (Index("ix_studies_status", "status", "id"),)
+    __table_args__ = (
+        UniqueConstraint("project_id", "idempotency_key"),
+        Index("ix_studies_status", "status", "id"),
+        Index("ix_studies_project", "project_id", "id"),
+    )
 
 
 class Trial(Base):
@@ -69,3 +75,18 @@ class Trial(Base):
     """When its job was asked to end. If it had succeeded by then, the trial is complete all the same."""
     optuna_attrs: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)
     """What Optuna's sampler and pruner noted of the trial (its ``system_attrs``)."""
+
+
+_STUDIES: Final = inspect(Study).local_table.alias()
+"""Statements may hold the table itself."""
+
+
+@seen_with_its_owner
+def _with_its_study(project_id: str) -> LoaderCriteriaOption:
+    return with_loader_criteria(
+        Trial,
+        lambda trial: (
+            select(_STUDIES.c.id).where(_STUDIES.c.id == trial.study_id, _STUDIES.c.project_id == project_id).exists()
+        ),
+        include_aliases=True,
+    )

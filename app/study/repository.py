@@ -7,6 +7,7 @@ from sqlalchemy import delete as sql_delete
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from app import caller
 from app.job.models import Job
 from app.model.models import Model
 from app.study.models import Study, Trial
@@ -49,13 +50,15 @@ def page(session: Session, *, status: StudyStatus | None, after: str | None, lim
     return session.scalars(query).all()
 
 
-def unfinished(session: Session) -> Sequence[str]:
-    """Ids of studies that are not over, the oldest first."""
-    return session.scalars(select(Study.id).where(Study.status.not_in(TERMINAL)).order_by(Study.id)).all()
+def unfinished(session: Session) -> Sequence[tuple[str, str]]:
+    """Ids of studies that are not over and of their projects, the oldest first."""
+    query = select(Study.id, Study.project_id).where(Study.status.not_in(TERMINAL)).order_by(Study.id)
+    return [(study_id, project_id) for study_id, project_id in session.execute(query)]
 
 
 def by_key(session: Session, key: str) -> Study | None:
-    return session.scalar(select(Study).where(Study.idempotency_key == key))
+    """That of the project for which is worked."""
+    return session.scalar(select(Study).where(Study.project_id == caller.project_id(), Study.idempotency_key == key))
 
 
 def forget_keys(session: Session, *, created_before: datetime) -> None:

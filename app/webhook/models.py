@@ -1,14 +1,16 @@
 """Tables of the webhook noun."""
 
 from datetime import datetime
+from typing import Final
 
-from sqlalchemy import ForeignKey, Index, Integer, String, Text
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import ForeignKey, Index, Integer, String, Text, inspect, select
+from sqlalchemy.orm import Mapped, mapped_column, with_loader_criteria
+from sqlalchemy.orm.util import LoaderCriteriaOption
 
-from app.db import Base, Instant, Json
+from app.db import Base, Instant, Json, Owned, seen_with_its_owner
 
 
-class Webhook(Base):
+class Webhook(Owned, Base):
     """A URL that is told how jobs end."""
 
     __tablename__ = "webhooks"
@@ -50,4 +52,21 @@ class WebhookDelivery(Base):
     __table_args__ = (
         Index("ix_webhook_deliveries_due", "state", "next_attempt_at"),
         Index("ix_webhook_deliveries_webhook", "webhook_id", "id"),
+    )
+
+
+_WEBHOOKS: Final = inspect(Webhook).local_table.alias()
+"""Statements may hold the table itself."""
+
+
+@seen_with_its_owner
+def _with_its_webhook(project_id: str) -> LoaderCriteriaOption:
+    return with_loader_criteria(
+        WebhookDelivery,
+        lambda delivery: (
+            select(_WEBHOOKS.c.id)
+            .where(_WEBHOOKS.c.id == delivery.webhook_id, _WEBHOOKS.c.project_id == project_id)
+            .exists()
+        ),
+        include_aliases=True,
     )

@@ -12,10 +12,10 @@ from app.webhook.models import WebhookDelivery
 from app.webhook.states import DeliveryState
 
 
-def announce_end(session: Session, job_id: str, *, kind: JobKind, status: JobStatus) -> None:
-    """A delivery for each webhook that is told of such ends. They all carry the same event."""
+def announce_end(session: Session, job_id: str, *, project_id: str, kind: JobKind, status: JobStatus) -> None:
+    """A delivery for each webhook of the job's project that is told of such ends. They all carry the same event."""
     event = event_name(kind, status)
-    told = [hook for hook in repository.all_webhooks(session) if hook.events is None or event in hook.events]
+    told = [hook for hook in repository.webhooks_of(session, project_id) if hook.events is None or event in hook.events]
     if not told:
         return
     moment = now(session)

@@ -27,6 +27,10 @@ class ClaimedDelivery:
     created_at: datetime
 
 
+def webhooks_of(session: Session, project_id: str) -> Sequence[Webhook]:
+    return session.scalars(select(Webhook).where(Webhook.project_id == project_id)).all()
+
+
 def all_webhooks(session: Session) -> Sequence[Webhook]:
     """Newest first."""
     return session.scalars(select(Webhook).order_by(Webhook.id.desc())).all()

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 HEAVY = {"torch", "transformers", "datasets", "evaluate", "accelerate", "safetensors", "tokenizers"}
-NOUNS = ("job", "file", "model", "prediction", "study", "webhook", "openai", "hub_token")
+NOUNS = ("job", "key", "file", "model", "prediction", "study", "webhook", "openai", "hub_token")
 
 
 def imports_of(path: Path) -> set[str]:

@@ -49,7 +49,7 @@ def test_a_folder_without_safetensors_is_no_model(nowhere, tmp_path):
 
 def test_up_refuses_to_be_reached_from_outside_without_a_key(nowhere, tmp_path):
     process = nowhere.run("up", "--host", "0.0.0.0", "--port", "0", "--home", tmp_path / "home", expect=1)
-    assert "no API key is set" in process.stderr
+    assert "there is no API key" in process.stderr
     assert "TUNERY_FIRST_API_KEY" in process.stderr
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import text
 import app.file.models
 import app.hub_token.models
 import app.job.models
+import app.key.models
 import app.model.models
 import app.study.models
 import app.webhook.models  # noqa: F401

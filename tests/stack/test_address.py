@@ -5,24 +5,26 @@ import time
 import pytest
 
 from app.config import Settings
+from app.db.migrate import upgrade
+from app.key import service
+from app.key.schemas import NewKey
 from app.stack.address import check_exposure, listen, url_of
 from app.stack.errors import StartError
 
 
-@pytest.fixture(autouse=True)
-def _no_key(monkeypatch):
-    monkeypatch.delenv("TUNERY_FIRST_API_KEY", raising=False)
-
-
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.1.2.3"])
-def test_listening_beyond_this_machine_needs_a_key(host):
-    with pytest.raises(StartError, match="no API key"):
-        check_exposure(Settings(host=host))
+def test_listening_beyond_this_machine_needs_a_key(settings_home, host):
+    for _ in range(2):  # an empty database, and one without keys
+        with pytest.raises(StartError, match="no API key"):
+            check_exposure(Settings(host=host))
+        upgrade()
     check_exposure(Settings(host=host, first_api_key="secret"))
+    service.create(NewKey(name="test"))
+    check_exposure(Settings(host=host))
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", "127.8.8.8"])
-def test_loopback_needs_no_key(host):
+def test_loopback_needs_no_key(settings_home, host):
     check_exposure(Settings(host=host))
 
 

@@ -9,6 +9,8 @@ import pytest
 from openai import InvalidWebhookSignatureError, OpenAI
 from sqlalchemy import select, update
 
+from app import caller
+from app.caller import Caller
 from app.config import get_settings
 from app.db import now, reading, transaction
 from app.errors import InvalidRequest
@@ -24,6 +26,9 @@ from tests.job.conftest import insert_job
 from tests.job.test_lifecycle import claim
 from tests.stack.processes import eventually
 from tests.webhook.receiver import receiving
+
+WITH_KEY = Caller(project_id="default", key_id="key-1")
+"""Whoever needs no key may have this machine's own services told."""
 
 
 @pytest.fixture
@@ -207,12 +212,9 @@ def test_a_receiver_that_hangs_holds_up_no_other_and_is_not_waited_for(database,
 
 
 def test_a_name_that_leads_into_this_network_is_not_sent_to(database, receiver, monkeypatch):
-    monkeypatch.setenv("TUNERY_FIRST_API_KEY", "sk-key")
-    get_settings.cache_clear()
-    made = service.create(NewWebhook(url=f"http://2130706433:{receiver.port}/hook"))
+    with caller.acting_for(WITH_KEY):
+        made = service.create(NewWebhook(url=f"http://2130706433:{receiver.port}/hook"))
     cancelled_job()
-    monkeypatch.delenv("TUNERY_FIRST_API_KEY")  # a worker needs none
-    get_settings.cache_clear()
     assert service.deliver_next(made.id)
     assert receiver.deliveries == []
     assert "127.0.0.1, a private address" in service.list_webhooks().data[0].last_error
@@ -248,10 +250,8 @@ def test_a_name_that_nobody_knows_is_a_failure_like_any_other(database):
         ("http://localhost:8000/", "webhook_address_not_allowed"),
     ],
 )
-def test_a_url_that_cannot_be_sent_to_is_refused_at_once(sqlite_home, monkeypatch, url, code):
-    monkeypatch.setenv("TUNERY_FIRST_API_KEY", "sk-key")
-    get_settings.cache_clear()
-    with pytest.raises(InvalidRequest) as caught:
+def test_a_url_that_cannot_be_sent_to_is_refused_at_once(sqlite_home, url, code):
+    with caller.acting_for(WITH_KEY), pytest.raises(InvalidRequest) as caught:
         service.create(NewWebhook(url=url))
     assert (caught.value.param, caught.value.code) == ("url", code)
 

@@ -1,0 +1,20 @@
+"""What a key may be used for. Which route asks for which is told in ``app/api/scopes.py``."""
+
+from enum import StrEnum
+from typing import Final
+
+
+class Scope(StrEnum):
+    READ = "read"
+    """Look at what the project has, and download it."""
+    WRITE = "write"
+    """Upload, submit, change and delete."""
+    PREDICT = "predict"
+    """Ask finished models, and see what they are."""
+    ADMIN = "admin"
+    """All of these, and what the service itself owns: keys, projects, its numbers."""
+
+
+ALL: Final = frozenset(Scope)
+USUAL: Final = (Scope.READ, Scope.WRITE, Scope.PREDICT)
+"""Of a key that is made without saying which."""
