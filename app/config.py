@@ -65,6 +65,15 @@ class Settings(BaseSettings):
     )
     worker_slots: int = Field(default=1, ge=1, description="Jobs a worker runs at a time")
     warm_start: bool = Field(default=True, description="Keep a trainer's libraries loaded, so that jobs start at once")
+    trainer_user: str | None = Field(
+        default=None, description="User that trainers run as, a name or uid:gid; the worker's own if unset"
+    )
+    trainer_network: Literal["host", "none"] = Field(
+        default="host", description="none: trainers reach nothing but themselves"
+    )
+    trainer_memory_bytes: int | None = Field(
+        default=None, gt=0, description="Memory of each process of a trainer; unbounded if unset"
+    )
     lease_seconds: float = Field(default=60, gt=0, description="A running job not heard of for so long is requeued")
     sweep_seconds: float = Field(
         default=10, gt=0, description="How often lost jobs are looked for, and sweeps are seen to"

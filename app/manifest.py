@@ -137,8 +137,11 @@ def parse_manifest(content: bytes, *, name: str) -> Manifest:
     """The manifest of the folder ``name``. Raises CorruptArtefactError if it is none."""
     try:
         parsed = orjson.loads(content)
+        for file in parsed["files"]:
+            if file.startswith("/") or not {"", ".", ".."}.isdisjoint(file.split("/")):
+                raise CorruptArtefactError(f"{name}: the manifest names a file that lies elsewhere: {file!r}")
         return Manifest(files=parsed["files"], about=parsed["about"], sha256=hashlib.sha256(content).hexdigest())
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CorruptArtefactError(f"{name}: no readable manifest") from error
 
 

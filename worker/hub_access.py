@@ -13,6 +13,7 @@ import structlog
 from pydantic import SecretStr
 
 from app.hub_token import service as hub_tokens
+from worker import isolation
 
 log = structlog.get_logger(__name__)
 
@@ -42,6 +43,9 @@ def handed_over(token: SecretStr | None) -> Iterator[int | None]:
     descriptor = os.memfd_create("hub-token", os.MFD_CLOEXEC)
     try:
         os.fchmod(descriptor, 0o600)
+        owner = isolation.confinement().user
+        if owner is not None:
+            os.fchown(descriptor, owner, -1)
         os.write(descriptor, token.get_secret_value().encode())
         yield descriptor
     finally:

@@ -9,7 +9,9 @@ import contextlib
 import os
 import socket
 import sys
+from typing import Final
 
+import structlog
 from setproctitle import setproctitle
 
 from app import host, log, sweep
@@ -17,11 +19,14 @@ from app.config import get_settings
 from app.study import driver as study_driver
 from app.task_queue import QUEUE, get_celery
 from app.webhook import sending
-from worker import presence, tasks
+from worker import isolation, presence, tasks
 from worker.consuming import PatientConsumer
 from worker.nursery import keeper
 from worker.polling import Poller
 from worker.process import trainer_environment
+
+CANNOT_ISOLATE: Final = 78
+"""Exit code where trainers cannot be kept apart as the settings say (``EX_CONFIG``)."""
 
 
 def main(arguments: list[str]) -> int:
@@ -31,6 +36,11 @@ def main(arguments: list[str]) -> int:
     parser.parse_args(arguments)
     settings = get_settings()
     log.configure(settings)
+    try:
+        isolation.check()
+    except isolation.IsolationUnavailableError as error:
+        structlog.get_logger(__name__).error("the worker does not start", reason=str(error))
+        return CANNOT_ISOLATE
     setproctitle(f"celery worker: python -m worker.main --home {settings.home_dir}")
     os.environ.setdefault(
         "OMP_NUM_THREADS", str(max(1, host.usable_cpus() // settings.worker_slots))

@@ -17,7 +17,7 @@ from app.model import service as models
 from app.spec.job import JobSpec
 from app.spec.kinds import JobKind
 from app.spec.run import TRAINER_LOG, ErrorMessage, ExitCode, FilesMessage, ResultMessage
-from worker import step_metrics
+from worker import isolation, step_metrics
 from worker.patience import GivenUp
 from worker.result_files import progress_at_the_end, publish_files
 
@@ -82,8 +82,10 @@ def publish(claim: Claim, result: ResultMessage) -> None:
     failpoints.reach("publish.announced")
     model_id = ids.fine_tuned_model_id(spec.model, suffix=spec.suffix, job_id=claim.job_id)
     if result.base is not None:
-        models.place_base(Path(result.base.path), weights_sha256=result.base.weights_sha256)
-    folder = models.place(get_settings().jobs_dir / result.model_path, model_id=model_id)
+        models.place_base(
+            isolation.take_back(Path(result.base.path), job_id=claim.job_id), weights_sha256=result.base.weights_sha256
+        )
+    folder = models.place(isolation.take_back(Path(result.model_path), job_id=claim.job_id), model_id=model_id)
     failpoints.reach("publish.placed")
     step_metrics_file, step_metrics_folder = step_metrics.write(claim.job_id)
     with transaction() as session:

@@ -18,6 +18,7 @@ import structlog
 from pydantic import SecretStr
 
 from app.spec.run import TRAINER_LOG
+from worker import isolation
 from worker.forking import FOR_FORKING
 from worker.hub_access import handed_over
 from worker.nursery.keeper import NURSERY, NurseryUnavailableError
@@ -53,6 +54,7 @@ def trainer_environment(own: Mapping[str, str]) -> dict[str, str]:
     for name, value in FOR_TORCH.items():
         environment.setdefault(name, value)
     environment |= FOR_FORKING
+    environment |= isolation.environment()
     environment["HF_HUB_DISABLE_TELEMETRY"] = "1"
     environment["PYTHONUNBUFFERED"] = "1"
     return environment

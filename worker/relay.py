@@ -210,7 +210,7 @@ class Relay:
                 attempt=self.claim.attempt,
                 step=message.step,
                 epoch=message.epoch,
-                path=_relative(message.path),
+                path=self._relative(message.path),
                 manifest_sha256=message.manifest_sha256,
                 size_bytes=message.size_bytes,
                 metrics=message.metrics,
@@ -220,7 +220,7 @@ class Relay:
         )
         session.flush()
         if message.deleted:
-            gone = [_relative(path) for path in message.deleted]
+            gone = [self._relative(path) for path in message.deleted]
             repository.mark_checkpoints(session, self.claim.job_id, paths=gone, state="deleted")
         self._reached(session, message.step)
         if not message.is_best:
@@ -245,8 +245,14 @@ class Relay:
         return {"warnings": [*warnings, warning]}
 
     def _on_corrupt(self, session: Session, message: CorruptMessage) -> None:
-        repository.mark_checkpoints(session, self.claim.job_id, paths=[_relative(message.path)], state="corrupt")
+        repository.mark_checkpoints(session, self.claim.job_id, paths=[self._relative(message.path)], state="corrupt")
         events.append(session, self.claim.job_id, message.message, level="warn", data={"code": "checkpoint_corrupt"})
+
+    def _relative(self, path: str) -> str:
+        """To the folder of all jobs. Raises ValueError for a path that is not of this job."""
+        jobs_dir = get_settings().jobs_dir.resolve()
+        own = Path(path).resolve().relative_to(jobs_dir / self.claim.job_id)  # it may be a symbolic link
+        return f"{self.claim.job_id}/{own.as_posix()}"
 
 
 def _started_words(message: StartedMessage | BegunMessage) -> str:
@@ -260,7 +266,3 @@ def _started_words(message: StartedMessage | BegunMessage) -> str:
 def _progress(message: ProgressMessage) -> dict[str, Any]:
     fraction = message.step / message.max_steps if message.max_steps else 0.0
     return {**message.model_dump(exclude={"type"}), "fraction": min(1.0, fraction)}
-
-
-def _relative(path: str) -> str:
-    return Path(path).resolve().relative_to(get_settings().jobs_dir.resolve()).as_posix()  # it may be a symbolic link

@@ -14,6 +14,7 @@ from app.job import lifecycle, repository, retention
 from app.job.repository import Claim
 from app.spec.run import FilesMessage
 from app.storage import StoreUnavailable
+from worker import isolation
 
 
 def publish_files(claim: Claim, result: FilesMessage) -> None:
@@ -24,8 +25,10 @@ def publish_files(claim: Claim, result: FilesMessage) -> None:
     with transaction() as session:
         lifecycle.write(session, claim, phase="publishing")
     failpoints.reach("result.announced")
-    jobs_dir = get_settings().jobs_dir
-    folders = {file.file_id: results.place(jobs_dir / file.folder, file_id=file.file_id) for file in result.files}
+    folders = {
+        file.file_id: results.place(isolation.take_back(Path(file.folder), job_id=claim.job_id), file_id=file.file_id)
+        for file in result.files
+    }
     failpoints.reach("result.placed")
     with transaction() as session:
         job = lifecycle.locked(session, claim)
@@ -46,7 +49,7 @@ def publish_files(claim: Claim, result: FilesMessage) -> None:
         repository.forget_checkpoints_of(session, claim.job_id)
         failpoints.reach("result.written")
     failpoints.reach("result.stored")
-    _remove_parts(jobs_dir / claim.job_id)
+    _remove_parts(get_settings().jobs_dir / claim.job_id)
 
 
 def progress_at_the_end(

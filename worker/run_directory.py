@@ -32,7 +32,7 @@ from app.spec.run import (
     ServedFolder,
     node_folder,
 )
-from worker import hub_access
+from worker import hub_access, isolation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +49,7 @@ def prepare(claimed: ClaimedJob, *, gpus: Sequence[str] | None = None, node: Nod
 
     Raises a ServiceError when a file or the model is gone, or damaged, since the job was accepted, or its Hub token cannot be read.
     """
+    isolation.refuse_nodes_without_network(claimed.nodes)
     settings = get_settings()
     claim = claimed.claim
     run_dir = settings.jobs_dir / claim.job_id / f"attempt-{claim.attempt}"
@@ -64,10 +65,12 @@ def prepare(claimed: ClaimedJob, *, gpus: Sequence[str] | None = None, node: Nod
         "cache_dir": str(settings.cache_dir),
         "devices": None if gpus is None else list(gpus),
         "node": node,
+        "confinement": isolation.confinement(),
     }
     run = _WORLDS[claimed.kind](claimed.spec, told)
     hub_token = hub_access.token_of(claimed.project_id) if _reads_the_hub(run) else None
     (run_dir / RUN_FILE).write_text(run.model_dump_json(indent=2), encoding="utf-8")
+    isolation.lend(run_dir)
     return World(run_dir=run_dir, hub_token=hub_token)
 
 

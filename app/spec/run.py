@@ -53,6 +53,18 @@ class NodeSpec(_Message):
     """``host:port`` of the leader, where the nodes meet."""
 
 
+class Confinement(_Message):
+    """What a trainer gives up before it looks at its job. A file mask of 077, no core files and no new privileges it always has."""
+
+    user: int | None = None
+    """Its number; unset: the worker's own. With it go ``group`` and ``groups``."""
+    group: int | None = None
+    groups: list[int] = Field(default_factory=list)
+    memory_bytes: int | None = None
+    """Of each of its processes; unset: unbounded."""
+    network: Literal["host", "none"] = "host"
+
+
 class _Run(_Message):
     """What every attempt is told. All paths are absolute."""
 
@@ -63,6 +75,7 @@ class _Run(_Message):
     cache_dir: str
     devices: list[str] | None = None
     """GPUs that are this attempt's, as ``CUDA_VISIBLE_DEVICES`` names them; unset: what the environment says."""
+    confinement: Confinement = Confinement()
     node: NodeSpec | None = None
     """Unset: the job has one node, and its processes fork from the first."""
 
@@ -267,7 +280,7 @@ class KeptBase(_Message):
     """A sealed folder with the weights that an attached model is served on."""
 
     path: str
-    weights_sha256: str
+    weights_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
 class ResultMessage(_Message):
@@ -294,7 +307,7 @@ class ResultMessage(_Message):
 class ResultFile(_Message):
     """A sealed folder (manifest) with a file that is ready to be published."""
 
-    file_id: str
+    file_id: str = Field(pattern=r"^file-[0-9a-f]{32}$")
     folder: str
     filename: str
     stored_as: str

@@ -15,8 +15,9 @@ from typing import Final, NoReturn
 from pydantic import ValidationError
 
 from app.errors import ServiceError
-from app.spec.run import RUN, RUN_FILE, ErrorMessage, ExitCode, RunSpec, shared_run_dir
-from worker.trainer import full_disk, hub_token
+from app.spec.run import RUN, RUN_FILE, AnyRun, ErrorMessage, ExitCode, RunSpec, shared_run_dir
+from worker.trainer import full_disk, full_memory, hub_token
+from worker.trainer.confinement import confine
 from worker.trainer.control import Stopped
 from worker.trainer.group import form_group
 from worker.trainer.node import NodeRank, launch
@@ -32,17 +33,8 @@ ATTEMPTS: Final = {
 
 def main(arguments: list[str]) -> int:
     started_at = time.monotonic()
-    parser = argparse.ArgumentParser(prog="python -m worker.trainer", description=__doc__)
-    parser.add_argument("run_dir", type=Path)
-    parser.add_argument("--events-fd", type=int)
-    parser.add_argument("--control-fd", type=int)
-    parser.add_argument("--hub-token-fd", type=int)
-    parsed = parser.parse_args(arguments)
-    run_dir: Path = parsed.run_dir.resolve()
-    try:
-        run = RUN.validate_json((run_dir / RUN_FILE).read_bytes())
-    except ValidationError as error:
-        parser.error(f"{RUN_FILE}: {error}")
+    parsed, run_dir, run = _parse(arguments)
+    confine(run.confinement)
     if parsed.hub_token_fd is not None:
         hub_token.use(parsed.hub_token_fd)
     if run.devices is not None:
@@ -76,7 +68,7 @@ def main(arguments: list[str]) -> int:
         code = ExitCode.USER_ERROR
     except Exception as error:
         group.await_verdict()
-        if (message := full_disk.told(error)) is not None:
+        if (message := full_disk.told(error) or full_memory.told(error)) is not None:
             report.send(message)
         raise
     else:
@@ -85,6 +77,22 @@ def main(arguments: list[str]) -> int:
         report.close()
     group.stay()
     return group.settle(code)
+
+
+def _parse(arguments: list[str]) -> tuple[argparse.Namespace, Path, AnyRun]:
+    """What the command line says, the run directory, and what stands in it."""
+    parser = argparse.ArgumentParser(prog="python -m worker.trainer", description=__doc__)
+    parser.add_argument("run_dir", type=Path)
+    parser.add_argument("--events-fd", type=int)
+    parser.add_argument("--control-fd", type=int)
+    parser.add_argument("--hub-token-fd", type=int)
+    parsed = parser.parse_args(arguments)
+    run_dir: Path = parsed.run_dir.resolve()
+    try:
+        run = RUN.validate_json((run_dir / RUN_FILE).read_bytes())
+    except ValidationError as error:
+        parser.error(f"{RUN_FILE}: {error}")
+    return parsed, run_dir, run
 
 
 def _leave_working_directory(run_dir: Path) -> None:

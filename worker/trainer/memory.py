@@ -11,17 +11,16 @@ import torch
 from app.errors import InvalidRequest
 from app.spec.training import TrainingSpec
 from worker.trainer.batching import StepBatch
+from worker.trainer.full_memory import CPU_MESSAGE
 from worker.trainer.ranks import Ranks
 from worker.trainer.reporting import Reporter
 
 LARGE_BYTES: Final = 2**20
-_CPU_MESSAGE = "can't allocate memory"
-"""How torch says it on a CPU, where it has no error class for it."""
 
 
 def refuse_unless_smaller_parts_help(error: RuntimeError, *, parts: int, batch: StepBatch, ranks: Ranks) -> None:
     """Raises ``error`` itself if it is about something else, InvalidRequest if parts are single or other ranks wait for this one."""
-    if not isinstance(error, torch.OutOfMemoryError) and _CPU_MESSAGE not in str(error):
+    if not isinstance(error, torch.OutOfMemoryError) and CPU_MESSAGE not in str(error):
         raise error
     if ranks.acts_together:
         raise InvalidRequest(
