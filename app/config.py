@@ -169,6 +169,11 @@ class Settings(BaseSettings):
         return self.predictor_url or f"ipc://{self.run_dir / 'predictor.sock'}"
 
     @cached_property
+    def predictors(self) -> tuple[str, ...]:
+        """The addresses of all that are asked."""
+        return tuple(part.strip() for part in self.predictor.split(",") if part.strip())
+
+    @cached_property
     def artefacts_dir(self) -> Path:
         """Uploaded files, registered and finished models, logs of jobs."""
         return self.home_dir / "artefacts"

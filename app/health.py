@@ -5,10 +5,10 @@ from datetime import timedelta
 import redis
 from sqlalchemy.exc import DBAPIError
 
-import app.prediction.client as prediction_client
 from app.config import get_settings
 from app.db import now, reading
 from app.job import repository
+from app.prediction import routing
 from app.task_queue import BROKER_TIMEOUT_SECONDS
 
 SWEEPS_UNTIL_SILENT = 3
@@ -28,7 +28,7 @@ def stored_parts() -> dict[str, bool]:
 
 
 async def predictor_answers() -> bool:
-    return bool(await prediction_client.is_alive())
+    return bool(await routing.is_alive())
 
 
 def _broker_answers() -> bool:

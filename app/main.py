@@ -39,7 +39,7 @@ from app.api.scopes import guard
 from app.api.security import SecurityMiddleware
 from app.config import Settings, get_settings
 from app.metrics.requests import RequestCounts
-from app.prediction import client as prediction_client
+from app.prediction import routing
 from app.study import driver as study_driver
 from app.webhook import sending
 
@@ -105,4 +105,4 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:  # noqa: ARG001
     with sweep.running(), study_driver.running(), sending.running():
         async with events.stream_hub():
             yield
-    await prediction_client.close()
+    await routing.close()

@@ -6,12 +6,12 @@ from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
 
 from app.metrics.requests import RequestCounts
 from app.metrics.tally import exposition
-from app.prediction import client
+from app.prediction import routing
 
 
 async def metrics_text(requests: RequestCounts) -> str:
     """All metrics in Prometheus' text format. Waits for a second at most for a predictor that does not answer."""
-    of_predictor = await client.metrics_text()
+    of_predictor = await routing.metrics_text()
     up = GaugeMetricFamily("tunery_predictor_up", "Whether the predictor answers", value=int(of_predictor is not None))
     about = InfoMetricFamily("tunery", "What runs", value={"version": version("tunery")})
     return exposition([about, up, *requests.families()]) + (of_predictor or "")

@@ -1,4 +1,4 @@
-"""The API's line to the predictor: one asynchronous DEALER per process, shared by all requests.
+"""The API's line to a predictor: one asynchronous DEALER per process, shared by all requests.
 
 A predictor that dies is noticed by its connection's end, at once; one that hangs, by its silence. Either way callers get
 ``Unavailable`` and are not kept waiting, and the connection comes back by itself.
@@ -16,7 +16,6 @@ import structlog
 import zmq
 from zmq.utils.monitor import parse_monitor_message
 
-from app.config import get_settings
 from app.errors import Unavailable
 from app.prediction.answers import Answers
 from app.prediction.sampling import sampling_of
@@ -280,36 +279,3 @@ def _gone() -> Unavailable:
         hint="It is restarted by itself; ask again in a few seconds.",
         retry_after_seconds=RETRY_AFTER_SECONDS,
     )
-
-
-_client: PredictorClient | None = None
-
-
-def get_client() -> PredictorClient:
-    """This process's client, made on first use. Call from a coroutine."""
-    global _client  # noqa: PLW0603
-    address = get_settings().predictor
-    if _client is not None and (_client.loop is not asyncio.get_running_loop() or _client.address != address):
-        _client.abandon()
-        _client = None
-    if _client is None:
-        _client = PredictorClient(address)
-    return _client
-
-
-async def is_alive() -> bool:
-    """Whether the predictor answers within a second."""
-    return await get_client().ping() is not None
-
-
-async def metrics_text() -> str | None:
-    """What the predictor has counted, in Prometheus' text format; None if it does not answer within a second."""
-    return await get_client().measure()
-
-
-async def close() -> None:
-    """Close this process's client, if there is one."""
-    global _client
-    if _client is not None:
-        client, _client = _client, None
-        await client.close()

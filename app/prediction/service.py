@@ -26,14 +26,16 @@ from app.job.models import Job
 from app.job.states import TERMINAL, JobStatus
 from app.model.models import Model
 from app.prediction import repository
-from app.prediction.client import RETRY_AFTER_SECONDS, Asking, get_client
+from app.prediction.client import RETRY_AFTER_SECONDS, Asking
 from app.prediction.known import ServedModel, recall, remember
+from app.prediction.routing import get_client
 from app.prediction.schemas import MAX_INPUTS, Chat, Inputs, PredictRequest, QuestionInContext, TextPair, TokenizedText
 from app.prediction.wire import Failure, Piece, Prediction
 from app.spec.job import check_reference
 from app.spec.kinds import JobKind
 from app.spec.serving import SERVING_FILE
 from app.spec.words import join_words
+from app.storage import StoreUnavailable
 
 MAX_TEXT_BYTES: Final = 2**20
 _CHECKPOINT_ID: Final = re.compile(r"(?P<model>ft:.+):ckpt-step-(?P<step>\d{1,9})")
@@ -80,12 +82,17 @@ async def _asking(request: PredictRequest) -> tuple[list[tuple[str, str | None]]
     asking = Asking(
         words=words,
         model_id=served.id,
-        folder=served.folder.relative_to(get_settings().artefacts_dir).as_posix(),
+        folder=_as_told(served.folder),
         manifest_sha256=served.manifest_sha256,
         timeout_seconds=get_settings().predict_timeout_seconds,
         parameters=request.parameters,
     )
     return inputs, asking, served
+
+
+def _as_told(folder: Path) -> str:
+    """Predictors that share a store and no home have it below a home of their own."""
+    return str(folder if storage.remote_store() is None else folder.relative_to(get_settings().artefacts_dir))
 
 
 async def find(reference: str) -> ServedModel:
@@ -234,6 +241,8 @@ def _as_error(failure: Failure, served: ServedModel) -> ServiceError:
                 code=failure.code,
                 hint="Restore its folder from a backup, or train it again.",
             )
+        case "storage_unavailable":
+            return StoreUnavailable("the predictor cannot fetch the model")
         case "invalid_input":
             return InvalidRequest(f"{failure.param}: {failure.message}", param=failure.param, code=failure.code)
         case "overloaded":

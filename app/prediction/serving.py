@@ -11,8 +11,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from app import storage
 from app.config import get_settings
 from app.errors import InvalidRequest, Unavailable
-from app.prediction.client import RETRY_AFTER_SECONDS, is_alive
+from app.prediction.client import RETRY_AFTER_SECONDS
 from app.prediction.known import ServedModel
+from app.prediction.routing import is_alive
 from app.prediction.schemas import MAX_INPUTS
 from app.prediction.service import find
 from app.spec.serving import SERVING_FILE, ServingSpec

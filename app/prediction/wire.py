@@ -14,6 +14,7 @@ LabelScore = tuple[str, float]
 
 FailureCode = Literal[
     "artifact_corrupt",  # the model's files are not what was published
+    "storage_unavailable",  # the model's files cannot be fetched just now
     "model_load_failed",  # they are, but cannot be served
     "invalid_input",  # the model does not take such an input; ``param`` names it
     "overloaded",  # the queue is full

@@ -76,7 +76,7 @@ CONTRACT = {
     ("side", "allowed"),
     [
         ("trainer", CONTRACT),
-        ("predictor", CONTRACT | {"app.prediction.wire", "app.config", "app.log", "app.metrics.tally"}),
+        ("predictor", CONTRACT | {"app.prediction.wire", "app.config", "app.log", "app.metrics.tally", "app.storage"}),
         (
             "batch_prediction",
             CONTRACT

@@ -25,9 +25,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--idle-seconds", type=float, default=1800.0, help="a model not asked for so long is unloaded")
     given = parser.parse_args(arguments)
     settings = Settings() if given.home is None else Settings(home=given.home)
+    bind = given.bind or settings.predictor
+    if "," in bind:
+        parser.error(f"it listens at one address: --bind one of {bind}")
     log.configure(settings)
     options = Options(
-        bind=given.bind or settings.predictor,
+        bind=bind,
         artefacts_dir=settings.artefacts_dir,
         memory_bytes=given.memory_bytes or settings.predict_memory_bytes,
         batch_tokens=given.batch_tokens or settings.predict_batch_tokens,

@@ -8,11 +8,14 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
+from app import storage
 from app.manifest import CorruptArtefactError
 from app.prediction.wire import Entity, Failure, FailureCode, LabelScore, Prediction
+from app.storage import StoreUnavailable
 from worker.predictor.decode import FUNCTIONS, label_scores, scores_of
 from worker.predictor.entities import served_entities
 from worker.predictor.errors import ModelLoadError, UnfitInputError
+from worker.predictor.fetching import discard_copies, fetch_model
 from worker.predictor.prompts import is_chat
 from worker.predictor.questions import found_answers, too_long, unfit_for_answers, unfit_for_others
 from worker.predictor.replies import OF_ONE_REQUEST, Reply, failure, refuse
@@ -20,6 +23,7 @@ from worker.predictor.scheduler import ModelKey, Pending, Scheduler, Turn
 from worker.predictor.written_answers import answer_sources
 
 if TYPE_CHECKING:
+    from worker.predictor.bases import Bases
     from worker.predictor.engine import LoadedModel
     from worker.predictor.generation_requests import GenerationRequests
 
@@ -29,7 +33,6 @@ log = structlog.get_logger(__name__)
 def load_models(scheduler: Scheduler, *, reply: Reply) -> None:
     """Load what is asked for, one model at a time, until the scheduler stops. Imports torch, which takes seconds."""
     from worker.predictor.bases import Bases  # noqa: PLC0415  the socket answers meanwhile
-    from worker.predictor.engine import LoadedModel  # noqa: PLC0415
 
     gc.freeze()  # what was imported stays: looking through it again and again would halt everybody
     bases = Bases()
@@ -37,11 +40,13 @@ def load_models(scheduler: Scheduler, *, reply: Reply) -> None:
         code: FailureCode
         try:
             started = time.monotonic()
-            model = LoadedModel.load(key.folder, expected_manifest_sha256=key.manifest_sha256, bases=bases)
+            model = _load(key, bases=bases)
             if model.generator is not None:
                 model.generator.try_out()
         except CorruptArtefactError as error:
             code, problem = "artifact_corrupt", error
+        except StoreUnavailable as error:
+            code, problem = "storage_unavailable", error  # type: ignore[assignment]
         except (ModelLoadError, MemoryError, RuntimeError, OSError) as error:
             code, problem = "model_load_failed", error  # type: ignore[assignment]
         else:
@@ -53,6 +58,21 @@ def load_models(scheduler: Scheduler, *, reply: Reply) -> None:
         log.error("model could not be loaded", folder=str(key.folder), code=code, error=str(problem))
         for pending in scheduler.load_failed(key):
             reply(pending, failure(pending, code, str(problem)))
+
+
+def _load(key: ModelKey, *, bases: "Bases") -> "LoadedModel":
+    """From this machine's copy. One that is damaged is fetched again, once, where there is a store."""
+    from worker.predictor.engine import LoadedModel  # noqa: PLC0415
+
+    with storage.held():
+        fetch_model(key)
+        try:
+            return LoadedModel.load(key.folder, expected_manifest_sha256=key.manifest_sha256, bases=bases)
+        except CorruptArtefactError:
+            if not discard_copies(key.folder):
+                raise
+        fetch_model(key)
+        return LoadedModel.load(key.folder, expected_manifest_sha256=key.manifest_sha256, bases=bases)
 
 
 def _announce(scheduler: Scheduler, key: ModelKey, model: "LoadedModel", *, seconds: float) -> None:

@@ -133,6 +133,9 @@ class Scheduler:
         with self._changed:
             return [resident.name for resident in self._residents.values()]
 
+    def is_loaded(self, key: ModelKey) -> bool:
+        return key in self._residents
+
     def submit(self, pending: Pending) -> list[Pending]:
         """Queue ``pending``. Returns late requests that were taken out to make room for it.
 

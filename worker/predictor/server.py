@@ -32,6 +32,7 @@ from app.prediction.wire import (
     decode_question,
 )
 from worker.predictor.computing import load_models, take_turns
+from worker.predictor.fetching import Fetcher
 from worker.predictor.metrics import metrics_text
 from worker.predictor.outbox import Outbox
 from worker.predictor.replies import failure
@@ -76,6 +77,7 @@ class Server:
         self._waker, self._wakes = socket.socketpair()
         self._waker.setblocking(False)
         self._wakes.setblocking(False)
+        self._fetcher = Fetcher(submit=self._schedule, reply=self._reply, max_texts=options.queue_size)
         self._folders: dict[str, Path] = {}
         self._exit_code: int | None = None
 
@@ -168,12 +170,23 @@ class Server:
         key = ModelKey(folder=folder, manifest_sha256=request.manifest_sha256)
         pending = Pending(identity=identity, request=request, key=key, received_at=time.monotonic())
         try:
+            if not self._scheduler.is_loaded(key) and self._fetcher.take(pending):
+                return None
+        except OverloadedError:
+            return failure(pending, "overloaded", "many texts are waiting for their models already")
+        self._schedule(pending)
+        return None
+
+    def _schedule(self, pending: Pending) -> None:
+        """For any thread."""
+        try:
             late = self._scheduler.submit(pending)
         except OverloadedError:
-            return failure(pending, "overloaded", f"{self._scheduler.num_waiting} texts are waiting already")
+            waiting = self._scheduler.num_waiting
+            self._reply(pending, failure(pending, "overloaded", f"{waiting} texts are waiting already"))
+            return
         for other in late:
             self._reply(other, failure(other, "deadline_exceeded", "nobody waits for it any more"))
-        return None
 
     def _folder(self, name: str) -> Path | None:
         """A folder below that of the artefacts; None: it is not. Found out once: it takes as long as a small forward."""
