@@ -1,5 +1,6 @@
 """How Alembic reaches our database: the settings' URL, all tables, one migrating process at a time."""
 
+from alembic.runtime.migration import MigrationInfo
 from sqlalchemy import text
 
 import app.file.models
@@ -16,6 +17,10 @@ from app.db import Base, create_database_engine
 MIGRATION_LOCK = 7_283_001  # any number that nothing else in the database uses
 
 
+def note(*, step: MigrationInfo, **_: object) -> None:
+    context.config.attributes.get("applied", []).append(step.up_revision_id)
+
+
 def run() -> None:
     url = context.config.attributes.get("url") or get_settings().database
     engine = create_database_engine(url)
@@ -29,6 +34,7 @@ def run() -> None:
                 render_as_batch=True,
                 compare_type=True,
                 user_module_prefix="types.",
+                on_version_apply=note,
             )
             context.run_migrations()
     finally:

@@ -6,7 +6,7 @@ import redis
 from sqlalchemy.exc import DBAPIError
 
 from app.config import get_settings
-from app.db import now, reading
+from app.db import fit, now, reading
 from app.job import repository
 from app.prediction import routing
 from app.task_queue import BROKER_TIMEOUT_SECONDS
@@ -14,17 +14,22 @@ from app.task_queue import BROKER_TIMEOUT_SECONDS
 SWEEPS_UNTIL_SILENT = 3
 
 
-def stored_parts() -> dict[str, bool]:
-    """``database``, ``worker`` and ``broker``; blocks for a second at most if the broker hangs."""
-    parts = {"database": False, "worker": False, "broker": _broker_answers()}
+def stored_parts() -> tuple[dict[str, bool], str | None]:
+    """``database``, ``schema``, ``worker`` and ``broker``, and what is wrong with the schema if it does not fit this version.
+
+    Blocks for a second at most if the broker hangs.
+    """
+    parts = {"database": False, "schema": False, "worker": False, "broker": _broker_answers()}
+    problem = None
     try:
         with reading() as session:
             silent = timedelta(seconds=get_settings().sweep_seconds * SWEEPS_UNTIL_SILENT)
             parts["worker"] = repository.worker_seen_since(session, now(session) - silent)
-            parts["database"] = True
+            problem = fit(session).problem
+            parts |= {"database": True, "schema": problem is None}
     except DBAPIError:
         pass
-    return parts
+    return parts, problem
 
 
 async def predictor_answers() -> bool:

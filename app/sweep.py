@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from app import host
 from app.clock import utc_now
 from app.config import get_settings
-from app.db import now, reading, transaction
+from app.db import fit, now, reading, transaction
 from app.file import service as files
 from app.job import deletion, idempotency, lifecycle, repository, retention
 from app.model import service as models
@@ -48,6 +48,8 @@ class Sweep:
                 with reading() as session:
                     now(session)
                 self._reachable_since = time.monotonic()
+            if _is_left_behind():
+                return
             self._reap_dead_neighbours()
             self._reap_expired()
             self._wake_for_waiting_jobs()
@@ -114,6 +116,15 @@ class Sweep:
         removed += len(models.remove_unused(older_than=timedelta(days=1)))
         if removed:
             log.info("leftovers removed", num_folders=removed)
+
+
+def _is_left_behind() -> bool:
+    """A process that the database's schema does not fit keeps its hands off rows that it may misunderstand."""
+    with reading() as session:
+        problem = fit(session).problem
+    if problem is not None:
+        log.error("the sweep does nothing", reason=problem)
+    return problem is not None
 
 
 def _delete_old() -> None:

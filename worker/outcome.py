@@ -15,7 +15,7 @@ from app.job import events, gathering, lifecycle, repository
 from app.job.repository import Claim
 from app.model import service as models
 from app.spec.job import JobSpec
-from app.spec.kinds import JobKind
+from app.spec.kinds import JobKind, stored_spec
 from app.spec.run import TRAINER_LOG, ErrorMessage, ExitCode, FilesMessage, ResultMessage
 from worker import isolation, step_metrics
 from worker.patience import GivenUp
@@ -78,7 +78,8 @@ def publish(claim: Claim, result: ResultMessage) -> None:
         lifecycle.write(session, claim, phase="publishing")
         job = repository.get(session, claim.job_id)
         assert job is not None
-        spec = JobSpec.model_validate(job.spec)
+        spec = stored_spec(job.kind, job.spec)
+        assert isinstance(spec, JobSpec)
     failpoints.reach("publish.announced")
     model_id = ids.fine_tuned_model_id(spec.model, suffix=spec.suffix, job_id=claim.job_id)
     if result.base is not None:

@@ -19,7 +19,7 @@ from app.manifest import CorruptArtefactError
 from app.model import service as models
 from app.spec.export import ExportSpec
 from app.spec.job import JobSpec
-from app.spec.kinds import JobKind
+from app.spec.kinds import AnySpec, JobKind, stored_spec
 from app.spec.prediction import PredictionSpec
 from app.spec.run import (
     RUN_FILE,
@@ -67,7 +67,7 @@ def prepare(claimed: ClaimedJob, *, gpus: Sequence[str] | None = None, node: Nod
         "node": node,
         "confinement": isolation.confinement(),
     }
-    run = _WORLDS[claimed.kind](claimed.spec, told)
+    run = _WORLDS[claimed.kind](stored_spec(claimed.kind, claimed.spec), told)
     hub_token = hub_access.token_of(claimed.project_id) if _reads_the_hub(run) else None
     (run_dir / RUN_FILE).write_text(run.model_dump_json(indent=2), encoding="utf-8")
     isolation.lend(run_dir)
@@ -86,8 +86,8 @@ def _fetched(checkpoint: Path) -> Path:
         return checkpoint
 
 
-def _training(stored: dict[str, Any], told: dict[str, Any]) -> AnyRun:
-    spec = JobSpec.model_validate(stored)
+def _training(spec: AnySpec, told: dict[str, Any]) -> AnyRun:
+    assert isinstance(spec, JobSpec)
     model_folder, base_folder = models.own_folders(spec.model)
     return RunSpec(
         spec=spec,
@@ -98,8 +98,8 @@ def _training(stored: dict[str, Any], told: dict[str, Any]) -> AnyRun:
     )
 
 
-def _prediction(stored: dict[str, Any], told: dict[str, Any]) -> AnyRun:
-    spec = PredictionSpec.model_validate(stored)
+def _prediction(spec: AnySpec, told: dict[str, Any]) -> AnyRun:
+    assert isinstance(spec, PredictionSpec)
     file = files.get_file(spec.file)
     profile = files.profile_of(file)
     assert profile is not None, "the job was accepted with rows to predict"
@@ -113,12 +113,12 @@ def _prediction(stored: dict[str, Any], told: dict[str, Any]) -> AnyRun:
     )
 
 
-def _export(stored: dict[str, Any], told: dict[str, Any]) -> AnyRun:
-    spec = ExportSpec.model_validate(stored)
+def _export(spec: AnySpec, told: dict[str, Any]) -> AnyRun:
+    assert isinstance(spec, ExportSpec)
     return ExportRun(spec=spec, model=_served(spec.model), **told)
 
 
-_WORLDS: Final[dict[JobKind, Callable[[dict[str, Any], dict[str, Any]], AnyRun]]] = {
+_WORLDS: Final[dict[JobKind, Callable[[AnySpec, dict[str, Any]], AnyRun]]] = {
     JobKind.TRAINING: _training,
     JobKind.PREDICTION: _prediction,
     JobKind.EXPORT: _export,

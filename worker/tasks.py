@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from app.config import get_settings
-from app.db import now, transaction
+from app.db import fit, now, reading, transaction
 from app.disk import has_room
 from app.job import gathering, lifecycle, seats
 from app.job.lifecycle import ClaimedJob
@@ -47,7 +47,7 @@ def register(celery: Celery) -> None:
 def run_available_jobs() -> None:
     """Claim and run jobs until none is left. A wake-up says nothing but that there may be one."""
     while not draining.is_set():
-        if not _has_room():
+        if not _has_room() or not _fits_the_schema():
             return
         try:
             work, gpus = _claim(_devices())
@@ -76,6 +76,19 @@ def _has_room() -> bool:
         "the disk is full: no job is begun", folder=str(settings.jobs_dir), min_free_bytes=settings.min_free_bytes
     )
     return False
+
+
+def _fits_the_schema() -> bool:
+    """A worker that an upgrade of the database has left behind, or come before, claims nothing until that is mended."""
+    try:
+        with reading() as session:
+            problem = fit(session).problem
+    except SQLAlchemyError as error:
+        log.warning("the worker cannot claim: no database", error=str(error))
+        return False
+    if problem is not None:
+        log.error("the worker claims nothing", reason=problem)
+    return problem is None
 
 
 @lru_cache(maxsize=1)

@@ -20,6 +20,8 @@ class Readiness(BaseModel):
 
     status: Literal["ok", "degraded", "unavailable"]
     parts: dict[str, bool]
+    message: str | None = None
+    """Why the database's schema does not fit this version, and what to do."""
 
 
 @router.get("/live", summary="The process answers")
@@ -33,10 +35,10 @@ async def live() -> Liveness:
     responses={503: {"model": Readiness, "description": "A part that is needed does not answer"}},
 )
 async def ready(response: Response) -> Readiness:
-    parts = await run_in_threadpool(health.stored_parts)
+    parts, problem = await run_in_threadpool(health.stored_parts)
     parts["predictor"] = await health.predictor_answers()
-    needed = parts["database"] and parts["worker"] and parts["predictor"]
+    needed = parts["database"] and parts["schema"] and parts["worker"] and parts["predictor"]
     if not needed:
         response.status_code = 503
-        return Readiness(status="unavailable", parts=parts)
+        return Readiness(status="unavailable", parts=parts, message=problem)
     return Readiness(status="ok" if parts["broker"] else "degraded", parts=parts)

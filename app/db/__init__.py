@@ -3,14 +3,18 @@
 from app.db.base import Base, Instant, Json
 from app.db.engine import create_database_engine, dispose, get_engine, now, reading, transaction
 from app.db.owned import Owned, seen_with_its_owner
+from app.db.schema import Fit, SchemaSupport, fit
 
 __all__ = [
     "Base",
+    "Fit",
     "Instant",
     "Json",
     "Owned",
+    "SchemaSupport",
     "create_database_engine",
     "dispose",
+    "fit",
     "get_engine",
     "now",
     "reading",

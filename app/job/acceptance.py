@@ -16,6 +16,7 @@ from app.job.presentation import job_out
 from app.job.schemas import JobOut
 from app.job.states import JobStatus
 from app.spec.kinds import AnySpec, JobKind
+from app.spec.version import needed_by
 from app.task_queue import wake_workers
 
 
@@ -90,6 +91,7 @@ def store(session: Session, new: NewJob, *, retry_of: str | None = None, study_i
         requested_spec=new.requested.model_dump(mode="json", exclude_unset=True),
         job_metadata=new.requested.metadata,
         priority=new.requested.priority,
+        contract_version=needed_by(new.spec),
         retry_of=retry_of,
         study_id=study_id,
         created_at=utc_now(),

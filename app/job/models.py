@@ -45,6 +45,8 @@ class Job(Owned, Base):
     processes: Mapped[int] = mapped_column(Integer, default=_of_resources("processes"), server_default="1")
     nodes: Mapped[int] = mapped_column(Integer, default=_of_resources("nodes"), server_default="1")
     """What the spec's ``resources`` ask for, where a claim can look for it in a long queue."""
+    contract_version: Mapped[int] = mapped_column(Integer, default=1, server_default="1")
+    """What a worker must know (``app.spec.version``) to do it as the spec says."""
     retry_of: Mapped[str | None] = mapped_column(String(64))
     """The job whose spec this one was made from."""
     study_id: Mapped[str | None] = mapped_column(String(64))

@@ -13,7 +13,7 @@ from app.job.schemas import CheckpointOut, EventOut, JobModelOut, JobOut, Metric
 from app.job.states import TERMINAL, JobPhase, JobRequest, JobStatus
 from app.model import repository as models
 from app.model.models import Model
-from app.spec.kinds import JobKind, read_spec
+from app.spec.kinds import JobKind, stored_spec
 
 
 def job_out(session: Session, job: Job, *, foretold: Forecast = NOTHING) -> JobOut:
@@ -76,7 +76,7 @@ def _job_out(job: Job, *, beside: _Beside, foretold: Forecast) -> JobOut:
         model=_model(beside.models.get(job.model_id or "")),
         result_files=job.result_files or [],
         metadata=job.job_metadata,
-        spec=read_spec(job.kind, job.spec),
+        spec=stored_spec(job.kind, job.spec),
         requested_spec=job.requested_spec,
     )
 

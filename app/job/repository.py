@@ -15,6 +15,7 @@ from app import ids
 from app.job.models import Attempt, Checkpoint, Job, JobEvent, JobMistakes, MetricPoint, WorkerPresence
 from app.job.states import TERMINAL, JobStatus
 from app.spec.kinds import JobKind
+from app.spec.version import CONTRACT_VERSION
 
 LONGEST_QUEUE: Final = 1000
 
@@ -123,7 +124,7 @@ def succeeded_last(session: Session, *, kind: JobKind, limit: int) -> Sequence[J
 def _eligible(now: datetime) -> Select[str]:
     return (
         select(Job.id)
-        .where(Job.status == JobStatus.QUEUED, Job.not_before <= now)
+        .where(Job.status == JobStatus.QUEUED, Job.not_before <= now, Job.contract_version <= CONTRACT_VERSION)
         .order_by(Job.priority.desc(), Job.id)
         .limit(1)
     )

@@ -20,6 +20,7 @@ from app.config import get_settings
 from app.job.models import Job, NodeSeat, WorkerPresence
 from app.job.repository import Claim
 from app.job.states import JobStatus
+from app.spec.version import CONTRACT_VERSION
 
 SEAT_LEASE: Final = timedelta(seconds=20)
 """A seat that was not renewed for so long is lost. Shorter than a job's lease: the others compute nothing without it."""
@@ -107,7 +108,8 @@ def _free_for(worker_id: str, *, max_processes: int | None) -> ColumnElement[boo
     has_one = exists().where(
         own.job_id == NodeSeat.job_id, own.token == NodeSeat.token, own.worker_id == worker_id, own.state.in_(HELD)
     )
-    conditions = [NodeSeat.state == SeatState.FREE, _of_running(Job), ~has_one]
+    known = Job.contract_version <= CONTRACT_VERSION
+    conditions = [NodeSeat.state == SeatState.FREE, _of_running(Job), known, ~has_one]
     if max_processes is not None:
         conditions.append(Job.processes <= max_processes)
     return and_(*conditions)

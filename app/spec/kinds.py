@@ -26,6 +26,14 @@ SPECS: Final[dict[JobKind, type[AnySpec]]] = {
 }
 
 
-def read_spec(kind: str, stored: Any) -> AnySpec:
-    """The spec of a job of that kind. Raises pydantic's ValidationError."""
-    return SPECS[JobKind(kind)].model_validate(stored)
+def read_spec(kind: str, sent: Any) -> AnySpec:
+    """The spec of a job of that kind, as somebody sends it. Raises pydantic's ValidationError, also for names it does not know."""
+    return SPECS[JobKind(kind)].model_validate(sent)
+
+
+def stored_spec(kind: str, stored: Any) -> AnySpec:
+    """The same of a job that was accepted, perhaps by a newer version, whose further fields are left out.
+
+    They are at their defaults wherever this version may run the job (``app.spec.version``). Raises pydantic's ValidationError.
+    """
+    return SPECS[JobKind(kind)].model_validate(stored, extra="ignore")

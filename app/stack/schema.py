@@ -6,7 +6,7 @@ from sqlalchemy import inspect
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.config import Settings
-from app.db import dispose, get_engine, migrate
+from app.db import dispose, fit, get_engine, migrate, reading
 from app.key import service as keys
 from app.stack.errors import StartError
 
@@ -14,17 +14,20 @@ log = structlog.get_logger(__name__)
 
 
 def migrate_database(settings: Settings) -> None:
-    """Raises StartError when the database cannot be reached or was made by a newer version."""
+    """Raises StartError when the database cannot be reached, or was made by a version that this one cannot work beside."""
     try:
-        migrate.upgrade(settings.database)
-    except (SQLAlchemyError, CommandError) as error:
+        applied = migrate.upgrade(settings.database)
+    except CommandError as error:
+        _accept_newer(error)
+        return
+    except SQLAlchemyError as error:
         raise StartError(
             f"the database could not be brought up to date: {error}",
-            hint="check TUNERY_DATABASE_URL, and that this is not an older version of Tunery than the one before",
+            hint="check TUNERY_DATABASE_URL",
         ) from error
     finally:
         dispose()
-    log.info("the database is up to date")
+    log.info("the database is up to date", applied=applied)
 
 
 def has_keys() -> bool:
@@ -37,3 +40,18 @@ def has_keys() -> bool:
         ) from error
     finally:
         dispose()
+
+
+def _accept_newer(error: CommandError) -> None:
+    """A newer version has migrated the database: fine if it says that this one still works on it."""
+    try:
+        with reading() as session:
+            found = fit(session)
+    finally:
+        dispose()
+    if not found.is_newer or found.problem is not None:
+        raise StartError(
+            found.problem or f"the database could not be brought up to date: {error}",
+            hint="start the version that was here before, or restore the backup of this one",
+        ) from error
+    log.info("the database is of a newer version, and works with this one", revision=found.revision)

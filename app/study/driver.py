@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from app import caller
 from app.caller import Caller
 from app.config import get_settings
-from app.db import reading
+from app.db import fit, reading
 from app.study import driving, repository
 
 log = structlog.get_logger(__name__)
@@ -49,7 +49,7 @@ def once() -> None:
     """One round over all studies that are not over. One that cannot be driven does not keep others from it."""
     try:
         with reading() as session:
-            unfinished = repository.unfinished(session)
+            unfinished = repository.unfinished(session) if fit(session).problem is None else []
     except DBAPIError as error:
         log.warning("the studies cannot be looked at", error=str(error))
         return

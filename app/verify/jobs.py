@@ -13,7 +13,7 @@ from app.db import now, reading
 from app.job.models import Attempt, Job, JobEvent, NodeSeat
 from app.job.seats import SeatState
 from app.job.states import TERMINAL, JobStatus
-from app.spec.kinds import JobKind, read_spec
+from app.spec.kinds import JobKind, stored_spec
 from app.verify.finding import Finding
 
 PAGE: Final = 500
@@ -38,7 +38,7 @@ def _check_readable(job_id: str) -> Iterator[Finding]:
     try:
         with reading() as session:
             job = session.get_one(Job, job_id)
-            read_spec(job.kind, job.spec)
+            stored_spec(job.kind, job.spec)
             found = list(check_job(session, job, moment=now(session)))
     except ValueError as error:
         message = f"The row of the job cannot be read: {str(error).splitlines()[0]}."
