@@ -1,14 +1,19 @@
 """Is the process up, and can the service do its work?"""
 
-from typing import Literal
+from typing import Annotated, Final, Literal
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel
 
 from app import health
+from app.api.errors import error_responses
 
 router = APIRouter(prefix="/health", tags=["health"])
+
+Part = Literal["database", "schema", "worker", "broker", "predictor"]
+NEEDED: Final[tuple[Part, ...]] = ("database", "schema", "worker", "predictor")
+"""To run jobs and to answer predictions."""
 
 
 class Liveness(BaseModel):
@@ -32,13 +37,21 @@ async def live() -> Liveness:
 @router.get(
     "/ready",
     summary="Jobs can run and predictions can be asked",
-    responses={503: {"model": Readiness, "description": "A part that is needed does not answer"}},
+    responses={
+        503: {"model": Readiness, "description": "A part that is needed does not answer"},
+        **error_responses(422),
+    },
 )
-async def ready(response: Response) -> Readiness:
+async def ready(
+    response: Response,
+    part: Annotated[
+        list[Part] | None,
+        Query(description="What is needed, if it is not database, schema, worker and predictor; may be repeated"),
+    ] = None,
+) -> Readiness:
     parts, problem = await run_in_threadpool(health.stored_parts)
     parts["predictor"] = await health.predictor_answers()
-    needed = parts["database"] and parts["schema"] and parts["worker"] and parts["predictor"]
-    if not needed:
+    if not all(parts[name] for name in part or NEEDED):
         response.status_code = 503
         return Readiness(status="unavailable", parts=parts, message=problem)
-    return Readiness(status="ok" if parts["broker"] else "degraded", parts=parts)
+    return Readiness(status="ok" if all(parts.values()) else "degraded", parts=parts)
