@@ -1,9 +1,9 @@
 """Is the service as quick with 100,000 jobs in its database as with ten?
 
-    python benchmarks/many_jobs.py --home FOLDER [--jobs 100000] [--repetitions 200]
+    python benchmarks/many_jobs.py --home FOLDER [--jobs 100000] [--projects 1] [--waiting 10] [--repetitions 200]
 
-``FOLDER`` must not exist; the database is SQLite in it, or what TUNERY_DATABASE_URL names, which must be empty. Fills it (nine in
-ten jobs are over, the others wait), starts an API of its own on a free port of the loopback interface, and prints a Markdown table
+``FOLDER`` must not exist; the database is SQLite in it, or what TUNERY_DATABASE_URL names, which must be empty. Fills it (``--waiting`` of
+a hundred jobs wait, the others are over; ``--projects`` own as many each), starts an API of its own on a free port of the loopback interface, and prints a Markdown table
 of milliseconds: pages of jobs over HTTP, and claims.
 """
 
@@ -31,6 +31,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--home", type=Path, required=True)
     parser.add_argument("--jobs", type=int, default=100_000)
+    parser.add_argument("--projects", type=int, default=1)
+    parser.add_argument("--waiting", type=int, default=10, metavar="PERCENT")
     parser.add_argument("--repetitions", type=int, default=200)
     args = parser.parse_args()
     args.home.mkdir(parents=True)
@@ -39,7 +41,7 @@ def main() -> None:
     from app.db.migrate import upgrade
 
     upgrade(get_settings().database)
-    ids = fill(args.jobs)
+    ids = fill(args.jobs, projects=args.projects, waiting=args.waiting)
     rows = [("claim", measure(claim_one, args.repetitions))]
     with api(args.home) as http:
         for name, path in pages(ids):
@@ -49,7 +51,9 @@ def main() -> None:
             ("one job", measure(lambda: http.get(f"/jobs/{choose.choice(ids)}").raise_for_status(), args.repetitions))
         )
     kind = get_settings().database.partition(":")[0].partition("+")[0]
-    print(f"| {args.jobs:,} jobs, {kind} | median, ms | p95, ms | slowest, ms |\n|---|---|---|---|")
+    print(
+        f"| {args.jobs:,} jobs of {args.projects} projects, {args.waiting} % wait, {kind} | median, ms | p95, ms | slowest, ms |\n|---|---|---|---|"
+    )
     for name, times in rows:
         p95 = statistics.quantiles(times, n=20)[-1]
         print(f"| {name} | {statistics.median(times):.1f} | {p95:.1f} | {max(times):.1f} |")
@@ -67,7 +71,7 @@ def pages(ids: list[str]) -> list[tuple[str, str]]:
     ]
 
 
-def fill(count: int) -> list[str]:
+def fill(count: int, *, projects: int, waiting: int) -> list[str]:
     """Ids, the oldest first."""
     from sqlalchemy import insert
 
@@ -88,10 +92,10 @@ def fill(count: int) -> list[str]:
         for number in range(start, min(start + AT_ONCE, count)):
             job_id = ids.new_id(ids.JOB)
             created = moment + timedelta(seconds=number)
-            status = "queued" if number % 10 == 9 else "failed" if number % 10 == 8 else "succeeded"
+            status = "queued" if number % 100 >= 100 - waiting else "failed" if number % 10 == 8 else "succeeded"
             over = status != "queued"
             jobs.append(
-                {"id": job_id, "status": status, "spec": spec, "requested_spec": spec, "job_metadata": {"team": str(number % 100)},
+                {"id": job_id, "project_id": f"project-{number % projects}" if projects > 1 else "default", "status": status, "spec": spec, "requested_spec": spec, "job_metadata": {"team": str(number % 100)},
                  "priority": number % 3, "created_at": created, "not_before": created, "progress": {"step": 100, "max_steps": 100},
                  "started_at": created if over else None, "finished_at": created + timedelta(minutes=1) if over else None,
                  "attempt": int(over), "token": int(over), "num_crashes": 0, "num_losses": 0, "last_event_number": 1,
@@ -110,7 +114,8 @@ def fill(count: int) -> list[str]:
             made.append(job_id)
         with transaction() as session:
             for table, rows in ((Job, jobs), (Attempt, attempts), (JobEvent, events), (Checkpoint, saved)):
-                session.execute(insert(table), rows)
+                if rows:
+                    session.execute(insert(table), rows)
     return made
 
 

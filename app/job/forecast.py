@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from app import caller
 from app.config import get_settings
 from app.db import now
-from app.job import repository
+from app.job import repository, turns
 from app.job.models import Job
 from app.job.states import JobStatus
 from app.spec.kinds import JobKind
@@ -67,8 +67,8 @@ def _of_waiting(session: Session, job: Job, rates: Mapping[Like, float], *, mome
     """Let the jobs that are before it take the workers' slots as they become free."""
     seen_since = moment - timedelta(seconds=get_settings().lease_seconds)
     slots = repository.live_slots(session, seen_since=seen_since)
-    ahead = repository.before_in_queue(session, job, limit=LOOKED_AHEAD + 1)
-    if slots == 0 or len(ahead) > LOOKED_AHEAD:
+    ahead = turns.before(session, job, limit=LOOKED_AHEAD)
+    if slots == 0 or ahead is None:
         return NOTHING
     busy = [_remaining(running, rates, moment=moment) for running in repository.running(session, limit=slots)]
     if any(seconds is None for seconds in busy):

@@ -4,7 +4,7 @@ At-least-once execution, exactly-once commit: every write of an attempt is guard
 when another attempt owns the job. Callers bring the session; only ``transaction()`` commits.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -15,7 +15,7 @@ from app import failpoints
 from app.caller import DEFAULT_PROJECT
 from app.config import get_settings
 from app.db import now
-from app.job import ending, events, repository, seats
+from app.job import ending, events, repository, seats, turns
 from app.job.models import Attempt, Job
 from app.job.repository import Claim
 from app.job.states import TERMINAL, JobRequest, JobStatus, check_transition
@@ -61,8 +61,13 @@ def claim_next(
     max_processes: int | None = None,
     max_nodes: int | None = None,
     least_priority: int | None = None,
+    most_running: Mapping[str, int] | None = None,
 ) -> ClaimedJob | None:
-    """Claim the best eligible job for this worker, or None. The limits: none that asks for more, or has a lower priority."""
+    """Claim the best eligible job of the project whose turn it is for this worker, or None.
+
+    The limits: none that asks for more, or has a lower priority, or is of a project with that many running jobs.
+    """
+    turns.choose_alone(session)
     moment = now(session)
     limits = {"processes": max_processes, "nodes": max_nodes}
     job = repository.claim_next(
@@ -72,6 +77,7 @@ def claim_next(
         lease_until=_lease_end(moment),
         limits={resource: most for resource, most in limits.items() if most is not None},
         least_priority=least_priority,
+        most_running=most_running,
     )
     if job is None:
         return None

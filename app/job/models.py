@@ -55,6 +55,8 @@ class Job(Owned, Base):
     created_at: Mapped[datetime] = mapped_column(Instant)
     not_before: Mapped[datetime] = mapped_column(Instant)
     started_at: Mapped[datetime | None] = mapped_column(Instant)
+    claimed_at: Mapped[datetime | None] = mapped_column(Instant)
+    """When the newest attempt began."""
     finished_at: Mapped[datetime | None] = mapped_column(Instant)
     request: Mapped[str | None] = mapped_column(String(8))
     """A ``JobRequest`` that is to be done, or was what ended the job."""
@@ -82,7 +84,8 @@ class Job(Owned, Base):
     """Ids of the files that it made."""
 
     __table_args__ = (
-        Index("ix_jobs_queue", "status", desc("priority"), "id"),
+        Index("ix_jobs_queue", "status", "project_id", desc("priority"), "id"),
+        Index("ix_jobs_turns", "project_id", "claimed_at"),
         Index("ix_jobs_nodes", "status", "nodes"),
         Index("ix_jobs_lease", "status", "lease_until"),
         Index("ix_jobs_status", "status", "id"),

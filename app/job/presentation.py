@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy.orm import Session
 
 from app import caller, ids
-from app.job import repository
+from app.job import repository, turns
 from app.job.forecast import NOTHING, Forecast
 from app.job.models import Checkpoint, Job, JobEvent
 from app.job.schemas import CheckpointOut, EventOut, JobModelOut, JobOut, MetricsOut, ProgressOut, QueueOut, RequestOut
@@ -33,19 +33,17 @@ class _Beside:
     best: Mapping[str, Checkpoint]
     """By job."""
     models: Mapping[str, Model]
-    queue: Sequence[str]
-    """The jobs that are claimed next; empty where none is asked for."""
+    places: Mapping[str, int]
+    """In the queue, by waiting job."""
 
 
 def _beside(session: Session, jobs: Sequence[Job]) -> _Beside:
-    queue: Sequence[str] = []
-    if any(job.status == JobStatus.QUEUED for job in jobs):
-        with caller.acting_for(None):  # jobs of other projects are before them
-            queue = repository.first_in_queue(session)
+    with caller.acting_for(None):  # jobs of other projects are before them
+        places = turns.places(session, jobs)
     return _Beside(
         best=repository.best_checkpoints(session, [job.id for job in jobs]),
         models=models.by_id(session, [job.model_id for job in jobs if job.model_id]),
-        queue=queue,
+        places=places,
     )
 
 
@@ -64,7 +62,7 @@ def _job_out(job: Job, *, beside: _Beside, foretold: Forecast) -> JobOut:
         retry_of=job.retry_of,
         sweep_id=job.study_id,
         progress=_progress(job),
-        queue=_queue(job, beside.queue, foretold),
+        queue=_queue(beside.places.get(job.id), foretold),
         estimated_finish_at=foretold.finish_at,
         metrics=MetricsOut(latest=job.latest_metrics, best=job.best_metrics),
         best_checkpoint=checkpoint_out(best) if best else None,
@@ -109,12 +107,8 @@ def event_out(event: JobEvent) -> EventOut:
     )
 
 
-def _queue(job: Job, queue: Sequence[str], foretold: Forecast) -> QueueOut | None:
-    """Who is not among the first stands behind all of them."""
-    if job.status != JobStatus.QUEUED:
-        return None
-    ahead = queue.index(job.id) if job.id in queue else len(queue)
-    return QueueOut(position=ahead + 1, estimated_start_at=foretold.start_at)
+def _queue(place: int | None, foretold: Forecast) -> QueueOut | None:
+    return None if place is None else QueueOut(position=place, estimated_start_at=foretold.start_at)
 
 
 def _model(model: Model | None) -> JobModelOut | None:

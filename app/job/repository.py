@@ -3,21 +3,20 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, exists, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session, load_only
 
 from app import ids
+from app.job import turns
 from app.job.models import Attempt, Checkpoint, Job, JobEvent, JobMistakes, MetricPoint, WorkerPresence
 from app.job.states import TERMINAL, JobStatus
 from app.spec.kinds import JobKind
 from app.spec.version import CONTRACT_VERSION
-
-LONGEST_QUEUE: Final = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,25 +90,6 @@ def _has_metadata(session: Session, key: str, value: str) -> ColumnElement[bool]
     return exists().where(pair.c.key == key, pair.c.value == value)
 
 
-def first_in_queue(session: Session) -> Sequence[str]:
-    """The jobs that are claimed next, in that order; at most ``LONGEST_QUEUE``, which is quick in any queue."""
-    query = select(Job.id).where(Job.status == JobStatus.QUEUED).order_by(Job.priority.desc(), Job.id)
-    return session.scalars(query.limit(LONGEST_QUEUE)).all()
-
-
-def before_in_queue(session: Session, job: Job, *, limit: int) -> Sequence[Job]:
-    """The jobs that are claimed before it, in that order."""
-    query = select(Job).where(_is_before(job)).order_by(Job.priority.desc(), Job.id).limit(limit)
-    return session.scalars(query).all()
-
-
-def _is_before(job: Job) -> ColumnElement[bool]:
-    return and_(
-        Job.status == JobStatus.QUEUED,
-        or_(Job.priority > job.priority, and_(Job.priority == job.priority, Job.id < job.id)),
-    )
-
-
 def running(session: Session, *, limit: int) -> Sequence[Job]:
     return session.scalars(select(Job).where(Job.status == JobStatus.RUNNING).limit(limit)).all()
 
@@ -121,15 +101,6 @@ def succeeded_last(session: Session, *, kind: JobKind, limit: int) -> Sequence[J
     return session.scalars(query).all()
 
 
-def _eligible(now: datetime) -> Select[str]:
-    return (
-        select(Job.id)
-        .where(Job.status == JobStatus.QUEUED, Job.not_before <= now, Job.contract_version <= CONTRACT_VERSION)
-        .order_by(Job.priority.desc(), Job.id)
-        .limit(1)
-    )
-
-
 def eligible_above(session: Session, *, limits: Mapping[str, int], now: datetime) -> Sequence[Job]:
     """Eligible jobs that ask for more of a resource, such as ``{"processes": 2}``, the oldest first; at most 100."""
     too_many = or_(*(getattr(Job, resource) > most for resource, most in limits.items()))
@@ -138,7 +109,13 @@ def eligible_above(session: Session, *, limits: Mapping[str, int], now: datetime
 
 
 def has_eligible(session: Session, *, now: datetime) -> bool:
-    return session.scalar(_eligible(now)) is not None
+    query = select(Job.id).where(Job.status == JobStatus.QUEUED, *_eligible(now)).limit(1)
+    return session.scalar(query) is not None
+
+
+def _eligible(now: datetime) -> list[ColumnElement[bool]]:
+    """What holds of a waiting job whose time has come, and which a worker of this version knows how to run."""
+    return [Job.not_before <= now, Job.contract_version <= CONTRACT_VERSION]
 
 
 def claim_next(
@@ -149,15 +126,34 @@ def claim_next(
     lease_until: datetime,
     limits: Mapping[str, int],
     least_priority: int | None = None,
+    most_running: Mapping[str, int] | None = None,
 ) -> Job | None:
-    """Take the best eligible job in one statement; None if there is none. SKIP LOCKED keeps claimers apart on PostgreSQL.
+    """Take the best eligible job of the project whose turn it is; None if no project has one.
 
-    ``limits``: the best of those that ask for no more of these resources.
+    ``limits``: the best of those that ask for no more of these resources. ``most_running``: by project, how many jobs of it run at
+    a time.
     """
-    eligible = _eligible(now).where(*(getattr(Job, resource) <= most for resource, most in limits.items()))
+    fits = [*_eligible(now), *(getattr(Job, resource) <= most for resource, most in limits.items())]
     if least_priority is not None:
-        eligible = eligible.where(Job.priority >= least_priority)
-    chosen = eligible.with_for_update(skip_locked=True).scalar_subquery()
+        fits.append(Job.priority >= least_priority)
+    for project in turns.in_order(session, fits=fits, most_running=most_running):
+        job = _claim_of(session, project, fits=fits, worker_id=worker_id, now=now, lease_until=lease_until)
+        if job is not None:
+            return job
+    return None
+
+
+def _claim_of(
+    session: Session,
+    project: str,
+    *,
+    fits: Sequence[ColumnElement[bool]],
+    worker_id: str,
+    now: datetime,
+    lease_until: datetime,
+) -> Job | None:
+    """Take the project's best job in one statement; None if others hold all of them. SKIP LOCKED keeps claimers apart."""
+    chosen = turns.best_of(project, fits=fits).limit(1).with_for_update(skip_locked=True).scalar_subquery()
     statement = (
         update(Job)
         .where(Job.id == chosen, Job.status == JobStatus.QUEUED)
@@ -168,6 +164,7 @@ def claim_next(
             token=Job.token + 1,
             worker_id=worker_id,
             lease_until=lease_until,
+            claimed_at=now,
             started_at=func.coalesce(Job.started_at, now),
         )
         .returning(Job)

@@ -15,7 +15,8 @@ import app.study.models
 import app.webhook.models  # noqa: F401
 from app.db import Base, get_engine, now, reading, transaction
 from app.db.migrate import upgrade
-from app.job import repository
+from app.job import turns
+from app.job.models import Job
 
 
 def test_the_migrated_schema_is_that_of_the_models(database):
@@ -31,11 +32,8 @@ def comparable(item, name, kind, reflected, other):
 
 
 def test_the_next_job_is_found_without_sorting_the_queue(database):
-    query = str(
-        repository._eligible(datetime(2026, 1, 1, tzinfo=UTC)).compile(
-            get_engine(), compile_kwargs={"literal_binds": True}
-        )
-    )
+    query = turns.best_of("default", fits=[Job.not_before <= datetime(2026, 1, 1, tzinfo=UTC)]).limit(1)
+    query = str(query.compile(get_engine(), compile_kwargs={"literal_binds": True}))
     with transaction() as session:
         if get_engine().dialect.name == "sqlite":
             plan = str(session.execute(text(f"EXPLAIN QUERY PLAN {query}")).all())

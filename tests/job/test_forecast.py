@@ -6,7 +6,7 @@ import pytest
 
 from app.db import now, reading, transaction
 from app.ids import new_id
-from app.job import repository, service
+from app.job import service, turns
 from app.job.models import WorkerPresence
 from app.job.states import JobStatus
 from tests.job.conftest import insert_job
@@ -91,6 +91,6 @@ def test_nothing_is_foretold_of_what_was_never_seen(database):
 
 
 def test_a_long_queue_is_counted_up_to_a_bound(database, monkeypatch):
-    monkeypatch.setattr(repository, "LONGEST_QUEUE", 3)
+    monkeypatch.setattr(turns, "LONGEST_QUEUE", 3)
     jobs = [insert_job() for _ in range(6)]
     assert [service.get_job(job_id).queue.position for job_id in jobs] == [1, 2, 3, 4, 4, 4]

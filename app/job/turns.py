@@ -1,0 +1,181 @@
+"""Whose turn it is: projects take turns, and within one the highest priority goes first, then the oldest job.
+
+The next turn is that of the project with the fewest running jobs; of several, of the one whose last claim is longest ago. What is
+told of the queue (places, forecasts) follows the same order, as if no running job ended meanwhile.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from sqlalchemy import (
+    ColumnElement,
+    ScalarSelect,
+    Select,
+    Subquery,
+    and_,
+    case,
+    func,
+    or_,
+    select,
+    text,
+    union_all,
+)
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session, aliased
+
+from app.job.models import Job
+from app.job.states import JobStatus
+
+LONGEST_QUEUE: Final = 1000
+"""Places are counted up to here, which is quick in any queue."""
+CHOOSING: Final = 0x74756E65
+"""PostgreSQL's advisory lock of those that choose a job."""
+LONGEST_CHOICE: Final = "2s"
+"""Longer nobody waits for another one to choose: it may have been halted in the middle."""
+_NEVER: Final = datetime.min.replace(tzinfo=UTC)
+
+
+def choose_alone(session: Session) -> None:
+    """Until the transaction ends nobody else chooses, so that each sees what the others took.
+
+    On SQLite every transaction that writes is alone. Whoever holds this up is not waited for: ``SKIP LOCKED`` keeps the claims of
+    two apart, and only their order and the projects' limits may then be off by one.
+    """
+    if session.get_bind().dialect.name == "sqlite":
+        return
+    with suppress(OperationalError), session.begin_nested():
+        session.execute(text(f"SET LOCAL lock_timeout = '{LONGEST_CHOICE}'"))
+        session.execute(select(func.pg_advisory_xact_lock(CHOOSING)))
+        session.execute(text("SET LOCAL lock_timeout = DEFAULT"))
+
+
+def in_order(
+    session: Session, *, fits: Collection[ColumnElement[bool]], most_running: Mapping[str, int] | None = None
+) -> Sequence[str]:
+    """Projects with a job for which all of ``fits`` holds, the one whose turn it is first.
+
+    ``most_running``: by project, with so many running jobs it has no turn.
+    """
+    waiting = _projects_that_wait()
+    project = waiting.c.project_id
+    head = best_of(project, fits=fits).limit(1).correlate(waiting).scalar_subquery()
+    running, claimed_at = _num_running(project), _last_claim(project)
+    query = select(project).where(project.is_not(None), head.is_not(None))
+    if most_running:
+        most = case(dict(most_running), value=project, else_=None)
+        query = query.where(or_(most.is_(None), running < most))
+    return session.scalars(query.order_by(running, claimed_at.asc().nulls_first(), project)).all()
+
+
+def best_of(project: ColumnElement[str] | str, *, fits: Collection[ColumnElement[bool]] = ()) -> Select[str]:
+    """Ids of the project's waiting jobs, in the order in which they are claimed."""
+    query = select(Job.id).where(Job.status == JobStatus.QUEUED, Job.project_id == project, *fits)
+    return query.order_by(Job.priority.desc(), Job.id)
+
+
+def _projects_that_wait() -> Subquery:
+    """Each once, by a jump in the index from one to the next; the last row is NULL."""
+    first = select(func.min(Job.project_id).label("project_id")).where(Job.status == JobStatus.QUEUED)
+    found = first.cte("waiting", recursive=True)
+    other = aliased(Job)
+    following = (
+        select(func.min(other.project_id))
+        .where(other.status == JobStatus.QUEUED, other.project_id > found.c.project_id)
+        .correlate(found)
+        .scalar_subquery()
+    )
+    return found.union_all(select(following).where(found.c.project_id.is_not(None)))  # type: ignore[return-value] # a CTE
+
+
+def _num_running(project: ColumnElement[str]) -> ScalarSelect[int]:
+    count = select(func.count()).select_from(Job)
+    return count.where(Job.status == JobStatus.RUNNING, Job.project_id == project).scalar_subquery()
+
+
+def _last_claim(project: ColumnElement[str]) -> ScalarSelect[datetime]:
+    return select(func.max(Job.claimed_at)).where(Job.project_id == project).scalar_subquery()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Standing:
+    """Of a project that has waiting jobs."""
+
+    running: int
+    waiting: int
+    """``LONGEST_QUEUE`` at most."""
+    among_equals: tuple[int, datetime, str]
+    """Who has this less goes first, of projects that have as many running jobs by then: those that have had them for longer."""
+
+    def before(self, number: int, *, of: "_Standing") -> int:
+        """How many of its jobs are claimed before that project's nth."""
+        level = of.running + number - self.running
+        turns = level if self.among_equals < of.among_equals else level - 1
+        return min(self.waiting, max(0, turns))
+
+
+def _standings(session: Session) -> dict[str, _Standing]:
+    waiting = _projects_that_wait()
+    project = waiting.c.project_id
+    jobs = select(Job.id).where(Job.status == JobStatus.QUEUED, Job.project_id == project).limit(LONGEST_QUEUE)
+    counted = select(func.count()).select_from(jobs.correlate(waiting).subquery()).scalar_subquery()
+    query = select(project, _num_running(project), counted, _last_claim(project))
+    return {
+        name: _Standing(running=running, waiting=count, among_equals=(-running, claimed_at or _NEVER, name))
+        for name, running, count, claimed_at in session.execute(query.where(project.is_not(None)))
+    }
+
+
+def places(session: Session, jobs: Collection[Job]) -> dict[str, int]:
+    """By waiting job: 1 is the one that is claimed next; beyond ``LONGEST_QUEUE`` one more than that."""
+    waiting = [job for job in jobs if job.status == JobStatus.QUEUED]
+    if not waiting:
+        return {}
+    standings = _standings(session)
+    found = {job.id: LONGEST_QUEUE + 1 for job in waiting}
+    for project in {job.project_id for job in waiting} & standings.keys():
+        by_number = _places_of(project, standings)
+        ids = session.scalars(best_of(project).limit(len(by_number)))
+        found |= {job_id: place for job_id, place in zip(ids, by_number, strict=False) if job_id in found}
+    return found
+
+
+def _places_of(project: str, standings: Mapping[str, _Standing]) -> list[int]:
+    """Of the project's first job, its second, and so on, up to ``LONGEST_QUEUE``."""
+    own = standings[project]
+    others = [standing for name, standing in standings.items() if name != project]
+    by_number: list[int] = []
+    for number in range(1, own.waiting + 1):
+        place = number + sum(other.before(number, of=own) for other in others)
+        if place > LONGEST_QUEUE:
+            break
+        by_number.append(place)
+    return by_number
+
+
+def before(session: Session, job: Job, *, limit: int) -> list[Job] | None:
+    """The jobs that are claimed before this waiting one, in that order; None if there are more than ``limit``."""
+    goes_first = or_(Job.priority > job.priority, and_(Job.priority == job.priority, Job.id < job.id))
+    own_before = session.scalars(best_of(job.project_id, fits=[goes_first]).limit(limit + 1)).all()
+    standings = _standings(session)
+    own = standings.get(job.project_id)
+    if own is None:  # it was claimed just now
+        return []
+    number = len(own_before) + 1
+    counts = {name: one.before(number, of=own) for name, one in standings.items()} | {job.project_id: number - 1}
+    counts = {name: count for name, count in counts.items() if count}
+    if sum(counts.values()) > limit:
+        return None
+    if not counts:
+        return []
+    firsts = [best_of(name).limit(count).subquery() for name, count in counts.items()]
+    ids = union_all(*(select(first.c.id) for first in firsts))
+    claimed: list[tuple[tuple[int, tuple[int, datetime, str]], Job]] = []
+    numbers = dict.fromkeys(counts, 0)
+    for other in session.scalars(select(Job).where(Job.id.in_(ids)).order_by(Job.priority.desc(), Job.id)):
+        standing = standings[other.project_id]
+        numbers[other.project_id] += 1
+        claimed.append(((standing.running + numbers[other.project_id], standing.among_equals), other))
+    return [other for _, other in sorted(claimed, key=lambda pair: pair[0])]
