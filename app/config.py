@@ -64,6 +64,10 @@ class Settings(BaseSettings):
         default=60, gt=0, description="How long a job's first worker waits for the others that the job asks for"
     )
     worker_slots: int = Field(default=1, ge=1, description="Jobs a worker runs at a time")
+    worker_takes: Literal["any", "gpu", "cpu"] = Field(
+        default="any",
+        description="gpu: the worker takes only jobs that ask for GPUs; cpu: only others, on none of its GPUs",
+    )
     warm_start: bool = Field(default=True, description="Keep a trainer's libraries loaded, so that jobs start at once")
     trainer_user: str | None = Field(
         default=None, description="User that trainers run as, a name or uid:gid; the worker's own if unset"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 _PROC = Path("/proc")
 _CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+_MEMORY_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
 @lru_cache(maxsize=1)
@@ -33,6 +34,16 @@ def usable_cpus() -> int:
         return cpus if quota == "max" else max(1, min(cpus, round(int(quota) / int(period))))
     except (OSError, ValueError):
         return cpus
+
+
+def memory_bytes() -> int:
+    """Memory that this process may use: the machine's, or what its control group (a container's) is allowed."""
+    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        limit = _MEMORY_LIMIT.read_text().strip()
+        return whole if limit == "max" else min(whole, int(limit))
+    except (OSError, ValueError):
+        return whole
 
 
 def process_started(pid: int) -> int:

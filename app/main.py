@@ -25,6 +25,7 @@ from app.api import (
     sweeps,
     tei,
     webhooks,
+    workers,
 )
 from app.api.body_limit import BodyLimitMiddleware
 from app.api.errors import install_error_handlers
@@ -74,6 +75,7 @@ def create_app() -> FastAPI:
         metrics,
         webhooks,
         hub_token,
+        workers,
         docs,
         dashboard,
         openai_files,

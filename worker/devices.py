@@ -42,25 +42,34 @@ def visible_gpus(environment: Mapping[str, str], *, driver: Path = _DRIVER) -> l
 class Lent:
     """GPUs that are held, until ``give_back``."""
 
-    def __init__(self, locks: Mapping[str, int]) -> None:
+    def __init__(self, locks: Mapping[str, int], *, memory: Mapping[str, int]) -> None:
         self._locks = dict(locks)
+        self._memory = memory
 
     @property
     def names(self) -> list[str]:
         return list(self._locks)
 
-    def give_back(self, *, keep: int = 0) -> None:
-        """All, or all but the first ``keep``."""
-        for name in self.names[keep:]:
+    @property
+    def memory_bytes(self) -> list[int]:
+        """Of each; 0 where it is unknown."""
+        return [self._memory.get(name, 0) for name in self._locks]
+
+    def give_back(self, *, keep: int = 0, least_bytes: int = 0) -> None:
+        """All, or all but ``keep`` with so much memory: the smallest that will do, of equal ones the first."""
+        large_enough = [name for name in self.names if self._memory.get(name, 0) >= least_bytes]
+        kept = sorted(large_enough, key=lambda name: self._memory.get(name, 0))[:keep]
+        for name in set(self.names) - set(kept):
             os.close(self._locks.pop(name))
 
 
 class Devices:
     """The GPUs of this worker; other workers on this machine may have the same ones. For use by any thread."""
 
-    def __init__(self, names: Sequence[str], *, folder: Path) -> None:
-        """``folder``: that of the locks, the same for all workers of the home."""
+    def __init__(self, names: Sequence[str], *, folder: Path, memory: Mapping[str, int] | None = None) -> None:
+        """``folder``: that of the locks, the same for all workers of the home. ``memory``: bytes by name, where they are known."""
         self._names = list(names)
+        self._memory = dict(memory or {})
         self._folder = folder
         if names:
             folder.mkdir(parents=True, exist_ok=True)
@@ -77,7 +86,9 @@ class Devices:
         for a job.
         """
         with self._turn():
-            lent = Lent({name: lock for name in self._names if (lock := self._try(name)) is not None})
+            lent = Lent(
+                {name: lock for name in self._names if (lock := self._try(name)) is not None}, memory=self._memory
+            )
             try:
                 yield lent
             except BaseException:

@@ -1,6 +1,7 @@
 """This worker process's own name, and how it tells the others that it is there."""
 
 import os
+import socket
 from typing import Final
 
 import structlog
@@ -11,6 +12,7 @@ from app.config import get_settings
 from app.db import now, transaction
 from app.ids import new_id
 from app.job.models import WorkerPresence
+from worker.inventory import inventory
 
 log = structlog.get_logger(__name__)
 
@@ -20,6 +22,7 @@ WORKER_ID: Final = new_id("worker")
 
 def announce() -> None:
     """Store or renew this worker's row. An unreachable database is not this function's trouble."""
+    own = inventory()
     try:
         with transaction() as session:
             moment = now(session)
@@ -33,7 +36,12 @@ def announce() -> None:
                     host=host.identity(),
                     pid=os.getpid(),
                     process_started=host.process_started(os.getpid()),
+                    name=socket.gethostname(),
                     slots=get_settings().worker_slots,
+                    takes=get_settings().worker_takes,
+                    cpus=own.cpus,
+                    memory_bytes=own.memory_bytes,
+                    gpus=[gpu.as_told() for gpu in own.gpus],
                     started_at=moment,
                     seen_at=moment,
                 )

@@ -1,6 +1,5 @@
 """The one Celery task."""
 
-import os
 import threading
 from functools import lru_cache
 from typing import Final
@@ -15,11 +14,14 @@ from app.config import get_settings
 from app.db import fit, now, reading, transaction
 from app.disk import has_room
 from app.job import gathering, lifecycle, seats
+from app.job.hardware import Offer, Takes
 from app.job.lifecycle import ClaimedJob
 from app.job.seats import Seat
 from app.spec.job import LOWEST_PRIORITY
+from app.spec.resources import Asked
 from app.task_queue import TASK
-from worker.devices import Devices, Lent, visible_gpus
+from worker.devices import Devices, Lent
+from worker.inventory import inventory
 from worker.node import run_node
 from worker.presence import WORKER_ID
 from worker.supervisor import run_attempt
@@ -57,7 +59,7 @@ def run_available_jobs() -> None:
         if work is None:
             return
         try:
-            names = gpus.names if gpus else None
+            names = _names(work, gpus)
             if isinstance(work, Seat):
                 run_node(work, draining=draining, gpus=names)
             else:
@@ -65,6 +67,14 @@ def run_available_jobs() -> None:
         finally:
             if gpus:
                 gpus.give_back()
+
+
+def _names(work: ClaimedJob | Seat, gpus: Lent | None) -> list[str] | None:
+    """Of the GPUs that its trainer may see; None: it looks for itself, where none are lent."""
+    if gpus is not None:
+        return gpus.names
+    hides = get_settings().worker_takes == Takes.CPU or Asked.by(work.spec).gpus == 0
+    return [] if hides else None
 
 
 def _has_room() -> bool:
@@ -93,17 +103,19 @@ def _fits_the_schema() -> bool:
 
 @lru_cache(maxsize=1)
 def _devices() -> Devices:
-    names = visible_gpus(os.environ)
+    gpus = inventory().gpus
+    names = [gpu.id for gpu in gpus]
     if names:
         log.info("each GPU is lent to one job at a time", gpus=names)
-    return Devices(names, folder=get_settings().run_dir)
+    memory = {gpu.id: gpu.memory_bytes for gpu in gpus if gpu.memory_bytes is not None}
+    return Devices(names, folder=get_settings().run_dir, memory=memory)
 
 
 def _claim(devices: Devices) -> tuple[ClaimedJob | Seat | None, Lent | None]:
     """A job, or a seat in one that several workers run together, with the GPUs it asks for where this machine has any."""
     if devices.total == 0:
         with transaction() as session:
-            work, gpus = _claim_or_sit(session), None
+            work, gpus = _claim_or_sit(session, offer=_offer()), None
     else:
         work, gpus = _with_gpus(devices)
     if work is None:
@@ -115,18 +127,22 @@ def _claim(devices: Devices) -> tuple[ClaimedJob | Seat | None, Lent | None]:
 
 def _with_gpus(devices: Devices) -> tuple[ClaimedJob | Seat | None, Lent]:
     with devices.free() as gpus:
-        work = None
-        if gpus.names:
-            with transaction() as session:
-                work = _claim_or_sit(session, max_processes=len(gpus.names))
-        gpus.give_back(keep=work.processes if work else 0)
+        with transaction() as session:
+            work = _claim_or_sit(session, offer=_offer(gpus))
+        asked = Asked.by(work.spec) if work else Asked(gpus=0, needs_gpus=False, gpu_memory_bytes=0)
+        gpus.give_back(keep=asked.gpus, least_bytes=asked.gpu_memory_bytes)
     if work is None:
         with transaction() as session:
-            _told.update(lifecycle.tell_too_large(session, processes=devices.total, told=_told))
+            _told.update(lifecycle.tell_too_large(session, gpus=devices.total, told=_told))
     return work, gpus
 
 
-def _claim_or_sit(session: Session, *, max_processes: int | None = None) -> ClaimedJob | Seat | None:
+def _offer(gpus: Lent | None = None) -> Offer:
+    takes = Takes(get_settings().worker_takes)
+    return Offer(gpus=gpus.memory_bytes if gpus else [], on_gpus=gpus is not None, takes=takes)
+
+
+def _claim_or_sit(session: Session, *, offer: Offer) -> ClaimedJob | Seat | None:
     """A free seat goes before the jobs that wait, but for those of a higher priority."""
     moment = now(session)
     idle = max(1, seats.num_idle(session, now=moment))
@@ -134,13 +150,11 @@ def _claim_or_sit(session: Session, *, max_processes: int | None = None) -> Clai
     least = LOWEST_PRIORITY if waited_for is None else waited_for
 
     def claim(*, at_least: int) -> ClaimedJob | None:
-        return lifecycle.claim_next(
-            session, worker_id=WORKER_ID, max_processes=max_processes, max_nodes=idle, least_priority=at_least
-        )
+        return lifecycle.claim_next(session, worker_id=WORKER_ID, offer=offer, max_nodes=idle, least_priority=at_least)
 
-    seat_priority = seats.best_free_priority(session, worker_id=WORKER_ID, max_processes=max_processes)
+    seat_priority = seats.best_free_priority(session, worker_id=WORKER_ID, offer=offer)
     if seat_priority is None:
         return claim(at_least=least)
     if claimed := claim(at_least=max(least, seat_priority + 1)):
         return claimed
-    return seats.take(session, worker_id=WORKER_ID, now=moment, max_processes=max_processes) or claim(at_least=least)
+    return seats.take(session, worker_id=WORKER_ID, now=moment, offer=offer) or claim(at_least=least)

@@ -100,6 +100,7 @@ SCOPES: Final[Mapping[str, frozenset[Scope]]] = {
     "POST /webhooks": _WRITE,
     "GET /webhooks": _READ,
     "DELETE /webhooks/{webhook_id}": _WRITE,
+    "GET /workers": _READ,
     "PUT /hub-token": _WRITE,
     "GET /hub-token": _READ,
     "DELETE /hub-token": _WRITE,

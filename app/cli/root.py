@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli import demo, files, hub_token, jobs, keys, models, predict, processes, sweeps, verify, webhooks
+from app.cli import demo, files, hub_token, jobs, keys, models, predict, processes, sweeps, verify, webhooks, workers
 from app.cli.errors import CliError
 from app.cli.output import print_error
 from app.stack.errors import StartError
@@ -28,6 +28,7 @@ app.add_typer(keys.keys, name="keys")
 app.add_typer(keys.projects, name="projects")
 predict.register(app)
 processes.register(app)
+workers.register(app)
 verify.register(app)
 demo.register(app)
 

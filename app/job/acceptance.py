@@ -10,7 +10,7 @@ from app import failpoints, ids
 from app.clock import utc_now
 from app.db import now, reading, transaction
 from app.file import service as files
-from app.job import events, idempotency
+from app.job import events, hardware, idempotency
 from app.job.models import Job
 from app.job.presentation import job_out
 from app.job.schemas import JobOut
@@ -83,11 +83,12 @@ def _known(idempotency_key: str, digest: str) -> JobOut | None:
 def store(session: Session, new: NewJob, *, retry_of: str | None = None, study_id: str | None = None) -> Job:
     """Its row and its first event. Wake workers after the commit. Raises InvalidRequest if a file of it is gone."""
     files.hold(session, new.files)
+    spec = new.spec.model_dump(mode="json")
     job = Job(
         id=ids.new_id(ids.JOB),
         kind=new.kind,
         status=JobStatus.QUEUED,
-        spec=new.spec.model_dump(mode="json"),
+        spec=spec,
         requested_spec=new.requested.model_dump(mode="json", exclude_unset=True),
         job_metadata=new.requested.metadata,
         priority=new.requested.priority,
@@ -97,7 +98,7 @@ def store(session: Session, new: NewJob, *, retry_of: str | None = None, study_i
         created_at=utc_now(),
         not_before=now(session),
         progress={} if new.num_rows is None else {"step": 0, "max_steps": new.num_rows},
-        warnings=new.warnings,
+        warnings=new.warnings + hardware.warnings(spec, hardware.present_workers(session, now=now(session))),
         data_report=new.data_report,
         timings={},
     )

@@ -16,6 +16,7 @@ from app.caller import DEFAULT_PROJECT
 from app.config import get_settings
 from app.db import now
 from app.job import ending, events, repository, seats, turns
+from app.job.hardware import Offer
 from app.job.models import Attempt, Job
 from app.job.repository import Claim
 from app.job.states import TERMINAL, JobRequest, JobStatus, check_transition
@@ -44,11 +45,6 @@ class ClaimedJob:
     """Whose job it is, and whose Hub token it reads with."""
 
     @property
-    def processes(self) -> int:
-        """How many it asks for; of a job of an older version, one."""
-        return int(self.spec.get("resources", {}).get("processes", 1))
-
-    @property
     def nodes(self) -> int:
         """How many workers are to run it together."""
         return int(self.spec.get("resources", {}).get("nodes", 1))
@@ -58,24 +54,26 @@ def claim_next(
     session: Session,
     *,
     worker_id: str,
-    max_processes: int | None = None,
+    offer: Offer | None = None,
     max_nodes: int | None = None,
     least_priority: int | None = None,
     most_running: Mapping[str, int] | None = None,
 ) -> ClaimedJob | None:
     """Claim the best eligible job of the project whose turn it is for this worker, or None.
 
-    The limits: none that asks for more, or has a lower priority, or is of a project with that many running jobs.
+    ``offer``: what the worker has; None: whatever jobs ask for. The limits: none that asks for more, or has a lower priority, or is of a project with that many running jobs.
     """
     turns.choose_alone(session)
     moment = now(session)
-    limits = {"processes": max_processes, "nodes": max_nodes}
+    fits = [] if offer is None else [offer.condition()]
+    if max_nodes is not None:
+        fits.append(Job.nodes <= max_nodes)
     job = repository.claim_next(
         session,
         worker_id=worker_id,
         now=moment,
         lease_until=_lease_end(moment),
-        limits={resource: most for resource, most in limits.items() if most is not None},
+        fits=fits,
         least_priority=least_priority,
         most_running=most_running,
     )
@@ -103,12 +101,12 @@ def claim_next(
     )
 
 
-def tell_too_large(session: Session, *, processes: int, told: Collection[str]) -> list[str]:
-    """Tell waiting jobs that a worker can never run as many processes as they ask for; their ids.
+def tell_too_large(session: Session, *, gpus: int, told: Collection[str]) -> list[str]:
+    """Tell waiting jobs that a worker with so many GPUs has too few for them; their ids.
 
     Those in ``told`` know it already.
     """
-    too_large = repository.eligible_above(session, limits={"processes": processes}, now=now(session))
+    too_large = repository.eligible_above(session, limits={"gpus": gpus}, now=now(session))
     for job in too_large:
         if job.id not in told:
             asked = job.spec["resources"]["processes"]
@@ -116,9 +114,9 @@ def tell_too_large(session: Session, *, processes: int, told: Collection[str]) -
                 session,
                 job.id,
                 f"The job asks for {asked} processes, each with a GPU of its own, and a worker that looked at it has "
-                f"{processes}: it waits for a worker with {asked}.",
+                f"{gpus}: it waits for a worker with {asked}.",
                 level="warn",
-                data={"code": "too_few_gpus", "processes": asked, "gpus": processes},
+                data={"code": "too_few_gpus", "processes": asked, "gpus": gpus},
             )
     return [job.id for job in too_large]
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, ForeignKey, Index, Integer, String, Text, UniqueConstraint, desc, inspect, select
+from sqlalchemy import BigInteger, Boolean, ForeignKey, Index, Integer, String, Text, UniqueConstraint, desc, false, inspect, select
 from sqlalchemy.engine.default import DefaultExecutionContext
 from sqlalchemy.orm import Mapped, mapped_column, with_loader_criteria
 from sqlalchemy.orm.util import LoaderCriteriaOption
@@ -12,17 +12,18 @@ from sqlalchemy.orm.util import LoaderCriteriaOption
 from app import caller
 from app.db import Base, Instant, Json, Owned, seen_with_its_owner
 from app.spec.kinds import JobKind
+from app.spec.resources import Asked
 
 BigId = BigInteger().with_variant(Integer, "sqlite")
 """SQLite numbers rows by itself only in a column of type INTEGER."""
 
 
-def _of_resources(name: str) -> Callable[[DefaultExecutionContext], int]:
+def _asked(name: str) -> Callable[[DefaultExecutionContext], Any]:
     """A column's default: what the spec that is stored with it asks for."""
 
-    def default(context: DefaultExecutionContext) -> int:
-        spec: dict[str, Any] = context.get_current_parameters()["spec"]  # type: ignore[no-untyped-call] # SQLAlchemy's own
-        return int(spec.get("resources", {}).get(name, 1))
+    def default(context: DefaultExecutionContext) -> Any:
+        spec = context.get_current_parameters()["spec"]  # type: ignore[no-untyped-call] # SQLAlchemy's own
+        return getattr(Asked.by(spec), name)
 
     return default
 
@@ -42,9 +43,13 @@ class Job(Owned, Base):
     """The spec as it was sent."""
     job_metadata: Mapped[dict[str, str]] = mapped_column("metadata", Json)
     priority: Mapped[int] = mapped_column(Integer, default=0)
-    processes: Mapped[int] = mapped_column(Integer, default=_of_resources("processes"), server_default="1")
-    nodes: Mapped[int] = mapped_column(Integer, default=_of_resources("nodes"), server_default="1")
-    """What the spec's ``resources`` ask for, where a claim can look for it in a long queue."""
+    nodes: Mapped[int] = mapped_column(Integer, default=_asked("nodes"), server_default="1")
+    gpus: Mapped[int] = mapped_column(Integer, default=_asked("gpus"), server_default="1")
+    """That it takes on each worker that has any."""
+    needs_gpus: Mapped[bool] = mapped_column(Boolean, default=_asked("needs_gpus"), server_default=false())
+    """It does not run without."""
+    gpu_memory_bytes: Mapped[int] = mapped_column(BigInteger, default=_asked("gpu_memory_bytes"), server_default="0")
+    """That each of them has at least. All these: what the spec's ``resources`` ask for, where a claim can look for it in a long queue."""
     contract_version: Mapped[int] = mapped_column(Integer, default=1, server_default="1")
     """What a worker must know (``app.spec.version``) to do it as the spec says."""
     retry_of: Mapped[str | None] = mapped_column(String(64))
@@ -251,5 +256,13 @@ class WorkerPresence(Base):
     process_started: Mapped[int] = mapped_column(BigInteger)
     """With ``pid`` it names the process (``app.host.process_started``)."""
     slots: Mapped[int] = mapped_column(Integer)
+    name: Mapped[str | None] = mapped_column(String(255))
+    """Of the machine, or of the container."""
+    takes: Mapped[str] = mapped_column(String(8), default="any", server_default="any")
+    """Which jobs (``app.job.hardware.Takes``)."""
+    cpus: Mapped[int | None] = mapped_column(Integer)
+    memory_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    gpus: Mapped[list[dict[str, Any]]] = mapped_column(Json, default=list, server_default="[]")
+    """That it lends to jobs, each with ``name`` and ``memory_bytes``."""
     started_at: Mapped[datetime] = mapped_column(Instant)
     seen_at: Mapped[datetime] = mapped_column(Instant)

@@ -6,14 +6,16 @@ from dataclasses import dataclass
 from sqlalchemy.orm import Session
 
 from app import caller, ids
-from app.job import repository, turns
+from app.db import now
+from app.job import hardware, repository, turns
 from app.job.forecast import NOTHING, Forecast
-from app.job.models import Checkpoint, Job, JobEvent
+from app.job.models import Checkpoint, Job, JobEvent, WorkerPresence
 from app.job.schemas import CheckpointOut, EventOut, JobModelOut, JobOut, MetricsOut, ProgressOut, QueueOut, RequestOut
 from app.job.states import TERMINAL, JobPhase, JobRequest, JobStatus
 from app.model import repository as models
 from app.model.models import Model
 from app.spec.kinds import JobKind, stored_spec
+from app.spec.resources import Asked
 
 
 def job_out(session: Session, job: Job, *, foretold: Forecast = NOTHING) -> JobOut:
@@ -35,6 +37,8 @@ class _Beside:
     models: Mapping[str, Model]
     places: Mapping[str, int]
     """In the queue, by waiting job."""
+    workers: Sequence[WorkerPresence]
+    """Those that are present; empty where none is asked for."""
 
 
 def _beside(session: Session, jobs: Sequence[Job]) -> _Beside:
@@ -44,6 +48,7 @@ def _beside(session: Session, jobs: Sequence[Job]) -> _Beside:
         best=repository.best_checkpoints(session, [job.id for job in jobs]),
         models=models.by_id(session, [job.model_id for job in jobs if job.model_id]),
         places=places,
+        workers=hardware.present_workers(session, now=now(session)) if places else [],
     )
 
 
@@ -62,7 +67,7 @@ def _job_out(job: Job, *, beside: _Beside, foretold: Forecast) -> JobOut:
         retry_of=job.retry_of,
         sweep_id=job.study_id,
         progress=_progress(job),
-        queue=_queue(beside.places.get(job.id), foretold),
+        queue=_queue(job, beside, foretold),
         estimated_finish_at=foretold.finish_at,
         metrics=MetricsOut(latest=job.latest_metrics, best=job.best_metrics),
         best_checkpoint=checkpoint_out(best) if best else None,
@@ -107,8 +112,12 @@ def event_out(event: JobEvent) -> EventOut:
     )
 
 
-def _queue(place: int | None, foretold: Forecast) -> QueueOut | None:
-    return None if place is None else QueueOut(position=place, estimated_start_at=foretold.start_at)
+def _queue(job: Job, beside: _Beside, foretold: Forecast) -> QueueOut | None:
+    place = beside.places.get(job.id)
+    if place is None:
+        return None
+    missing = hardware.what_is_missing(Asked.by(job.spec), beside.workers)
+    return QueueOut(position=place, estimated_start_at=foretold.start_at, waits_for=missing)
 
 
 def _model(model: Model | None) -> JobModelOut | None:

@@ -94,6 +94,14 @@ def running(session: Session, *, limit: int) -> Sequence[Job]:
     return session.scalars(select(Job).where(Job.status == JobStatus.RUNNING).limit(limit)).all()
 
 
+def who_runs_what(session: Session) -> Sequence[tuple[str, str, str]]:
+    """Workers, the jobs that they run, and the projects of those."""
+    query = select(Job.worker_id, Job.id, Job.project_id).where(
+        Job.status == JobStatus.RUNNING, Job.worker_id.is_not(None)
+    )
+    return [(worker_id or "", job_id, project_id) for worker_id, job_id, project_id in session.execute(query)]
+
+
 def succeeded_last(session: Session, *, kind: JobKind, limit: int) -> Sequence[Job]:
     """Those that were submitted last, without their reports."""
     query = select(Job).where(Job.kind == kind, Job.status == JobStatus.SUCCEEDED).order_by(Job.id.desc()).limit(limit)
@@ -102,7 +110,7 @@ def succeeded_last(session: Session, *, kind: JobKind, limit: int) -> Sequence[J
 
 
 def eligible_above(session: Session, *, limits: Mapping[str, int], now: datetime) -> Sequence[Job]:
-    """Eligible jobs that ask for more of a resource, such as ``{"processes": 2}``, the oldest first; at most 100."""
+    """Eligible jobs that ask for more of a resource, such as ``{"gpus": 2}``, the oldest first; at most 100."""
     too_many = or_(*(getattr(Job, resource) > most for resource, most in limits.items()))
     query = select(Job).where(Job.status == JobStatus.QUEUED, Job.not_before <= now, too_many)
     return session.scalars(query.order_by(Job.id).limit(100)).all()
@@ -124,16 +132,16 @@ def claim_next(
     worker_id: str,
     now: datetime,
     lease_until: datetime,
-    limits: Mapping[str, int],
+    fits: Sequence[ColumnElement[bool]],
     least_priority: int | None = None,
     most_running: Mapping[str, int] | None = None,
 ) -> Job | None:
     """Take the best eligible job of the project whose turn it is; None if no project has one.
 
-    ``limits``: the best of those that ask for no more of these resources. ``most_running``: by project, how many jobs of it run at
+    ``fits``: what must hold of the job. ``most_running``: by project, how many jobs of it run at
     a time.
     """
-    fits = [*_eligible(now), *(getattr(Job, resource) <= most for resource, most in limits.items())]
+    fits = [*_eligible(now), *fits]
     if least_priority is not None:
         fits.append(Job.priority >= least_priority)
     for project in turns.in_order(session, fits=fits, most_running=most_running):

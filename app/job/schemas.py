@@ -43,6 +43,7 @@ class QueueOut(BaseModel):
     estimated_start_at: datetime | None = Field(
         default=None, description="From how long jobs like those before it took; not in lists"
     )
+    waits_for: str | None = Field(default=None, description="What no present worker has; null: it waits for its turn")
 
 
 class MetricsOut(BaseModel):

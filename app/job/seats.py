@@ -16,7 +16,7 @@ from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session, aliased
 
 from app import host
-from app.config import get_settings
+from app.job.hardware import Offer, present_workers
 from app.job.models import Job, NodeSeat, WorkerPresence
 from app.job.repository import Claim
 from app.job.states import JobStatus
@@ -47,8 +47,7 @@ class Seat:
     token: int
     node_rank: int
     worker_id: str
-    processes: int
-    """How many the share has."""
+    spec: dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,20 +68,20 @@ def open_all(session: Session, claim: Claim, *, nodes: int) -> None:
             session.add(NodeSeat(**key, state=state, worker_id=worker_id))
 
 
-def best_free_priority(session: Session, *, worker_id: str, max_processes: int | None = None) -> int | None:
+def best_free_priority(session: Session, *, worker_id: str, offer: Offer | None = None) -> int | None:
     """The highest priority of the jobs with a seat that this worker could take; None if there is no such seat."""
-    best = _free_for(worker_id, max_processes=max_processes)
+    best = _free_for(worker_id, offer=offer)
     return session.scalar(
         select(func.max(Job.priority)).select_from(NodeSeat).join(Job, Job.id == NodeSeat.job_id).where(best)
     )
 
 
-def take(session: Session, *, worker_id: str, now: datetime, max_processes: int | None = None) -> Seat | None:
+def take(session: Session, *, worker_id: str, now: datetime, offer: Offer | None = None) -> Seat | None:
     """Take a free seat of the job that comes first in the queue's order, or None. SKIP LOCKED keeps takers apart."""
     query = (
         select(NodeSeat)
         .join(Job, Job.id == NodeSeat.job_id)
-        .where(_free_for(worker_id, max_processes=max_processes))
+        .where(_free_for(worker_id, offer=offer))
         .order_by(Job.priority.desc(), Job.id, NodeSeat.node_rank)
         .limit(1)
         .with_for_update(skip_locked=True, of=NodeSeat)
@@ -98,11 +97,11 @@ def take(session: Session, *, worker_id: str, now: datetime, max_processes: int 
         token=row.token,
         node_rank=row.node_rank,
         worker_id=worker_id,
-        processes=int(job.spec["resources"]["processes"]),
+        spec=job.spec,
     )
 
 
-def _free_for(worker_id: str, *, max_processes: int | None) -> ColumnElement[bool]:
+def _free_for(worker_id: str, *, offer: Offer | None) -> ColumnElement[bool]:
     """A worker has one seat of a job at most: its nodes are to be several machines."""
     own = aliased(NodeSeat)
     has_one = exists().where(
@@ -110,8 +109,8 @@ def _free_for(worker_id: str, *, max_processes: int | None) -> ColumnElement[boo
     )
     known = Job.contract_version <= CONTRACT_VERSION
     conditions = [NodeSeat.state == SeatState.FREE, _of_running(Job), known, ~has_one]
-    if max_processes is not None:
-        conditions.append(Job.processes <= max_processes)
+    if offer is not None:
+        conditions.append(offer.condition())
     return and_(*conditions)
 
 
@@ -224,6 +223,13 @@ def num_idle(session: Session, *, now: datetime, besides: str | None = None) -> 
     return sum(worker.id != besides and busy[worker.id] < worker.slots for worker in _living(session, now=now))
 
 
+def who_shares_what(session: Session) -> Sequence[tuple[str, str, str]]:
+    """Workers with a seat in a job that another one leads, these jobs, and the projects of those."""
+    query = select(NodeSeat.worker_id, Job.id, Job.project_id).join(Job, _of_running(Job))
+    query = query.where(NodeSeat.node_rank > 0, NodeSeat.state.in_(HELD))
+    return [(worker_id or "", job_id, project_id) for worker_id, job_id, project_id in session.execute(query)]
+
+
 def waited_for_priority(session: Session, *, now: datetime, idle: int) -> int | None:
     """The highest priority of the jobs that wait until enough of the workers that live are idle; None if there are none.
 
@@ -240,9 +246,7 @@ def waited_for_priority(session: Session, *, now: datetime, idle: int) -> int | 
 
 
 def _living(session: Session, *, now: datetime) -> list[WorkerPresence]:
-    seen_since = now - timedelta(seconds=get_settings().lease_seconds)
-    workers = session.scalars(select(WorkerPresence).where(WorkerPresence.seen_at >= seen_since))
-    return [worker for worker in workers if not _is_dead_neighbour(worker)]
+    return [worker for worker in present_workers(session, now=now) if not _is_dead_neighbour(worker)]
 
 
 def clear(session: Session, job_id: str) -> None:

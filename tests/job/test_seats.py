@@ -9,6 +9,7 @@ import pytest
 from app import host
 from app.db import now, reading, transaction
 from app.job import gathering, lifecycle, seats, service
+from app.job.hardware import Offer
 from app.job.models import Job, NodeSeat, WorkerPresence
 from app.job.repository import Claim
 from app.verify.jobs import check_job
@@ -17,6 +18,7 @@ from tests.job.test_lifecycle import claim, expire, load, reaping_sweep
 from worker import tasks
 from worker.devices import Devices
 
+TWO_GPUS = Offer(gpus=[0, 0], on_gpus=True)
 SPEC = {"model": "tiny", "dataset": {"train": "file-" + "0" * 32}}
 
 
@@ -82,7 +84,7 @@ def test_each_free_seat_is_taken_by_one_other_worker(database):
     opened(job, nodes=3)
     assert take("worker-a") is None, "the leader has one already"
     first, second = take("worker-b"), take("worker-c")
-    assert [(seat.job_id, seat.node_rank, seat.processes) for seat in (first, second)] == [(job, 1, 1), (job, 2, 1)]
+    assert [(seat.job_id, seat.node_rank) for seat in (first, second)] == [(job, 1), (job, 2)]
     assert take("worker-b") is None
     assert take("worker-d") is None
     assert rows() == [(0, "taken", "worker-a"), (1, "taken", "worker-b"), (2, "taken", "worker-c")]
@@ -117,8 +119,8 @@ def test_the_seat_of_the_job_that_comes_first_is_taken_first_if_the_worker_has_e
     opened(plain, worker="worker-b")
     with reading() as session:
         assert seats.best_free_priority(session, worker_id="worker-c") == 5
-        assert seats.best_free_priority(session, worker_id="worker-c", max_processes=2) == 0
-    assert take("worker-c", max_processes=2).job_id == plain
+        assert seats.best_free_priority(session, worker_id="worker-c", offer=TWO_GPUS) == 0
+    assert take("worker-c", offer=TWO_GPUS).job_id == plain
     assert take("worker-d").job_id == urgent
 
 

@@ -13,7 +13,7 @@ from app import ids
 from app.caller import Caller, acting_for
 from app.clock import utc_now
 from app.db import get_engine, now, reading, transaction
-from app.job import lifecycle, service, turns
+from app.job import hardware, lifecycle, service, turns
 from app.job.models import Job
 from app.job.states import JobStatus
 from tests.job.conftest import insert_job
@@ -105,9 +105,10 @@ def test_a_turn_is_not_lost_to_jobs_that_the_worker_cannot_run(database):
     spec = {"model": "tiny", "dataset": {}, "resources": {"processes": 4}}
     of_project("a", spec=spec)
     small = of_project("b")
+    one_gpu = hardware.Offer(gpus=[0], on_gpus=True)
     with transaction() as session:
-        assert lifecycle.claim_next(session, worker_id="worker-a", max_processes=1).claim.job_id == small
-        assert lifecycle.claim_next(session, worker_id="worker-a", max_processes=1) is None
+        assert lifecycle.claim_next(session, worker_id="worker-a", offer=one_gpu).claim.job_id == small
+        assert lifecycle.claim_next(session, worker_id="worker-a", offer=one_gpu) is None
 
 
 def test_eight_that_race_claim_each_job_once_and_none_goes_twice_before_another(database):

@@ -152,7 +152,13 @@ def test_a_job_waits_for_its_workers_without_holding_up_others_and_has_the_resul
         job = service.wait(together)
         assert job["status"] == "succeeded", (job["error"], service.logs(together))
         assert job["attempt"] == 1
-        assert job["spec"]["resources"] == {"processes": 2, "nodes": 2, "fsdp": False}
+        assert job["spec"]["resources"] == {
+            "gpus": "auto",
+            "gpu_memory": None,
+            "processes": 2,
+            "nodes": 2,
+            "fsdp": False,
+        }
         ours, theirs = curves(service, together), curves(service, alone)
         assert len(ours) > 10
         assert ours == pytest.approx({place: theirs[place] for place in ours}, abs=1e-4)
