@@ -5,15 +5,16 @@ from datetime import datetime
 from sqlalchemy import String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.db import Base, Instant
+from app import caller
+from app.db import Base, Instant, Owned
 
 
-class HubToken(Base):
+class HubToken(Owned, Base):
     """A project's token of the Hugging Face Hub."""
 
     __tablename__ = "hub_tokens"
 
-    project_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    project_id: Mapped[str] = mapped_column(String(64), primary_key=True, default=caller.project_id)
     sealed: Mapped[str] = mapped_column(Text)
     """The token, encrypted (``app.sealing``)."""
     last_four: Mapped[str | None] = mapped_column(String(4))

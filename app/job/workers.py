@@ -44,7 +44,8 @@ class WorkerList(BaseModel):
 def list_workers() -> WorkerList:
     """Those that were heard of within a lease (``TUNERY_LEASE_SECONDS``), the oldest first."""
     with reading() as session:
-        running = _running(session)
+        with caller.acting_for(None):  # what others run is counted
+            running = _running(session)
         workers = hardware.present_workers(session, now=now(session))
         return WorkerList(data=[_worker_out(worker, running[worker.id]) for worker in workers])
 

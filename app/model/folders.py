@@ -43,7 +43,7 @@ def old_folders(root: Path, *, older_than: timedelta) -> set[Path]:
     return {
         folder
         for folder in here | stored.keys()
-        if (folder not in here or last_written(folder) < limit) and stored.get(folder, limit - older_than) < limit
+        if (folder not in here or last_written(folder) < limit) and (folder not in stored or stored[folder] < limit)
     }
 
 

@@ -9,7 +9,7 @@ from sqlalchemy.orm import aliased
 
 from app import caller
 from app.caller import Caller
-from app.db import Base, Owned, reading, transaction
+from app.db import Base, Owned, SchemaSupport, reading, transaction
 from app.job import repository
 from app.job.models import Checkpoint, IdempotencyKey, Job, JobEvent, MetricPoint, PartOfJob, WorkerPresence
 from app.key.models import ApiKey, Project
@@ -19,7 +19,7 @@ from app.webhook.models import Webhook, WebhookDelivery
 from tests.key.rows import make_one_of_each
 
 OURS, THEIRS = Caller(project_id="proj-ours"), Caller(project_id="proj-theirs")
-OF_THE_SERVICE = {WorkerPresence, ApiKey, Project}
+OF_THE_SERVICE = {WorkerPresence, ApiKey, Project, SchemaSupport}
 MAPPED = {mapper.class_ for mapper in Base.registry.mappers}
 OWNED = sorted(MAPPED - OF_THE_SERVICE, key=lambda cls: cls.__name__)
 

@@ -5,6 +5,7 @@ from app.caller import Caller
 from app.clock import utc_now
 from app.db import transaction
 from app.file.models import File
+from app.hub_token.models import HubToken
 from app.job.models import Attempt, Checkpoint, IdempotencyKey, JobMistakes, MetricPoint, NodeSeat
 from app.job.states import JobStatus
 from app.model.models import Model
@@ -42,6 +43,7 @@ def make_one_of_each(project_id: str) -> dict[str, str]:
                         created_at=moment, request_sha256=sha, idempotency_key="again",
                     ),
                     Webhook(id=made["webhook"], url="https://a.example/", secret="whsec_", allows_loopback=False, created_at=moment),
+                    HubToken(sealed="sealed", last_four="four", set_at=moment),
                     IdempotencyKey(key="again", request_sha256=sha, job_id=job_id, created_at=moment),
                     Attempt(**of_job, number=1, token=1, worker_id="w", started_at=moment),
                     MetricPoint(**of_job, step=1, name="eval/f1", epoch=1.0, value=0.5, created_at=moment),
