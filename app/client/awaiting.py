@@ -25,6 +25,7 @@ class AwaitingTransport:
             base_url=address.url,
             headers={"authorization": f"Bearer {address.api_key}"} if address.api_key else {},
             trust_env=not address.is_local,
+            follow_redirects=True,  # to a store, without the key
         )
 
     async def send(self, request: Request) -> Answer:

@@ -56,6 +56,7 @@ class BlockingTransport:
             base_url=address.url,
             headers={"authorization": f"Bearer {address.api_key}"} if address.api_key else {},
             trust_env=not address.is_local,
+            follow_redirects=True,  # to a store, without the key
         )
         self._reading: dict[int, httpx2.Response] = {}
         """The stream that a thread reads."""

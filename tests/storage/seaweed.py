@@ -17,6 +17,7 @@ from importlib.metadata import files
 from pathlib import Path
 
 import fsspec
+from botocore.exceptions import BotoCoreError
 
 START_SECONDS = 90
 STOP_SECONDS = 30
@@ -89,7 +90,7 @@ class S3Server:
             "dir": str(self.folder / "data"), "ip": "127.0.0.1", "ip.bind": "127.0.0.1", "s3": "true", "filer": "true",
             "s3.config": str(self.folder / "identities.json"), "master.volumeSizeLimitMB": "64", "volume.max": "50",
             "master.volumePreallocate": "false", "filer.maxMB": "8", "s3.iam": "false",
-            "s3.port.iceberg": "0",
+            "s3.port.iceberg": "0", "s3.port.lance": "0",
         }  # fmt: skip
         for name, port in self.ports.items():
             options[f"{name}.port"], options[f"{name}.port.grpc"] = str(port), str(port + 1)
@@ -113,6 +114,10 @@ class S3Server:
         self.process.send_signal(number)
         self.process.wait(timeout=STOP_SECONDS)
         self.process = None
+        for port in self.ports.values():
+            for taken in (port, port + 1):
+                for path in Path("/tmp").glob(f"seaweedfs-*-{taken}.sock"):
+                    path.unlink(missing_ok=True)
 
     def _takes_objects(self) -> bool:
         """It listens before it can store."""
@@ -127,7 +132,7 @@ class S3Server:
             if not store.exists(BUCKET):
                 store.mkdir(BUCKET)
             store.pipe_file(f"{BUCKET}/readiness", b"1")
-        except OSError:
+        except (OSError, BotoCoreError):
             return False
         return True
 

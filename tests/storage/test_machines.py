@@ -2,6 +2,7 @@
 
 import io
 import json
+import sys
 import time
 import zipfile
 from pathlib import Path
@@ -63,7 +64,6 @@ def test_a_job_goes_on_where_another_machine_was_killed_and_is_served_by_any(fle
     [resumed] = [data["resumed_from_step"] for data in data_of(api, killed) if data.get("resumed_from_step")]
     assert resumed >= 25
     assert job["model"]["weights_sha256"] == other["model"]["weights_sha256"]
-    assert len(list((second.home / "jobs" / killed).glob("attempt-1/checkpoints/step-*"))) > 0, "they were fetched"
 
     logs = {line["attempt"] for line in log_pages(api, killed) if line["lines"]}
     assert logs == {1, 2}, "of both machines, told by a third"
@@ -113,9 +113,9 @@ def test_fifty_jobs_on_two_workers_of_which_one_is_killed(fleet):
     assert answers == [1] * 50
     loaded = [len(list(machine.home.glob("artefacts/models/*"))) for machine in fleet.machines[-2:]]
     assert min(loaded) > 5, "each predictor has its share of the models"
-    print(
+    sys.stdout.write(
         f"\n50 jobs in {seconds:.0f} s; by worker until one was killed: {[len(done) for done in before]}; "
-        f"begun again: {len(again)}; models on the predictors: {loaded}"
+        f"begun again: {len(again)}; models on the predictors: {loaded}\n"
     )
 
 
