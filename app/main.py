@@ -40,6 +40,7 @@ from app.api.scopes import guard
 from app.api.security import SecurityMiddleware
 from app.config import Settings, get_settings
 from app.metrics.requests import RequestCounts
+from app.metrics.stored import StoredNumbers
 from app.prediction import routing
 from app.study import driver as study_driver
 from app.webhook import sending
@@ -88,6 +89,7 @@ def create_app() -> FastAPI:
     guard(app.routes)
     app.state.request_counts = RequestCounts()
     app.state.key_ring = KeyRing.of(settings)
+    app.state.stored_numbers = StoredNumbers()
     _add_middleware(app, settings)
     return app
 

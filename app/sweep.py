@@ -19,6 +19,7 @@ from app.config import get_settings
 from app.db import fit, now, reading, transaction
 from app.file import service as files
 from app.job import deletion, idempotency, lifecycle, repository, retention
+from app.metrics import counting
 from app.model import service as models
 from app.storage import StoreUnavailable
 from app.study import deletion as studies_deletion
@@ -75,6 +76,7 @@ class Sweep:
                 return
             for job in repository.expired(session, now=moment):
                 if lifecycle.lost(session, job, reason="Its worker was not heard of any more."):
+                    counting.count(session, "lease_expiries")
                     log.warning("lease expired", job_id=job.id, attempt=job.attempt)
 
     def _reap_dead_neighbours(self) -> None:

@@ -18,4 +18,6 @@ class MetricsResponse(PlainTextResponse):
 )
 async def get_metrics(request: Request) -> MetricsResponse:
     """In Prometheus' text format. Without a predictor its own are missing, and ``tunery_predictor_up`` is 0."""
-    return MetricsResponse(await service.metrics_text(request.app.state.request_counts))
+    return MetricsResponse(
+        await service.metrics_text(request.app.state.request_counts, request.app.state.stored_numbers)
+    )

@@ -20,6 +20,7 @@ from app.job.hardware import Offer
 from app.job.models import Attempt, Job
 from app.job.repository import Claim
 from app.job.states import TERMINAL, JobRequest, JobStatus, check_transition
+from app.metrics import counting
 from app.spec.kinds import JobKind
 
 LONGEST_PAUSE_SECONDS: Final = 600.0
@@ -79,6 +80,8 @@ def claim_next(
     )
     if job is None:
         return None
+    if job.attempt == 1:
+        counting.observe(session, "wait", (moment - job.created_at).total_seconds(), job.kind)
     claim = Claim(job_id=job.id, attempt=job.attempt, token=job.token, worker_id=worker_id)
     session.add(Attempt(job_id=job.id, number=job.attempt, token=job.token, worker_id=worker_id, started_at=moment))
     message = (
@@ -319,6 +322,7 @@ def _close_attempt(session: Session, claim: Claim, *, outcome: str, moment: date
     attempt = repository.attempt(session, claim)
     assert attempt is not None
     attempt.outcome = outcome
+    counting.count(session, "attempts", outcome)
     attempt.ended_at = moment
     seats.clear(session, claim.job_id)
 

@@ -36,6 +36,9 @@ class ProgressOut(BaseModel):
     num_tokens: int | None = Field(
         default=None, description="That the model has learned from so far, each time counted"
     )
+    gpu_memory_bytes: int | None = Field(
+        default=None, description="The most that the leading process has held of its GPU in this attempt"
+    )
 
 
 class QueueOut(BaseModel):

@@ -189,6 +189,8 @@ class ProgressMessage(_Message):
     eta_seconds: float | None = None
     num_tokens: int | None = None
     """Learned from since the job began."""
+    gpu_memory_bytes: int | None = None
+    """The most that the leading process has held of its GPU; None without one."""
 
 
 class AliveMessage(_Message):

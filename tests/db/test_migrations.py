@@ -10,6 +10,7 @@ import app.file.models
 import app.hub_token.models
 import app.job.models
 import app.key.models
+import app.metrics.models
 import app.model.models
 import app.study.models
 import app.webhook.models  # noqa: F401

@@ -13,13 +13,14 @@ from app.db import Base, Owned, SchemaSupport, reading, transaction
 from app.job import repository
 from app.job.models import Checkpoint, IdempotencyKey, Job, JobEvent, MetricPoint, PartOfJob, WorkerPresence
 from app.key.models import ApiKey, Project
+from app.metrics.models import StoredTally
 from app.model.models import Model
 from app.study.models import Study, Trial
 from app.webhook.models import Webhook, WebhookDelivery
 from tests.key.rows import make_one_of_each
 
 OURS, THEIRS = Caller(project_id="proj-ours"), Caller(project_id="proj-theirs")
-OF_THE_SERVICE = {WorkerPresence, ApiKey, Project, SchemaSupport}
+OF_THE_SERVICE = {WorkerPresence, ApiKey, Project, SchemaSupport, StoredTally}
 MAPPED = {mapper.class_ for mapper in Base.registry.mappers}
 OWNED = sorted(MAPPED - OF_THE_SERVICE, key=lambda cls: cls.__name__)
 
