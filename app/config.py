@@ -57,6 +57,18 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(default=2 * 2**20, gt=0, description="Largest JSON body")
     max_model_bytes: int = Field(default=64 * 2**30, gt=0, description="Largest model that can be registered")
 
+    max_queued_jobs: int | None = Field(default=None, ge=0, description="Jobs of a project that may wait at a time")
+    max_running_jobs: int | None = Field(default=None, ge=0, description="Jobs of a project that may run at a time")
+    max_stored_bytes: int | None = Field(
+        default=None, ge=0, description="Files and models of a project, beyond which uploads are refused"
+    )
+    max_predictions_per_minute: int | None = Field(
+        default=None, ge=0, description="Requests to models that a project may send to an API process"
+    )
+    max_event_streams: int | None = Field(
+        default=None, ge=0, description="Event streams of a project that an API process keeps open"
+    )
+
     node_address: str = Field(
         default="127.0.0.1", description="Where the other workers of a job with several nodes reach this one"
     )

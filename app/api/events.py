@@ -13,8 +13,10 @@ from fastapi import APIRouter, Header, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 from sqlalchemy.exc import SQLAlchemyError
+from starlette.types import Receive, Scope, Send
 
-from app import ids
+from app import caller, ids
+from app.api import rates
 from app.api.errors import error_responses
 from app.api.jobs import JobId
 from app.errors import NotFound
@@ -101,7 +103,10 @@ async def stream_hub() -> AsyncIterator[None]:
     "/{job_id}/events",
     summary="What happened, oldest first; with Accept: text/event-stream as a stream",
     response_model=EventPage,
-    responses={200: {"content": {EVENT_STREAM: {"schema": {"type": "string"}}}}, **error_responses(401, 404, 422, 503)},
+    responses={
+        200: {"content": {EVENT_STREAM: {"schema": {"type": "string"}}}},
+        **error_responses(401, 404, 422, 429, 503),
+    },
 )
 async def job_events(
     request: Request,
@@ -112,12 +117,23 @@ async def job_events(
 ) -> EventPage | StreamingResponse:
     if EVENT_STREAM not in request.headers.get("accept", ""):
         return await run_in_threadpool(service.list_events, job_id, after=after, limit=limit)
+    who = caller.current()
+    assert who is not None
+    await rates.refuse_stream(who)
     start = last_event_id or after
     first = await run_in_threadpool(service.list_events, job_id, after=start, limit=PAGE)
     stream = _stream(job_id, first, service.event_position(start))
-    return StreamingResponse(
+    return _CountedStream(
         stream, media_type=EVENT_STREAM, headers={"cache-control": "no-store", "x-accel-buffering": "no"}
     )
+
+
+class _CountedStream(StreamingResponse):
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        who = caller.current()
+        assert who is not None
+        with rates.stream_of(who):
+            await super().__call__(scope, receive, send)
 
 
 async def _stream(job_id: str, page: EventPage, number: int) -> AsyncIterator[str]:

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Body, Path, Request, status
 from app import caller
 from app.api.errors import error_responses
 from app.key import projects, service
-from app.key.schemas import CallerOut, CreatedKey, KeyList, KeyOut, NewKey, NewProject, ProjectList, ProjectOut
+from app.key.schemas import CallerOut, CreatedKey, KeyList, KeyOut, Limits, NewKey, NewProject, ProjectList, ProjectOut
 
 router = APIRouter(tags=["keys"])
 
@@ -53,6 +53,12 @@ def revoke_key(key_id: Annotated[str, Path(max_length=64)], request: Request) ->
 )
 def create_project(project: Annotated[NewProject, Body()]) -> ProjectOut:
     return projects.create(project)
+
+
+@router.post("/projects/{project_id}", summary="Limit a project", responses=error_responses(401, 403, 413, 422, 503))
+def limit_project(project_id: Annotated[str, Path(max_length=64)], limits: Annotated[Limits, Body()]) -> ProjectOut:
+    """Only those that are given are changed; null takes one back."""
+    return projects.set_limits(project_id, limits)
 
 
 @router.get("/projects", summary="List all projects, newest first", responses=error_responses(401, 403, 503))

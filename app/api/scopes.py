@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as Connection
 
 from app import caller
+from app.api import rates
 from app.errors import Forbidden
 from app.key.scopes import Scope
 
@@ -41,6 +42,7 @@ SCOPES: Final[Mapping[str, frozenset[Scope]]] = {
     "DELETE /keys/{key_id}": _ADMIN,
     "POST /projects": _ADMIN,
     "GET /projects": _ADMIN,
+    "POST /projects/{project_id}": _ADMIN,
     "GET /metrics": _ADMIN,
     "POST /files": _WRITE,
     "GET /files": _READ,
@@ -139,4 +141,6 @@ class _Guarded:
                     code="scope_missing",
                     hint="Ask an admin of this server for a key with that scope.",
                 )
+            if needed == _PREDICT:
+                await rates.take_prediction(who)
         await self._handle(connection, receive, send)

@@ -13,6 +13,9 @@ from app.cli.processes import HomeOption, load_settings
 keys = typer.Typer(help="API keys. From the first one on, every request must show one.", no_args_is_help=True)
 projects = typer.Typer(help="Projects: each sees only its own jobs, files, models and webhooks.", no_args_is_help=True)
 
+MostOption = Annotated[
+    int | None, typer.Option(help="The most there may be of these; -1: as the settings say.", min=-1)
+]
 _UNITS: Final = {"m": 60, "h": 3600, "d": 24 * 3600}
 
 
@@ -123,6 +126,39 @@ def list_projects(*, home: HomeOption = None, as_json: JsonOption = False) -> No
         return
     rows = [[project.id, project.name, moment(project.created_at)] for project in listed.data]
     print_table(["ID", "NAME", "CREATED"], rows, empty="No projects.")
+
+
+@projects.command("limits")
+def limit_project(
+    name: Annotated[str, typer.Argument(help="Name or id of the project.")],
+    *,
+    queued_jobs: MostOption = None,
+    running_jobs: MostOption = None,
+    stored_bytes: MostOption = None,
+    predictions_per_minute: MostOption = None,
+    event_streams: MostOption = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Tell what a project may use, and change what is given; -1 takes a limit back, and the settings tell again."""
+    from app.key import projects as service  # noqa: PLC0415
+    from app.key.schemas import Limits  # noqa: PLC0415
+
+    given = {
+        "max_queued_jobs": queued_jobs,
+        "max_running_jobs": running_jobs,
+        "max_stored_bytes": stored_bytes,
+        "max_predictions_per_minute": predictions_per_minute,
+        "max_event_streams": event_streams,
+    }
+    _open(home)
+    wanted = {limit: None if most == -1 else most for limit, most in given.items() if most is not None}
+    project = _told(lambda: service.set_limits(name, Limits.model_validate(wanted)))
+    if as_json:
+        print_json(project.model_dump(mode="json"))
+        return
+    rows = [[limit, "as the settings say" if most is None else str(most)] for limit, most in project.limits]
+    print_table(["LIMIT", "MOST"], rows, empty="")
 
 
 def _open(home: Path | None) -> None:

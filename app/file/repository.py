@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import Integer, or_, select
+from sqlalchemy import Integer, func, or_, select
 from sqlalchemy.orm import Session, defer
 
 from app.file.models import File
 from app.job.models import Job
 from app.job.states import TERMINAL
+from app.model.models import Model
 from app.study.models import Study
 from app.study.states import TERMINAL as STUDY_IS_OVER
 
@@ -47,6 +48,12 @@ def page(
         query = query.where(File.purpose == purpose)
     query = query.order_by(File.id if oldest_first else File.id.desc())
     return [(file, rows) for file, rows in session.execute(query.limit(limit + 1))]
+
+
+def stored_bytes(session: Session, project_id: str) -> int:
+    """Of all files and models of the project."""
+    sums = [select(func.sum(table.size_bytes)).where(table.project_id == project_id) for table in (File, Model)]
+    return sum(int(session.scalar(query) or 0) for query in sums)
 
 
 def expired_ids(session: Session, *, moment: datetime) -> Sequence[str]:

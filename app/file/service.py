@@ -16,7 +16,7 @@ from app.dataset.suggestion import suggest, upload_report
 from app.db import reading, transaction
 from app.disk import full_disk_told, refuse_without_room
 from app.errors import Conflict, InvalidData, InvalidRequest, NotFound, Unavailable
-from app.file import repository
+from app.file import quota, repository
 from app.file.models import File
 from app.file.schemas import (
     AdviceOut,
@@ -48,6 +48,8 @@ def create_file(parts: Iterable[UploadPart]) -> FileOut:
     file_id = ids.new_id(ids.FILE)
     folder = settings.artefacts_dir / FOLDER / file_id
     refuse_without_room(folder, min_free_bytes=settings.min_free_bytes, what="the file")
+    with reading() as session:
+        quota.refuse_beyond(session)  # before gigabytes are received for nothing
     with full_disk_told("the file"):
         with committed_folder(folder) as temporary:
             received = receive(parts, folder=temporary, max_row_bytes=settings.max_row_bytes)
@@ -69,6 +71,7 @@ def create_file(parts: Iterable[UploadPart]) -> FileOut:
     try:
         storage.publish(folder)
         with transaction() as session:
+            quota.refuse_beyond(session, more_bytes=file.size_bytes)
             repository.add(session, file)
     except BaseException:
         storage.remove(folder)

@@ -10,7 +10,7 @@ from app import failpoints, ids
 from app.clock import utc_now
 from app.db import now, reading, transaction
 from app.file import service as files
-from app.job import events, hardware, idempotency
+from app.job import events, hardware, idempotency, quota
 from app.job.models import Job
 from app.job.presentation import job_out
 from app.job.schemas import JobOut
@@ -49,7 +49,8 @@ def accept(
 ) -> Submitted:
     """The stored job. It is committed before a worker is woken, and waking may fail: workers also look by themselves.
 
-    Raises what ``check`` raises, and InvalidRequest for an idempotency key that was sent with another request.
+    Raises what ``check`` raises, InvalidRequest for an idempotency key that was sent with another request, and TooManyRequests
+    when too many jobs of the project are waiting.
     """
     digest = idempotency.digest(requested, retry_of=retry_of)
     if idempotency_key is not None and (known := _known(idempotency_key, digest)) is not None:
@@ -58,6 +59,7 @@ def accept(
     failpoints.reach("job.checked")
     try:
         with transaction() as session:
+            quota.refuse_beyond(session)
             job = store(session, checked, retry_of=retry_of)
             if idempotency_key is not None:
                 idempotency.take(session, idempotency_key, request_sha256=digest, job_id=job.id)

@@ -4,7 +4,7 @@ At-least-once execution, exactly-once commit: every write of an attempt is guard
 when another attempt owns the job. Callers bring the session; only ``transaction()`` commits.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -58,11 +58,10 @@ def claim_next(
     offer: Offer | None = None,
     max_nodes: int | None = None,
     least_priority: int | None = None,
-    most_running: Mapping[str, int] | None = None,
 ) -> ClaimedJob | None:
     """Claim the best eligible job of the project whose turn it is for this worker, or None.
 
-    ``offer``: what the worker has; None: whatever jobs ask for. The limits: none that asks for more, or has a lower priority, or is of a project with that many running jobs.
+    ``offer``: what the worker has; None: whatever jobs ask for. The limits: none that asks for more or has a lower priority.
     """
     turns.choose_alone(session)
     moment = now(session)
@@ -76,7 +75,6 @@ def claim_next(
         lease_until=_lease_end(moment),
         fits=fits,
         least_priority=least_priority,
-        most_running=most_running,
     )
     if job is None:
         return None

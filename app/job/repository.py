@@ -90,6 +90,11 @@ def _has_metadata(session: Session, key: str, value: str) -> ColumnElement[bool]
     return exists().where(pair.c.key == key, pair.c.value == value)
 
 
+def count_queued(session: Session, project_id: str) -> int:
+    query = select(func.count()).select_from(Job).where(Job.project_id == project_id, Job.status == JobStatus.QUEUED)
+    return session.scalar(query) or 0
+
+
 def running(session: Session, *, limit: int) -> Sequence[Job]:
     return session.scalars(select(Job).where(Job.status == JobStatus.RUNNING).limit(limit)).all()
 
@@ -134,17 +139,15 @@ def claim_next(
     lease_until: datetime,
     fits: Sequence[ColumnElement[bool]],
     least_priority: int | None = None,
-    most_running: Mapping[str, int] | None = None,
 ) -> Job | None:
     """Take the best eligible job of the project whose turn it is; None if no project has one.
 
-    ``fits``: what must hold of the job. ``most_running``: by project, how many jobs of it run at
-    a time.
+    ``fits``: what must hold of the job.
     """
     fits = [*_eligible(now), *fits]
     if least_priority is not None:
         fits.append(Job.priority >= least_priority)
-    for project in turns.in_order(session, fits=fits, most_running=most_running):
+    for project in turns.in_order(session, fits=fits):
         job = _claim_of(session, project, fits=fits, worker_id=worker_id, now=now, lease_until=lease_until)
         if job is not None:
             return job

@@ -16,7 +16,6 @@ from sqlalchemy import (
     Select,
     Subquery,
     and_,
-    case,
     func,
     or_,
     select,
@@ -26,8 +25,10 @@ from sqlalchemy import (
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, aliased
 
+from app.config import get_settings
 from app.job.models import Job
 from app.job.states import JobStatus
+from app.key.models import Project
 
 LONGEST_QUEUE: Final = 1000
 """Places are counted up to here, which is quick in any queue."""
@@ -52,21 +53,14 @@ def choose_alone(session: Session) -> None:
         session.execute(text("SET LOCAL lock_timeout = DEFAULT"))
 
 
-def in_order(
-    session: Session, *, fits: Collection[ColumnElement[bool]], most_running: Mapping[str, int] | None = None
-) -> Sequence[str]:
-    """Projects with a job for which all of ``fits`` holds, the one whose turn it is first.
-
-    ``most_running``: by project, with so many running jobs it has no turn.
-    """
+def in_order(session: Session, *, fits: Collection[ColumnElement[bool]]) -> Sequence[str]:
+    """Projects with a job for which all of ``fits`` holds, the one whose turn it is first; none that runs as many as it may."""
     waiting = _projects_that_wait()
     project = waiting.c.project_id
     head = best_of(project, fits=fits).limit(1).correlate(waiting).scalar_subquery()
     running, claimed_at = _num_running(project), _last_claim(project)
-    query = select(project).where(project.is_not(None), head.is_not(None))
-    if most_running:
-        most = case(dict(most_running), value=project, else_=None)
-        query = query.where(or_(most.is_(None), running < most))
+    most = _most_running(project)
+    query = select(project).where(project.is_not(None), head.is_not(None), or_(most.is_(None), running < most))
     return session.scalars(query.order_by(running, claimed_at.asc().nulls_first(), project)).all()
 
 
@@ -95,7 +89,13 @@ def _num_running(project: ColumnElement[str]) -> ScalarSelect[int]:
     return count.where(Job.status == JobStatus.RUNNING, Job.project_id == project).scalar_subquery()
 
 
-def _last_claim(project: ColumnElement[str]) -> ScalarSelect[datetime]:
+def _most_running(project: ColumnElement[str]) -> ColumnElement[int | None]:
+    """Its limit, or that of the settings; NULL without one."""
+    own = select(Project.limits["max_running_jobs"].as_integer()).where(Project.id == project).scalar_subquery()
+    return func.coalesce(own, get_settings().max_running_jobs)
+
+
+def _last_claim(project: ColumnElement[str]) -> ScalarSelect[datetime | None]:
     return select(func.max(Job.claimed_at)).where(Job.project_id == project).scalar_subquery()
 
 

@@ -1,4 +1,4 @@
-"""What can be done with projects: make, list."""
+"""What can be done with projects: make, list, limit."""
 
 from sqlalchemy.exc import IntegrityError
 
@@ -6,9 +6,9 @@ from app import ids
 from app.clock import utc_now
 from app.db import reading, transaction
 from app.errors import Conflict
-from app.key import repository
+from app.key import limits, repository, service
 from app.key.models import Project
-from app.key.schemas import NewProject, ProjectList, ProjectOut
+from app.key.schemas import Limits, NewProject, ProjectList, ProjectOut
 
 
 def create(wanted: NewProject) -> ProjectOut:
@@ -30,8 +30,18 @@ def list_projects() -> ProjectList:
     return ProjectList(data=data, first_id=data[0].id if data else None, last_id=data[-1].id if data else None)
 
 
+def set_limits(name_or_id: str, wanted: Limits) -> ProjectOut:
+    """Change those that are given; null takes one back. Other processes know within two seconds. Raises InvalidRequest."""
+    with transaction() as session:
+        row = service.require_project(session, name_or_id)
+        given = wanted.model_dump(exclude_unset=True)
+        row.limits = {name: most for name, most in (row.limits | given).items() if most is not None}
+    limits.forget()
+    return out(row)
+
+
 def out(row: Project) -> ProjectOut:
-    return ProjectOut(id=row.id, name=row.name, created_at=row.created_at)
+    return ProjectOut(id=row.id, name=row.name, limits=Limits.model_validate(row.limits), created_at=row.created_at)
 
 
 def _taken(name: str) -> Conflict:

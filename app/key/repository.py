@@ -39,6 +39,11 @@ def project(session: Session, name_or_id: str) -> Project | None:
     return found or session.scalar(select(Project).where(Project.name == name_or_id))
 
 
+def project_locked(session: Session, project_id: str) -> Project | None:
+    """As it is now, for one transaction at a time (on SQLite every transaction is alone)."""
+    return session.get(Project, project_id, with_for_update=True, populate_existing=True)
+
+
 def all_projects(session: Session) -> Sequence[Project]:
     """Newest first."""
     return session.scalars(select(Project).order_by(Project.created_at.desc(), Project.id.desc())).all()

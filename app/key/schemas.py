@@ -68,6 +68,26 @@ class CallerOut(BaseModel):
     expires_at: datetime | None
 
 
+Limit = Annotated[int, Field(ge=0, le=2**53)] | None
+
+
+class Limits(BaseModel):
+    """Of a project; null: no limit."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    max_queued_jobs: Limit = None
+    """Jobs that may wait at a time; trials of sweeps do not count as they are begun."""
+    max_running_jobs: Limit = None
+    """Jobs that may run at a time; others of it wait."""
+    max_stored_bytes: Limit = None
+    """Files and models together, beyond which uploads are refused."""
+    max_predictions_per_minute: Limit = None
+    """Requests to models, by each API process."""
+    max_event_streams: Limit = None
+    """Open at a time, by each API process."""
+
+
 class NewProject(BaseModel):
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
@@ -80,6 +100,8 @@ class ProjectOut(BaseModel):
     id: str
     object: Literal["project"] = "project"
     name: str
+    limits: Limits
+    """Its own; of those that are null the settings tell."""
     created_at: datetime
 
 

@@ -14,7 +14,8 @@ from app.clock import utc_now
 from app.config import get_settings
 from app.db import reading, transaction
 from app.disk import full_disk_told, refuse_without_room
-from app.errors import Conflict, InvalidModel, InvalidRequest, NotFound, Unavailable
+from app.errors import Conflict, InvalidModel, InvalidRequest, NotFound, TooLarge, Unavailable
+from app.file import quota
 from app.manifest import CorruptArtefactError, Manifest, committed_folder, read_manifest
 from app.model import hub, repository
 from app.model.archive import ArchivedFolder, stream_zip
@@ -151,6 +152,8 @@ def register(parts: Iterable[IncomingPart]) -> tuple[ModelOut, bool]:
     """
     target = models_dir() / ids.new_id(ids.MODEL)
     refuse_without_room(target, min_free_bytes=get_settings().min_free_bytes, what="the model")
+    with reading() as session:
+        quota.refuse_beyond(session)
     with full_disk_told("the model"), committed_folder(target) as folder:
         name = check_name(receive(parts, folder=folder))
         config, serving = inspect_folder(folder)
@@ -176,7 +179,12 @@ def register(parts: Iterable[IncomingPart]) -> tuple[ModelOut, bool]:
     )
     try:
         with transaction() as session:
+            if _find(session, name) is None:
+                quota.refuse_beyond(session, more_bytes=row.size_bytes)
             session.add(row)
+    except TooLarge:
+        remove_folder(row.path)
+        raise
     except IntegrityError:  # another error may follow a commit that succeeded: then the folder must stay
         remove_folder(row.path)
         return _existing(name, manifest), False

@@ -16,6 +16,7 @@ from app.db import get_engine, now, reading, transaction
 from app.job import hardware, lifecycle, service, turns
 from app.job.models import Job
 from app.job.states import JobStatus
+from app.key.models import Project
 from tests.job.conftest import insert_job
 from tests.job.test_forecast import a_worker, of, seconds_until, succeeded
 from tests.job.test_lifecycle import claim
@@ -90,15 +91,19 @@ def test_priority_counts_within_a_project_alone(database):
 def test_a_project_has_no_turn_while_it_has_as_many_running_jobs_as_it_may(database):
     many("a", 3)
     many("b", 2)
+    with transaction() as session:
+        session.add(Project(id="a", name="a", limits={"max_running_jobs": 1}, created_at=utc_now()))
 
-    def next_of(**most):
+    def next_one():
         with transaction() as session:
-            claimed = lifecycle.claim_next(session, worker_id="worker-a", most_running=most)
+            claimed = lifecycle.claim_next(session, worker_id="worker-a")
         return None if claimed is None else owner(claimed)
 
-    assert [next_of(a=1, b=5) for _ in range(4)] == ["a", "b", "b", None]
-    assert next_of(a=2) == "a"
-    assert next_of() == "a"
+    assert [next_one() for _ in range(4)] == ["a", "b", "b", None]
+    for limits in ({"max_running_jobs": 2}, {}):
+        with transaction() as session:
+            session.get_one(Project, "a").limits = limits
+        assert next_one() == "a"
 
 
 def test_a_turn_is_not_lost_to_jobs_that_the_worker_cannot_run(database):

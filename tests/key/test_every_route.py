@@ -68,7 +68,7 @@ def routes(app) -> list[tuple[str, str]]:
 
 def at(path: str, known: dict[str, str]) -> str:
     return path.replace("{model_id:path}", known["model"]).format(
-        **{f"{noun}_id": known.get(noun, f"{noun}-{'0' * 32}") for noun in ("job", "file", "sweep", "webhook", "key")},
+        **{f"{noun}_id": known.get(noun, f"{noun}-{'0' * 32}") for noun in ("job", "file", "sweep", "webhook", "key", "project")},
         name="x",
     ) if "{name:path}" not in path else path.replace("{name:path}", "main.js")  # fmt: skip
 
