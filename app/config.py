@@ -29,6 +29,11 @@ class Settings(BaseSettings):
         default=None,
         description="ZeroMQ address of the predictor, or several, comma-separated; a local socket if unset",
     )
+    predictor_key: SecretStr | None = Field(
+        default=None,
+        min_length=32,
+        description="Secret that API and predictor share where they meet at a tcp:// address; a file in the home if unset",
+    )
     artefacts_url: str | None = Field(
         default=None,
         description="Where files and models are kept for all machines (s3://bucket/prefix); the home if unset",

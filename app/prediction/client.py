@@ -18,6 +18,7 @@ from zmq.utils.monitor import parse_monitor_message
 
 from app.errors import Unavailable
 from app.prediction.answers import Answers
+from app.prediction.curve import CurveKeys
 from app.prediction.sampling import sampling_of
 from app.prediction.schemas import PredictParameters
 from app.prediction.wire import (
@@ -64,7 +65,8 @@ class Asking(TypedDict):
 class PredictorClient:
     """Questions and answers over one connection. Must be made and used on one running event loop."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, *, keys: CurveKeys | None = None) -> None:
+        """``keys`` for an address that is no local socket."""
         self.address = address
         self.loop = asyncio.get_running_loop()
         self._ids = itertools.count(1)
@@ -78,6 +80,10 @@ class PredictorClient:
         self._socket.setsockopt(zmq.LINGER, 0)
         self._socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
         self._socket.setsockopt(zmq.RECONNECT_IVL, 100)
+        if keys is not None:
+            self._socket.setsockopt(zmq.CURVE_SERVERKEY, keys.predictor.public)
+            self._socket.setsockopt(zmq.CURVE_PUBLICKEY, keys.api.public)
+            self._socket.setsockopt(zmq.CURVE_SECRETKEY, keys.api.secret)
         self._monitor = self._socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
         self._socket.connect(address)
         self.loop.add_reader(self._socket.fileno(), self._read)

@@ -14,6 +14,7 @@ from app.config import get_settings
 from app.errors import Unavailable
 from app.metrics.tally import exposition
 from app.prediction.client import Asking, PredictorClient
+from app.prediction.curve import curve_keys
 from app.prediction.wire import Failure, Piece, Pong, Prediction
 
 PASSED_OVER_SECONDS: Final = 5.0
@@ -23,9 +24,7 @@ PASSED_OVER_SECONDS: Final = 5.0
 class Router:
     """Speaks to all predictors as a ``PredictorClient`` does to one. Must be made and used on one running event loop."""
 
-    def __init__(
-        self, addresses: Sequence[str], *, connect: Callable[[str], PredictorClient] = PredictorClient
-    ) -> None:
+    def __init__(self, addresses: Sequence[str], *, connect: Callable[[str], PredictorClient]) -> None:
         self.addresses = tuple(addresses)
         self.loop = asyncio.get_running_loop()
         self._clients = {address: connect(address) for address in self.addresses}
@@ -113,8 +112,12 @@ def get_client() -> Router:
         _router.abandon()
         _router = None
     if _router is None:
-        _router = Router(addresses)
+        _router = Router(addresses, connect=_connect)
     return _router
+
+
+def _connect(address: str) -> PredictorClient:
+    return PredictorClient(address, keys=curve_keys(get_settings(), address=address))
 
 
 async def is_alive() -> bool:

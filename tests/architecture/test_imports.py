@@ -75,8 +75,19 @@ CONTRACT = {
 @pytest.mark.parametrize(
     ("side", "allowed"),
     [
-        ("trainer", CONTRACT),
-        ("predictor", CONTRACT | {"app.prediction.wire", "app.config", "app.log", "app.metrics.tally", "app.storage"}),
+        ("trainer", CONTRACT | {"app.model.inspection"}),
+        (
+            "predictor",
+            CONTRACT
+            | {
+                "app.prediction.wire",
+                "app.prediction.curve",
+                "app.config",
+                "app.log",
+                "app.metrics.tally",
+                "app.storage",
+            },
+        ),
         (
             "batch_prediction",
             CONTRACT

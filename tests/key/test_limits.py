@@ -9,7 +9,7 @@ from app import caller
 from app.caller import Caller
 from app.db import transaction
 from app.errors import TooManyRequests
-from app.job import lifecycle
+from app.job import lifecycle, quota
 from app.job.models import Job
 from app.job.states import JobStatus
 from app.key import limits, projects

@@ -7,6 +7,7 @@ import pytest
 
 from app.errors import Unavailable
 from app.manifest import read_manifest
+from app.prediction.client import PredictorClient
 from app.prediction.routing import Router
 from app.prediction.wire import Prediction
 from tests.predictor.conftest import until_alive
@@ -17,7 +18,7 @@ NOBODY = "ipc:///tmp/tunery-nobody-listens-here"
 
 @contextlib.asynccontextmanager
 async def router(*addresses: str):
-    made = Router(addresses)
+    made = Router(addresses, connect=PredictorClient)
     try:
         yield made
     finally:

@@ -237,6 +237,6 @@ def test_the_socket_is_for_its_user_alone(home, socket_path):
         assert stat.S_IMODE(socket_path.parent.stat().st_mode) == 0o700
 
 
-def test_an_address_that_other_machines_reach_is_refused(home, socket_path):
-    with running_predictor(home, socket_path, "--bind", "tcp://0.0.0.0:0") as process:
+def test_what_is_neither_a_socket_nor_an_address_is_refused(home, socket_path):
+    with running_predictor(home, socket_path, "--bind", "inproc://predictor") as process:
         assert process.process.wait(timeout=20) == 1

@@ -13,11 +13,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     from app import log  # noqa: PLC0415
     from app.config import Settings  # noqa: PLC0415
+    from app.prediction.curve import curve_keys  # noqa: PLC0415
     from worker.predictor.server import Options, Server  # noqa: PLC0415
 
     parser = argparse.ArgumentParser(prog="worker.predictor", description="Serve finished models on a local socket.")
     parser.add_argument("--home", type=Path, help="folder of the service; models are served from below it only")
-    parser.add_argument("--bind", help="ZeroMQ address: ipc:///path or tcp://127.0.0.1:port")
+    parser.add_argument("--bind", help="ZeroMQ address: ipc:///path or tcp://address:port")
     parser.add_argument("--memory-bytes", type=int, help="memory that the loaded models may take")
     parser.add_argument("--batch-tokens", type=int, help="token budget of one forward")
     parser.add_argument("--cache-bytes", type=int, help="memory that the texts being generated may take")
@@ -31,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     log.configure(settings)
     options = Options(
         bind=bind,
+        keys=curve_keys(settings, address=bind),
         artefacts_dir=settings.artefacts_dir,
         memory_bytes=given.memory_bytes or settings.predict_memory_bytes,
         batch_tokens=given.batch_tokens or settings.predict_batch_tokens,

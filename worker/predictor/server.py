@@ -19,6 +19,7 @@ import msgspec
 import structlog
 import zmq
 
+from app.prediction.curve import CurveKeys
 from app.prediction.wire import (
     MAX_MESSAGE_BYTES,
     Answer,
@@ -31,6 +32,7 @@ from app.prediction.wire import (
     Predict,
     decode_question,
 )
+from worker.predictor.admission import admitting
 from worker.predictor.computing import load_models, take_turns
 from worker.predictor.fetching import Fetcher
 from worker.predictor.metrics import metrics_text
@@ -54,7 +56,9 @@ class Options:
     """How the predictor runs; the defaults stand in ``app.config.Settings``."""
 
     bind: str
-    """ZeroMQ address: ``ipc://…`` or, on loopback, ``tcp://127.0.0.1:…``."""
+    """ZeroMQ address: ``ipc://…`` or ``tcp://address:port``."""
+    keys: CurveKeys | None
+    """For an address; a local socket needs none."""
     artefacts_dir: Path
     """Models are served from below this folder only."""
     memory_bytes: int
@@ -90,7 +94,15 @@ class Server:
         router.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
         router.setsockopt(zmq.LINGER, LINGER_MS)
         router.setsockopt(zmq.ROUTER_MANDATORY, 1)  # else what a reader cannot take is dropped in silence
-        _bind(router, self._options.bind)
+        with admitting(router, self._options.keys):
+            self._run(router)
+        router.close()
+        context.term()
+        log.info("predictor stopped", exit_code=self._exit_code)
+        return self._exit_code or 0
+
+    def _run(self, router: zmq.Socket[bytes]) -> None:
+        _bind(router, self._options.bind, is_encrypted=self._options.keys is not None)
         log.info("predictor listens", address=self._options.bind)
         self._start_thread("loading", lambda: load_models(self._scheduler, reply=self._reply))
         computing = self._start_thread(
@@ -107,10 +119,6 @@ class Server:
             self._reply(pending, failure(pending, "shutting_down", "the predictor is shutting down"))
         computing.join(STOP_SECONDS)
         self._send_answers(router)
-        router.close()
-        context.term()
-        log.info("predictor stopped", exit_code=self._exit_code)
-        return self._exit_code or 0
 
     def _serve(self, router: zmq.Socket[bytes]) -> None:
         poller = zmq.Poller()
@@ -237,10 +245,10 @@ class Server:
         self._wake()
 
 
-def _bind(router: zmq.Socket[bytes], address: str) -> None:
+def _bind(router: zmq.Socket[bytes], address: str, *, is_encrypted: bool) -> None:
     """Bind; a local socket is for this user alone, and a stale one of a killed predictor is replaced.
 
-    Raises ValueError for an address that other machines reach: there is no encryption yet.
+    Raises ValueError for one that would be served without encryption, or is no address.
     """
     if address.startswith("ipc://"):
         Path(address.removeprefix("ipc://")).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -249,7 +257,7 @@ def _bind(router: zmq.Socket[bytes], address: str) -> None:
             router.bind(address)
         finally:
             os.umask(previous)
-    elif address.startswith("tcp://127.0.0.1:"):
+    elif address.startswith("tcp://") and is_encrypted:
         router.bind(address)
     else:
-        raise ValueError(f"{address}: the predictor listens on ipc:// or tcp://127.0.0.1 only")
+        raise ValueError(f"{address}: the predictor listens on ipc:// or, encrypted, on tcp:// only")
