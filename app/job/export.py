@@ -2,7 +2,9 @@
 
 from typing import Final
 
-from app.errors import InvalidRequest
+from pydantic import ValidationError
+
+from app.errors import InvalidRequest, NotFound
 from app.job.acceptance import NewJob, Submitted, accept
 from app.job.finished_model import meant
 from app.spec.base import TaskName
@@ -16,8 +18,12 @@ EXPORTED_TASKS: Final[frozenset[TaskName]] = frozenset(
 
 
 def export(model: str, request: ExportRequest, *, idempotency_key: str | None = None) -> Submitted:
-    """The stored job. Raises as ``submit`` does."""
-    return submit(ExportSpec(model=model, **request.model_dump(exclude_unset=True)), idempotency_key=idempotency_key)
+    """The stored job. Raises as ``submit`` does, and NotFound for what can be no model's id."""
+    try:
+        requested = ExportSpec(model=model, **request.model_dump(exclude_unset=True))
+    except ValidationError as error:  # all but the model was checked with the request
+        raise NotFound(f"There is no model {model!r}.", param="model", code="model_not_found") from error
+    return submit(requested, idempotency_key=idempotency_key)
 
 
 def submit(requested: ExportSpec, *, retry_of: str | None = None, idempotency_key: str | None = None) -> Submitted:

@@ -32,6 +32,13 @@ ELSEWHERE: Final = {
     "S1": ("tests/job/test_races.py", "cancelling while the job ends, is claimed or lost", "exactly one outcome"),
     "I1": ("tests/dataset/test_refused_files.py", "bad data", "refused with code and row"),
     "I3": ("tests/model/test_hub_checks.py", "unknown, gated, unreachable models", "a code of its own"),
+    "A4": (
+        "tests/api/test_references.py",
+        "paths and addresses in the place of ids",
+        "422, nothing is opened or asked",
+    ),
+    "A5": ("tests/trainer/test_evil_models.py", "pickles, code, kernels, templates in models", "refused or harmless"),
+    "A6": ("tests/road/test_canary.py", "a Hub token, looked for everywhere", "found nowhere"),
     "I4": ("tests/api/test_refused_jobs.py", "absurd specs", "422 that names the parameter"),
 }
 """Rows whose tests belong to another folder: file, what is done, what is promised."""

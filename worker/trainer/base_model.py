@@ -14,6 +14,7 @@ from transformers.utils import logging as transformers_logging
 from transformers.utils.hub import cached_file
 
 from app.errors import InvalidModel, InvalidRequest
+from app.model.inspection import CONFIG_FILE, TOKENIZER_CONFIG_FILE, inspect_config, parse_config
 from app.spec.positions import reserved_positions
 from app.spec.run import RunSpec
 from app.spec.serving import SERVING_FILE
@@ -58,6 +59,8 @@ def find(run: RunSpec) -> BaseModel:
     local_only = run.model_path is not None or not hub_answers(run.spec.model, revision=revision)
     options: dict[str, Any] = {"trust_remote_code": False, "revision": revision, "local_files_only": local_only}
     with told_to_the_user(run.spec.model, kind="model"):
+        if run.model_path is None:
+            _inspect(source, revision=revision, local_only=local_only)
         config = AutoConfig.from_pretrained(source, **options)
         tokenizer = AutoTokenizer.from_pretrained(source, use_fast=True, **options)
     for settings in (vars(config), tokenizer.init_kwargs):
@@ -85,6 +88,36 @@ def find(run: RunSpec) -> BaseModel:
         config=config,
         tokenizer=tokenizer,
     )
+
+
+def _inspect(name: str | Path, *, revision: str | None, local_only: bool) -> None:
+    """By the rules of submission, when the Hub may not have answered. Raises InvalidModel before a library reads the configuration."""
+
+    def found(file: str, *, is_needed: bool = False) -> Path | None:
+        path = cached_file(
+            name,
+            file,
+            revision=revision,
+            local_files_only=local_only,
+            _raise_exceptions_for_missing_entries=is_needed,
+        )
+        return None if path is None else Path(path)
+
+    config, tokenizer = found(CONFIG_FILE, is_needed=True), found(TOKENIZER_CONFIG_FILE)
+    assert config is not None
+    inspect_config(
+        parse_config(config.read_bytes(), name=CONFIG_FILE),
+        source="hub",
+        tokenizer_config=parse_config(tokenizer.read_bytes(), name=TOKENIZER_CONFIG_FILE) if tokenizer else None,
+    )
+    if not found("model.safetensors.index.json") and not found("model.safetensors"):
+        # The library would look for a conversion that somebody has proposed, and load that.
+        raise InvalidModel(
+            f"the weights of {name} are not in safetensors",
+            param="model",
+            code="model_not_safetensors",
+            hint="Other formats can run code when they are loaded.",
+        )
 
 
 def load_model(
