@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Self
 
 from pydantic import Field, StrictBool, ValidationInfo, field_validator, model_validator
 
@@ -27,9 +27,9 @@ _SIZE: Final = re.compile(r"(\d{1,6}(?:\.\d{1,6})?) ?([KMGT]i?B)", re.ASCII | re
 class ResourcesSpec(Contract):
     """Speed and memory, not the result: the examples of a step are those of ``training`` whatever is asked for here."""
 
-    gpus: Literal["auto"] | Annotated[int, Field(ge=0, le=MAX_PROCESSES, strict=True)] = "auto"
+    gpus: Annotated[int, Field(ge=0, le=MAX_PROCESSES, strict=True)] | None = None
     """GPUs on each node, one for each of ``processes``: only workers that have them take the job. 0: none, wherever it runs.
-    auto: one for each process on a worker that has GPUs, else the processors."""
+    Left out: one for each process on a worker that has GPUs, else the processors."""
     gpu_memory: Annotated[int, Field(ge=1, le=2**50)] | None = None
     """Bytes that each GPU has at least, or a text such as ``24GB`` or ``80GiB``: only workers with such GPUs take the job."""
     processes: Annotated[int, Field(ge=1, le=MAX_PROCESSES, strict=True)] = 1
@@ -65,8 +65,8 @@ class ResourcesSpec(Contract):
     @field_validator("processes")
     @classmethod
     def _each_has_a_gpu(cls, value: int, info: ValidationInfo) -> int:
-        gpus = info.data.get("gpus", "auto")
-        if gpus not in {"auto", 0, value}:
+        gpus = info.data.get("gpus")
+        if gpus not in {None, 0, value}:
             raise ValueError(f"each process has a GPU of its own: with {gpus} GPUs, leave it out or set it to {gpus}")
         return value
 
@@ -101,11 +101,11 @@ class Asked:
     def by(cls, spec: Mapping[str, Any]) -> Self:
         """What a stored spec asks for; one of an older version, or of a job that does not train, leaves it open."""
         resources = spec.get("resources", {})
-        gpus, memory = resources.get("gpus", "auto"), resources.get("gpu_memory") or 0
+        gpus, memory = resources.get("gpus"), resources.get("gpu_memory") or 0
         processes = int(resources.get("processes", 1))
         return cls(
-            gpus=processes if gpus == "auto" else int(gpus),
-            needs_gpus=bool(memory) or (gpus != "auto" and gpus > 0),
+            gpus=processes if gpus is None else int(gpus),
+            needs_gpus=bool(memory) or bool(gpus),
             gpu_memory_bytes=int(memory),
             nodes=int(resources.get("nodes", 1)),
         )

@@ -49,7 +49,7 @@ def present(name, *, gpus=(), takes="any"):
         ({"gpus": 2}, {"gpus": 2, "processes": 2}),
         ({"gpus": 2, "processes": 2}, {"gpus": 2, "processes": 2}),
         ({"gpus": 0, "processes": 4}, {"gpus": 0, "processes": 4}),
-        ({"gpu_memory": "24GB"}, {"gpu_memory": 24 * GB, "gpus": "auto"}),
+        ({"gpu_memory": "24GB"}, {"gpu_memory": 24 * GB, "gpus": None}),
         ({"gpu_memory": "1.5 GiB"}, {"gpu_memory": 3 * 2**29}),
         ({"gpu_memory": 5}, {"gpu_memory": 5}),
     ],

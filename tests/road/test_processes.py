@@ -30,7 +30,7 @@ def killed_on_the_way(service: Service, data: str, *, victim: str) -> tuple[dict
     job = service.wait(job_id)
     assert job["status"] == "succeeded", job["error"]
     assert job["attempt"] == 2
-    assert job["spec"]["resources"] == {"gpus": "auto", "gpu_memory": None, "processes": 2, "nodes": 1, "fsdp": False}
+    assert job["spec"]["resources"] == {"gpus": None, "gpu_memory": None, "processes": 2, "nodes": 1, "fsdp": False}
     events = service.http.get(f"/jobs/{job_id}/events", params={"limit": 1000}).json()["data"]
     assert [event["data"]["crashes"] for event in events if "crashes" in (event["data"] or {})] == [1]
     resumed = [e["data"]["resumed_from_step"] for e in events if "resumed_from_step" in (e["data"] or {})]
