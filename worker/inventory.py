@@ -50,7 +50,7 @@ class Inventory:
 @lru_cache(maxsize=1)
 def inventory() -> Inventory:
     """Taken once: hardware that comes or goes is seen by the next start."""
-    gpus = () if get_settings().worker_takes == Takes.CPU else tuple(list_gpus(os.environ))
+    gpus = () if Takes(get_settings().worker_takes) == Takes.CPU else tuple(list_gpus(os.environ))
     return Inventory(cpus=host.usable_cpus(), memory_bytes=host.memory_bytes(), gpus=gpus)
 
 

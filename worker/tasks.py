@@ -73,7 +73,7 @@ def _names(work: ClaimedJob | Seat, gpus: Lent | None) -> list[str] | None:
     """Of the GPUs that its trainer may see; None: it looks for itself, where none are lent."""
     if gpus is not None:
         return gpus.names
-    hides = get_settings().worker_takes == Takes.CPU or Asked.by(work.spec).gpus == 0
+    hides = Takes(get_settings().worker_takes) == Takes.CPU or Asked.by(work.spec).gpus == 0
     return [] if hides else None
 
 

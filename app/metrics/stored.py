@@ -77,13 +77,13 @@ def _of_counts(session: Session) -> Iterator[Metric]:
     values: dict[str, list[tuple[list[str], float]]] = defaultdict(list)
     for name, labels, value in sorted(repository.tallies(session)):
         values[name].append((labels.split("/") if labels else [], value))
-    for name, (family, about, labels) in COUNTERS.items():
-        counter = CounterMetricFamily(family, about, labels=labels)
-        for of_labels, value in values[name] or ([] if labels else [([], 0.0)]):
+    for name, (family, about, label_names) in COUNTERS.items():
+        counter = CounterMetricFamily(family, about, labels=label_names)
+        for of_labels, value in values[name] or ([] if label_names else [([], 0.0)]):
             counter.add_metric(of_labels, value)
         yield counter
-    for name, (family, about, labels) in HISTOGRAMS.items():
-        yield _histogram(family, about, labels, values[name])
+    for name, (family, about, label_names) in HISTOGRAMS.items():
+        yield _histogram(family, about, label_names, values[name])
 
 
 def _histogram(name: str, about: str, labels: Sequence[str], values: list[tuple[list[str], float]]) -> Metric:
@@ -92,13 +92,13 @@ def _histogram(name: str, about: str, labels: Sequence[str], values: list[tuple[
     for (*of_labels, bound), value in values:
         by_labels[tuple(of_labels)][bound] = value
     bounds = [*(str(bound) for bound in BOUNDS), "+Inf"]
-    for of_labels, found in by_labels.items():
+    for key, found in by_labels.items():
         counts = accumulate(found.get(bound, 0) for bound in bounds)
         buckets = [
             (bound if bound == "+Inf" else str(float(bound)), count)
             for bound, count in zip(bounds, counts, strict=True)
         ]
-        family.add_metric(of_labels, buckets, found.get(SUM, 0))
+        family.add_metric(key, buckets, found.get(SUM, 0))
     return family
 
 
