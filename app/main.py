@@ -38,6 +38,7 @@ from app.api.request_id import RequestIdMiddleware
 from app.api.request_metrics import RequestMetricsMiddleware
 from app.api.scopes import guard
 from app.api.security import SecurityMiddleware
+from app.api.security_headers import SecurityHeadersMiddleware
 from app.config import Settings, get_settings
 from app.metrics.requests import RequestCounts
 from app.metrics.stored import StoredNumbers
@@ -98,6 +99,7 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
     """The last one added is the first one a request meets."""
     app.add_middleware(BodyLimitMiddleware, max_bytes=settings.max_body_bytes)
     app.add_middleware(SecurityMiddleware, settings=settings, keys=app.state.key_ring)
+    app.add_middleware(SecurityHeadersMiddleware)
     app.add_middleware(RequestIdMiddleware)
     app.add_middleware(RequestMetricsMiddleware, counts=app.state.request_counts)
 

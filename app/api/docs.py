@@ -7,6 +7,7 @@ from fastapi import APIRouter
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import FileResponse, HTMLResponse
 
+from app.api.security_headers import page_policy
 from app.errors import NotFound
 
 router = APIRouter(include_in_schema=False)
@@ -24,17 +25,19 @@ def _assets() -> Path:
 
 @router.get("/docs")
 def docs() -> HTMLResponse:
-    return get_swagger_ui_html(
+    page = get_swagger_ui_html(
         openapi_url="/openapi.json",
         title="Tunery API",
         swagger_js_url="/docs/assets/swagger-ui-bundle.js",
         swagger_css_url="/docs/assets/swagger-ui.css",
         swagger_favicon_url="/docs/assets/favicon.png",
     )
+    page.headers["content-security-policy"] = page_policy(bytes(page.body))
+    return page
 
 
 @router.get("/docs/assets/{name}")
 def asset(name: str) -> FileResponse:
     if name not in _NAMES:
         raise NotFound(f"There is no asset {name!r}.")
-    return FileResponse(_assets() / name)
+    return FileResponse(_assets() / name, headers={"cache-control": "no-cache"})

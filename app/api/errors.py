@@ -15,6 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from app.api.security_headers import HEADERS
 from app.api.surfaces import Surface, plain_problem, surface_of
 from app.errors import InvalidRequest, OutOfSpace, Problem, ServiceError, Unavailable
 from app.outage import is_outage
@@ -246,6 +247,8 @@ def install_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def _unexpected(request: Request, error: Exception) -> Response:
         log.error("unexpected error", path=request.url.path, exc_info=error)
-        return problem_response(
+        response = problem_response(
             request, ServiceError("Something went wrong in the service itself.", hint="Its log says more.")
         )
+        response.headers.update(HEADERS)  # it is sent from outside of all middleware
+        return response

@@ -74,7 +74,7 @@ class _Body:
     def __init__(self, request: Request, *, max_bytes: int) -> None:
         self._stream = request.stream()
         self._max_bytes = max_bytes
-        self._num_bytes = 0
+        self._num_bytes = self._num_received = 0
         self._events: deque[Part | bytes | None] = deque()
         """A part has begun; a piece of its content; ``None``: it has ended. At most what one network piece holds."""
         self._inside_part = False
@@ -126,6 +126,9 @@ class _Body:
     async def _feed(self) -> bool:
         """Parse one network piece. False at the end of the body; raises if the body ends before its last boundary."""
         async for piece in self._stream:
+            self._num_received += len(piece)
+            if self._num_received > self._max_bytes + _MULTIPART_OVERHEAD_BYTES:
+                raise _too_large(self._max_bytes)  # also what no part holds, before the first and after the last
             try:
                 self._parser.write(piece)
             except FormParserError as error:

@@ -9,6 +9,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from app.dataset.parquet_pages import check_pages
 from app.dataset.source import MAX_ROW_BYTES, Row, check_columns, refuse_long_row
 from app.errors import InvalidData
 
@@ -28,6 +29,7 @@ def read_parquet(path: Path, *, max_row_bytes: int = MAX_ROW_BYTES) -> Iterator[
     with _opened(path) as file:
         check_columns(file.schema_arrow.names)
         with _broken_file():
+            check_pages(path, file.metadata)
             for batch in file.iter_batches(batch_size=_BATCH_ROWS, use_threads=False):
                 columns = {
                     name: _plain(column).to_pylist() for name, column in zip(batch.schema.names, batch, strict=True)
@@ -74,7 +76,7 @@ def _opened(path: Path) -> Iterator[Any]:
 def _broken_file() -> Iterator[None]:
     try:
         yield
-    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+    except (pa.ArrowException, OSError, EOFError, ValueError, OverflowError) as error:
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise InvalidData(
             f"The file is not readable as Parquet: {reason}.", param="file", code="not_parquet"

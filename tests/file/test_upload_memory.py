@@ -1,5 +1,6 @@
 """The memory of the API stays flat whatever is uploaded: measured on a real server process."""
 
+import gzip
 import os
 import shutil
 import socket
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2
+import pyarrow.parquet as pq
 import pytest
 
 MIB = 2**20
@@ -104,6 +106,48 @@ def test_a_file_of_200_mb_is_stored_with_flat_memory(server, kind):
     assert answer.status_code == 201
     file = answer.json()
     assert (file["bytes"] > 200_000_000, file["num_rows"]) == (True, 100_000)
+    assert server.peak_bytes() - before < ALLOWED_GROWTH
+
+
+@pytest.mark.parametrize("lies", [False, True], ids=["as its footer says", "with a footer that lies"])
+def test_a_parquet_file_that_unpacks_to_a_gigabyte_is_refused_with_flat_memory(server, tmp_path, lies):
+    path = tmp_path / "bomb.parquet"
+    code = (
+        "import sys, pyarrow as pa, pyarrow.parquet as pq\n"
+        "table = pa.table({'text': ['a' * 2**30, 'b'], 'label': [0, 1]})\n"
+        "pq.write_table(table, sys.argv[1], compression='zstd', use_dictionary=False, write_statistics=False)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(path)], check=True)
+    content = path.read_bytes()
+    if lies:
+        size = pq.ParquetFile(path).metadata.row_group(0).column(0).total_uncompressed_size
+        content = content.replace(zigzag(size), zigzag(size - 2**30 + 2**20).ljust(len(zigzag(size)), b"\0"))
+        assert content != path.read_bytes()
+    assert len(content) < MIB
+    before = server.forget_peak()
+    answer = server.upload("bomb.parquet", iter([content]))
+    assert answer.status_code == 422
+    assert answer.json()["error"]["code"] in {"parquet_too_dense", "not_parquet"}
+    assert server.peak_bytes() - before < ALLOWED_GROWTH
+
+
+def zigzag(number: int) -> bytes:
+    """As Thrift writes a whole number that is not negative."""
+    number, out = number * 2, b""
+    while number >= 128:
+        out += bytes([number & 127 | 128])
+        number >>= 7
+    return out + bytes([number])
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "zstd"])
+def test_a_packed_body_is_not_unpacked(server, encoding):
+    body = gzip.compress(b'{"model": "' + b"a" * 100 * MIB + b'"}')
+    before = server.forget_peak()
+    headers = {"content-type": "application/json", "content-encoding": encoding}
+    answer = httpx2.post(f"{server.url}/jobs", content=body, headers=headers)
+    assert answer.status_code == 422
+    assert server.upload("a.jsonl", iter([body])).json()["error"]["code"] == "archive_not_supported"
     assert server.peak_bytes() - before < ALLOWED_GROWTH
 
 
