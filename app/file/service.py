@@ -98,7 +98,10 @@ def path_of(file: File) -> Path:
 
 
 def fetched(file: File) -> Path:
-    """The path of its bytes, which are on this machine. Raises Unavailable when they are gone, damaged, or cannot be had now."""
+    """The path of its bytes, which are on this machine. Raises Unavailable when they are gone, damaged, or cannot be had now.
+
+    They were compared when they came here from a store, and whoever trains on them compares them again.
+    """
     path = path_of(file)
     try:
         with full_disk_told(f"a copy of {file.id}"):

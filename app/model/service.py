@@ -283,16 +283,19 @@ class PublishedModel:
 
 
 def published(model_id: str) -> PublishedModel:
-    """The finished model of that id, on this machine. Raises InvalidModel when it is gone; bytes that are here are not looked at."""
+    """The finished model of that id, on this machine. Raises InvalidModel when it is gone, Unavailable when the store's is damaged.
+
+    Whoever loads it compares its bytes; a copy that is not the store's is replaced here.
+    """
     with reading() as session:
         row = repository.get(session, model_id)
     if row is None:
         raise _unknown(model_id)
     base = None if row.base_sha256 is None else base_dir(row.base_sha256)
     try:
-        storage.fetch(_folder(row), manifest_sha256=row.manifest_sha256)
-        if base is not None:
-            storage.fetch(base)
+        if storage.remote_store() is not None:
+            storage.fetch_whole(_folder(row), manifest_sha256=row.manifest_sha256)
+            base = base and fetch_base(base.name)
     except CorruptArtefactError as error:
         raise _damaged(row) from error
     return PublishedModel(folder=_folder(row), base=base, manifest_sha256=row.manifest_sha256)

@@ -16,8 +16,8 @@ log = structlog.get_logger(__name__)
 DOOMED_PREFIX: Final = f"{TEMPORARY_PREFIX}deleted-"
 """Of folders that are being deleted: whoever finds one may go on with it."""
 
-_EVICTABLE: Final = "artefacts/"
-"""Checkpoints lie among a job's own files, and go with them."""
+EVICTABLE: Final = "artefacts/"
+"""Where keys begin with it. Checkpoints lie among a job's own files, and go with them."""
 
 
 def make_room(num_bytes: int) -> None:
@@ -26,7 +26,12 @@ def make_room(num_bytes: int) -> None:
     What is in use stays, so that afterwards there may still be too much.
     """
     settings = get_settings()
-    sizes = {key: size_of(settings.home_dir / key) for key in holding.by_age() if key.startswith(_EVICTABLE)}
+    sizes = {}
+    for key in holding.by_age():
+        if not (settings.home_dir / key).exists():
+            evict(key)  # only its lock file is left
+        elif key.startswith(EVICTABLE):
+            sizes[key] = size_of(settings.home_dir / key)
     total = sum(sizes.values()) + num_bytes
     for key, size in sizes.items():
         free = shutil.disk_usage(settings.home_dir).free - num_bytes
@@ -41,12 +46,14 @@ def evict(key: str) -> bool:
     descriptor = holding.lock(key, alone=True, wait=False)
     if descriptor is None:
         return False
+    folder = get_settings().home_dir / key
     try:
-        remove_copy(get_settings().home_dir / key)
+        if folder.exists():
+            remove_copy(folder)
+            log.info("a copy was removed", key=key)
         holding.forget(key)
     finally:
         os.close(descriptor)
-    log.info("a copy was removed", key=key)
     return True
 
 

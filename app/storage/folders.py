@@ -21,7 +21,7 @@ from app.manifest import MANIFEST, CorruptArtefactError, Manifest, read_manifest
 from app.storage import holding
 from app.storage.download import download, stored_manifest
 from app.storage.errors import StoreUnavailable
-from app.storage.eviction import evict, make_room, remove_copy
+from app.storage.eviction import EVICTABLE, evict, make_room, remove_copy
 from app.storage.remote import PART_BYTES, Remote, remote_at
 
 log = structlog.get_logger(__name__)
@@ -60,7 +60,6 @@ def publish(folder: Path) -> None:
     remote.put(folder / MANIFEST, f"{key}/{MANIFEST}")
     failpoints.reach("store.published")
     _keep_copy(key)
-    make_room(0)
 
 
 def is_stored(folder: Path) -> bool:
@@ -243,8 +242,10 @@ def resting(root: Path, *, older_than: timedelta) -> list[Path]:
 
 def _keep_copy(key: str) -> None:
     """What this machine wrote is its copy from now on."""
-    holding.keep(key, _locked(key, alone=False))
-    holding.used(key)
+    if key.startswith(EVICTABLE):
+        holding.keep(key, _locked(key, alone=False))
+        holding.used(key)
+        make_room(0)
 
 
 def _locked(key: str, *, alone: bool) -> int:

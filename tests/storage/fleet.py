@@ -51,8 +51,8 @@ class Fleet:
         first.parts.migrate()
         self.api = Api(first.parts)
 
-    def add(self, name: str) -> Machine:
-        machine = Machine(self.folder, name, self.settings)
+    def add(self, name: str, **settings: str) -> Machine:
+        machine = Machine(self.folder, name, self.settings | settings)
         self.machines.append(machine)
         return machine
 

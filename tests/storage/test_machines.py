@@ -2,6 +2,7 @@
 
 import io
 import json
+import signal
 import sys
 import time
 import zipfile
@@ -9,16 +10,17 @@ from pathlib import Path
 
 import pytest
 
+from app.failpoints import OF_STORES
 from tests.road.tiny import build_encoder, reviews
 from tests.stack.processes import eventually
 from tests.storage import fleet as fleets
 
 TEXT = "this film seemed good and fine"
 TRAINING = {
-    "num_train_epochs": 20, "per_device_train_batch_size": 8, "learning_rate": 1e-3, "save_strategy": "steps",
+    "num_train_epochs": 10, "per_device_train_batch_size": 8, "learning_rate": 1e-3, "save_strategy": "steps",
     "save_steps": 25, "eval_strategy": "steps", "eval_steps": 75, "logging_steps": 25,
 }  # fmt: skip
-"""300 steps and twelve checkpoints of a tiny encoder."""
+"""150 steps and six checkpoints of a tiny encoder."""
 SHORT = TRAINING | {"num_train_epochs": 2, "save_steps": 10}
 
 
@@ -28,8 +30,10 @@ def encoder(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def fleet(tmp_path, encoder, postgres_server, s3_server):
-    with fleets.running(tmp_path, encoder, postgres=postgres_server, s3=s3_server, num_predictors=2) as fleet:
+def fleet(request, tmp_path, encoder, postgres_server, s3_server):
+    """With so many predictors as the test's parameter says, or one."""
+    number = getattr(request, "param", 1)
+    with fleets.running(tmp_path, encoder, postgres=postgres_server, s3=s3_server, num_predictors=number) as fleet:
         yield fleet
 
 
@@ -50,7 +54,7 @@ def test_a_job_goes_on_where_another_machine_was_killed_and_is_served_by_any(fle
     first = fleet.add("worker-a")
     doomed = first.worker()
     killed = api.train(training=TRAINING)
-    api.wait_for(killed, lambda job: job["progress"].get("step", 0) > 60)
+    api.wait_for(killed, lambda job: job["progress"].get("step", 0) > 30)
     fleet.kill(doomed)
     second = fleet.add("worker-b")
     second.worker()
@@ -73,20 +77,63 @@ def test_a_job_goes_on_where_another_machine_was_killed_and_is_served_by_any(fle
     assert archive.testzip() is None
     assert any(name.endswith("model.safetensors") for name in archive.namelist())
 
-    answers = ask(api, killed)
-    assert answers == ask(api, undisturbed)
-    fleet.kill(fleet.predictors[0])
-    assert [ask(api, model) for model in (killed, undisturbed)] == [answers, answers], "by the one that is left"
+    assert ask(api, killed) == ask(api, undisturbed)
 
-    rows = api.upload([{"text": text["text"]} for text in reviews(40, seed=3)])
-    batch = api.again("POST", "/predict/batch", json={"model": killed, "file": rows}).json()["id"]
+
+@pytest.mark.long
+@pytest.mark.parametrize("fleet", [2], indirect=True)
+def test_results_exports_and_adapters_go_the_same_way(fleet):
+    api = fleet.api
+    fleet.add("worker-a").worker()
+    fleet.start_predictors()
+    adapter = api.train(training=SHORT, adapter={"type": "lora", "r": 4, "merge": False})
+    finish(api, adapter)
+    rows = api.upload([{"text": row["text"]} for row in reviews(40, seed=3)])
+    batch = api.again("POST", "/predict/batch", json={"model": adapter, "file": rows}).json()["id"]
     [file_id] = finish(api, batch)["result_files"]
     lines = api.http.get(f"/files/{file_id}/content").text.splitlines()
     assert [json.loads(line)["row"] for line in lines] == list(range(1, 41))
+    answers = ask(api, adapter)
+    fleet.kill(fleet.predictors[0])
+    assert ask(api, adapter) == answers, "whichever is left, on a base that it fetched"
+    archive = zipfile.ZipFile(io.BytesIO(api.http.get(f"/models/{api.job(adapter)['model']['id']}/download").content))
+    assert any("/base/" in name for name in archive.namelist())
+    further = api.upload(reviews(60, seed=9))
+    finish(api, api.submit(model=adapter, dataset={"train": further}, training=SHORT))
+
+
+@pytest.mark.long
+def test_a_job_that_ends_while_the_store_is_away_waits_for_it(tmp_path, encoder, postgres_server, own_s3_server):
+    with fleets.running(tmp_path, encoder, postgres=postgres_server, s3=own_s3_server) as fleet:
+        machine = fleet.add("worker-a")
+        machine.worker()
+        job_id = fleet.api.train(training=TRAINING)
+        fleet.api.wait_for_step(job_id, 30)
+        own_s3_server.stop()
+        assert eventually(lambda: fleet.api.step_of(job_id) == 150, seconds=120), "it trains on"
+        assert eventually(lambda: "checkpoints wait for it" in machine.parts.log(), seconds=60)
+        assert fleet.api.http.get("/models/tiny-bert").status_code == 503
+        assert fleet.api.job(job_id)["status"] == "running"
+        own_s3_server.start()
+        assert finish(fleet.api, job_id)["attempt"] == 1
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", OF_STORES)
+def test_a_worker_that_is_killed_on_the_way_to_or_from_the_store_costs_nothing(fleet, name, tmp_path):
+    mark = tmp_path / "mark"
+    doomed = fleet.add("worker-a", TUNERY_FAILPOINT=f"{name}@{mark}").worker()
+    job_id = fleet.api.train(training=SHORT)
+    assert doomed.wait(timeout=120) == -signal.SIGKILL
+    assert mark.exists()
+    fleet.add("worker-b").worker()
+    job = finish(fleet.api, job_id)
+    assert job["attempt"] == 2
 
 
 @pytest.mark.long
 @pytest.mark.timeout(1800)
+@pytest.mark.parametrize("fleet", [2], indirect=True)
 def test_fifty_jobs_on_two_workers_of_which_one_is_killed(fleet):
     api = fleet.api
     machines = [fleet.add("worker-a"), fleet.add("worker-b")]

@@ -12,7 +12,9 @@ from fastapi.testclient import TestClient
 
 from app import storage
 from app.config import get_settings
+from app.db import reading, transaction
 from app.file import service as files
+from app.job import lifecycle, repository
 from app.main import create_app
 from app.model import service as models
 from app.spec.run import TRAINER_LOG, CheckpointMessage
@@ -20,8 +22,10 @@ from app.storage.folders import remote_store
 from app.storage.remote import remote_at
 from app.verify import verify
 from tests.conftest import reset_process_state
+from tests.job.conftest import insert_job
 from tests.road.tiny import build_encoder, jsonl, reviews
 from tests.stack.processes import eventually
+from worker import heartbeat
 from worker.uploading import Uploads
 
 ROWS = jsonl(reviews(12, seed=1))
@@ -183,6 +187,21 @@ def test_checkpoints_wait_for_a_store_that_is_away(machines, sealed, own_s3_serv
     other = machines.go_to("b") / "jobs/one/attempt-1"
     storage.fetch(other / "checkpoints/step-2")
     assert storage.read(other / TRAINER_LOG) == b"a line\n"
+
+
+def test_a_claim_stays_alive_while_something_long_is_brought(machines, database_url):
+    machines.go_to("a", **database_url, TUNERY_LEASE_SECONDS="1")
+    insert_job()
+    with transaction() as session:
+        claimed = lifecycle.claim_next(session, worker_id="here")
+
+    def lease_until():
+        with reading() as session:
+            return repository.get(session, claimed.claim.job_id).lease_until
+
+    first = lease_until()
+    with heartbeat.renewed(claimed.claim):
+        assert eventually(lambda: lease_until() > first)
 
 
 def message(folder: Path, *, step: int) -> CheckpointMessage:
