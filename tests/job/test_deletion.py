@@ -203,7 +203,7 @@ def test_a_process_that_is_killed_between_rows_and_bytes_leaves_nothing_to_find_
     assert list(verify()) == []
     assert retention.collect_of_deleted_jobs(older_than_seconds=3600) == 0
     assert retention.collect_of_deleted_jobs(older_than_seconds=-1) == 1
-    assert len(models.remove_strays(older_than=timedelta(seconds=-1))) == (results == Results.DELETE)
+    assert len(models.remove_strays(older_than=timedelta(microseconds=1))) == (results == Results.DELETE)
     assert files.collect_leftovers(older_than_seconds=-1) == (results == Results.DELETE)
     assert list(verify()) == []
 
