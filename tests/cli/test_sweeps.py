@@ -50,6 +50,7 @@ def test_a_sweep_is_followed_to_its_best_model(tunery, tiny_model, reviews):
     assert sweep["best"]["model"] in tunery.run("sweeps", "show", sweep["id"]).stdout
     assert tunery.json("sweeps", "wait", sweep["id"])["best"] == sweep["best"]
     assert "already succeeded" in tunery.run("sweeps", "cancel", sweep["id"], expect=1).stderr
+    assert tunery.json("predict", "--model", sweep["id"], "a good film")["model"] == sweep["best"]["model"]
     assert tunery.json("sweeps", "rm", sweep["id"]) == {"id": sweep["id"], "deleted": True}
     assert "There is no sweep" in tunery.run("sweeps", "show", sweep["id"], expect=1).stderr
-    assert tunery.json("predict", "--model", sweep["id"], "a good film")["model"] == sweep["best"]["model"]
+    assert tunery.json("predict", "--model", sweep["best"]["model"], "a good film")["model"] == sweep["best"]["model"]
