@@ -16,6 +16,7 @@ OWNED = ("jobs", "files", "models", "studies", "webhooks")
 INDEXES = {
     "ix_jobs_project": ("jobs", ["project_id", "id"]),
     "ix_jobs_project_status": ("jobs", ["project_id", "status", "id"]),
+    "ix_jobs_project_kind": ("jobs", ["project_id", "kind", "id"]),
     "ix_files_project": ("files", ["project_id", "id"]),
     "ix_models_project": ("models", ["project_id", "created_at", "id"]),
     "ix_studies_project": ("studies", ["project_id", "id"]),

@@ -23,6 +23,7 @@ from app.errors import NotFound
 from app.job import service
 from app.job.schemas import EventOut, EventPage
 from app.job.states import TERMINAL
+from app.key import service as keys
 
 log = structlog.get_logger(__name__)
 router = APIRouter(prefix="/jobs", tags=["jobs"])
@@ -137,7 +138,7 @@ class _CountedStream(StreamingResponse):
 
 
 async def _stream(job_id: str, page: EventPage, number: int) -> AsyncIterator[str]:
-    """Server-sent events; ends after the event with which the job has ended."""
+    """Server-sent events; ends after the event with which the job has ended, or when the caller's key is valid no more."""
     assert _hub is not None
     yield "retry: 1000\n\n"
     async with _hub.following(job_id):
@@ -145,10 +146,13 @@ async def _stream(job_id: str, page: EventPage, number: int) -> AsyncIterator[st
             for event in page.data:
                 yield _frame(event)
                 number = event.number
-            if not page.data and not await _hub.wait_beyond(job_id, number):
-                yield ": keep-alive\n\n"
-                continue
+            has_more = bool(page.data) or await _hub.wait_beyond(job_id, number)
             try:
+                if not await run_in_threadpool(keys.is_valid, caller.current()):
+                    return
+                if not has_more:
+                    yield ": keep-alive\n\n"
+                    continue
                 ended = await run_in_threadpool(service.has_ended, job_id)  # asked first: no event comes after the end
                 after = ids.event_id(job_id, number) if number else None
                 page = await run_in_threadpool(service.list_events, job_id, after=after, limit=PAGE)

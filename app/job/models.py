@@ -112,6 +112,7 @@ class Job(Owned, Base):
         Index("ix_jobs_study", "study_id", "id"),
         Index("ix_jobs_project", "project_id", "id"),
         Index("ix_jobs_project_status", "project_id", "status", "id"),
+        Index("ix_jobs_project_kind", "project_id", "kind", "id"),
     )
 
 

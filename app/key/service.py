@@ -73,11 +73,19 @@ def caller_of(key: str) -> tuple[Caller, datetime | None]:
     matches = secret.is_of(key, secret.NO_KEY if row is None else row.sha256)
     if row is None or not matches:
         raise Unauthorized("The API key is not valid.", code="invalid_api_key")
-    if row.revoked_at is not None:
-        raise Unauthorized("The API key was revoked.", code="revoked_api_key")
-    if row.expires_at is not None and row.expires_at <= utc_now():
-        raise Unauthorized("The API key has expired.", code="expired_api_key")
+    refusal = _why_not(row)
+    if refusal is not None:
+        raise refusal
     return Caller(project_id=row.project_id, key_id=row.id, scopes=frozenset(row.scopes)), row.last_used_at
+
+
+def is_valid(who: Caller | None) -> bool:
+    """Whether the key that was shown would be accepted again."""
+    if who is None or who.key_id is None or not ids.is_id(who.key_id, ids.KEY):
+        return True  # that of the settings, or none is asked for
+    with reading() as session:
+        row = repository.get(session, who.key_id)
+    return row is not None and _why_not(row) is None
 
 
 def needs_noting(last_used_at: datetime | None) -> bool:
@@ -116,6 +124,14 @@ def require_project(session: Session, name_or_id: str) -> Project:
             hint="Make it first, with POST /projects or tunery projects create.",
         )
     return found
+
+
+def _why_not(row: ApiKey) -> Unauthorized | None:
+    if row.revoked_at is not None:
+        return Unauthorized("The API key was revoked.", code="revoked_api_key")
+    if row.expires_at is not None and row.expires_at <= utc_now():
+        return Unauthorized("The API key has expired.", code="expired_api_key")
+    return None
 
 
 def _out(row: ApiKey) -> KeyOut:

@@ -32,9 +32,12 @@ def check_all(*, thorough: bool) -> Iterator[Finding]:
 def _check_files(*, thorough: bool) -> Iterator[Finding]:
     with reading() as session:
         files = session.scalars(select(File)).all()
-        makers = {row.id: row.result_files for row in session.execute(select(Job.id, Job.result_files))}
+        makers = {row.id: row for row in session.execute(select(Job.id, Job.result_files, Job.project_id))}
     for file in files:
-        if file.job_id in makers and file.id not in (makers[file.job_id] or []):
+        maker = makers.get(file.job_id)
+        if maker is not None and file.project_id != maker.project_id:
+            yield _of_another_project(file.id, maker.id)
+        if maker is not None and file.id not in (maker.result_files or []):
             yield Finding(subject=file.id, kind="file_of_no_job", message=f"{file.job_id} does not know it.")
         path = get_settings().artefacts_dir / file.path
         try:
@@ -63,15 +66,22 @@ def _is_whole(file: File, path: Path, *, thorough: bool) -> bool:
 def _check_models(*, thorough: bool) -> Iterator[Finding]:
     with reading() as session:
         models = session.scalars(select(Model)).all()
-        jobs: dict[str | None, str | None] = {
-            row.id: row.model_id for row in session.execute(select(Job.id, Job.model_id))
-        }
+        makers = {row.id: row for row in session.execute(select(Job.id, Job.model_id, Job.project_id))}
     for model in models:
         folder = get_settings().artefacts_dir / model.path
         yield from _check_folder(folder, model.manifest_sha256, subject=model.id, thorough=thorough)
-        if model.job_id in jobs and jobs[model.job_id] != model.id:
+        maker = makers.get(model.job_id)
+        if maker is not None and model.project_id != maker.project_id:
+            yield _of_another_project(model.id, maker.id)
+        if maker is not None and maker.model_id != model.id:
             yield Finding(subject=model.id, kind="model_of_no_job", message=f"{model.job_id} does not know it.")
     yield from _check_bases(models, thorough=thorough)
+
+
+def _of_another_project(subject: str, job_id: str) -> Finding:
+    return Finding(
+        subject=subject, kind="owner_differs", message=f"It belongs to another project than {job_id}, which made it."
+    )
 
 
 def _check_bases(models: Sequence[Model], *, thorough: bool) -> Iterator[Finding]:

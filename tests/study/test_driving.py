@@ -3,14 +3,18 @@
 import threading
 
 import pytest
+from sqlalchemy import select
 
-from app.db import transaction
+from app.db import reading, transaction
 from app.errors import Conflict
 from app.file.models import File
 from app.job import lifecycle, requests
+from app.job.models import Job
 from app.model import service as models
 from app.prediction import service as predictions
 from app.study import beginning, driving
+from app.study import driver as study_driver
+from app.study.models import Study, Trial
 from app.study.settling import MOST_FAILURES
 from app.verify import studies as checker
 from tests.study.conftest import load_job
@@ -352,3 +356,16 @@ def test_of_hub_data_the_first_trainer_tells_the_metric(bench):
     assert (sweep["spec"]["metric"], sweep["spec"]["direction"]) == ("eval/loss", "minimize")
     assert (sweep["status"], sweep["best"]["trial"]) == ("succeeded", 0)
     assert load_job(bench.trials(sweep_id)[1]["job_id"]).requested_spec["training"]["metric_for_best_model"] == "loss"
+
+
+def test_trials_belong_to_the_project_of_their_sweep(bench):
+    """The file and the model too: whose sweep is another's finds neither."""
+    sweeps = {owner: bench.create() for owner in ("default", "proj-other")}
+    with transaction() as session:
+        session.get_one(Study, sweeps["proj-other"]).project_id = "proj-other"
+    study_driver.once()  # as the thread does it, which works for nobody
+    with reading() as session:
+        begun = session.execute(select(Job.study_id, Job.project_id)).all()
+        refused = session.scalars(select(Trial.error).where(Trial.study_id == sweeps["proj-other"])).all()
+    assert begun == [(sweeps["default"], "default")]
+    assert {error["code"] for error in refused} == {"file_not_found"}

@@ -180,6 +180,21 @@ def test_a_base_that_is_gone_or_changed_is_found_for_each_model_on_it(database, 
     assert [finding.kind for finding in verify(thorough=False)] == ["base_corrupt"] * 2
 
 
+def test_a_file_or_model_of_another_project_than_its_job_is_found(database, settings_home):
+    job_id = insert_job(status=JobStatus.CANCELLED, finished_at=utc_now())
+    manifest = read_manifest(sealed(get_settings().artefacts_dir / "models" / "a"))
+    with transaction() as session:
+        model = Model(
+            id="a", kind="fine-tuned", path="models/a", manifest_sha256=manifest.sha256, weights_sha256="0" * 64,
+            size_bytes=7, config={}, metrics={}, created_at=utc_now(), job_id=job_id,
+        )  # fmt: skip
+        session.add(model)
+    assert kinds() == ["model_of_no_job"]
+    with transaction() as session:
+        session.execute(update(Model).values(project_id="proj-other"))
+    assert kinds() == ["model_of_no_job", "owner_differs"]
+
+
 @pytest.mark.parametrize("spec", ["{x", "{}"])
 def test_a_row_that_cannot_be_read_is_found_and_hides_no_other(sqlite_home, spec):
     broken, contradictory = insert_job(), insert_job()
