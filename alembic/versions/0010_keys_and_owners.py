@@ -55,6 +55,7 @@ def upgrade() -> None:
     op.create_index("ix_api_keys_project_id", "api_keys", ["project_id"])
     for table in OWNED:
         op.add_column(table, _owner())
+    op.add_column("models", sa.Column("shared", sa.Boolean(), nullable=False, server_default=sa.false()))
     for name, (table, columns) in INDEXES.items():
         op.create_index(name, table, columns)
     with op.batch_alter_table("idempotency_keys") as batch:
@@ -72,6 +73,7 @@ def downgrade() -> None:
         batch.drop_column("project_id")
     for name, (table, _) in INDEXES.items():
         op.drop_index(name, table)
+    op.drop_column("models", "shared")
     for table in OWNED:
         op.drop_column(table, "project_id")
     op.drop_table("api_keys")

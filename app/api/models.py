@@ -26,6 +26,7 @@ _REGISTER_BODY: dict[str, Any] = {
                 "required": ["name", "files"],
                 "properties": {
                     "name": {"type": "string", "maxLength": 193, "description": "Name to train from it by"},
+                    "shared": {"type": "boolean", "description": "Let all projects use it; for admins"},
                     "files": {
                         "type": "array",
                         "items": {"type": "string", "format": "binary"},
@@ -44,7 +45,7 @@ _REGISTER_BODY: dict[str, Any] = {
     status_code=status.HTTP_201_CREATED,
     responses={
         200: {"model": ModelOut, "description": "The same model is registered under that name already"},
-        **error_responses(401, 409, 413, 422, 503, 507),
+        **error_responses(401, 403, 409, 413, 422, 503, 507),
     },
     openapi_extra={"requestBody": _REGISTER_BODY},
 )

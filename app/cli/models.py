@@ -16,9 +16,9 @@ app = typer.Typer(help="Models: base models and fine-tuned ones.", no_args_is_he
 ModelId = Annotated[str, typer.Argument(help="The model.", metavar="ID", autocompletion=complete_model)]
 
 
-def add_model(client: Client, name: str, folder: Path) -> dict[str, Any]:
+def add_model(client: Client, name: str, folder: Path, *, shared: bool = False) -> dict[str, Any]:
     """Register the model that lies in ``folder``; the server's answer."""
-    return client.run(model_folders.add_model(client.connection, name, folder))
+    return client.run(model_folders.add_model(client.connection, name, folder, shared=shared))
 
 
 @app.command()
@@ -26,10 +26,11 @@ def add(
     name: Annotated[str, typer.Argument(help="What jobs will call it.", metavar="NAME")],
     folder: Annotated[Path, typer.Argument(help="Where save_pretrained() put it.", metavar="FOLDER")],
     *,
+    shared: Annotated[bool, typer.Option("--shared", help="Let all projects use it; for admins.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Register a base model from a folder on this machine."""
-    model = add_model(Client(), name, folder)
+    model = add_model(Client(), name, folder, shared=shared)
     if as_json:
         print_json(model)
         return

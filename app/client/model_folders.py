@@ -32,8 +32,8 @@ MODEL_FILES: Final = (
 """What a model needs to be trained; pickles and code are never sent."""
 
 
-async def add_model(connection: Connection, name: str, folder: Path) -> dict[str, Any]:
-    """Register the model that lies in ``folder``; the server's answer. Raises LocalFileError if it holds none."""
+async def add_model(connection: Connection, name: str, folder: Path, *, shared: bool = False) -> dict[str, Any]:
+    """Register the model that lies in ``folder``, ``shared`` with all projects; the server's answer. Raises LocalFileError if it holds none."""
     if not folder.is_dir():
         raise LocalFileError(
             f"There is no folder {folder}.",
@@ -54,7 +54,7 @@ async def add_model(connection: Connection, name: str, folder: Path) -> dict[str
         ]
         # The same files under the same name again are no other model.
         model: dict[str, Any] = await connection.upload(
-            "/models", fields={"name": name}, files=parts, is_repeatable=True
+            "/models", fields={"name": name} | ({"shared": "true"} if shared else {}), files=parts, is_repeatable=True
         )
     return model
 

@@ -30,12 +30,12 @@ class Models(Resource[TransportT]):
         return read(ModelDetailOut, await self._connection.get(f"/models/{segment(id_of(model))}"))
 
     @operation
-    async def add(self, name: str, folder: str | PathLike[str]) -> ModelOut:
-        """Register a base model from a folder that ``save_pretrained`` wrote: safetensors only.
+    async def add(self, name: str, folder: str | PathLike[str], *, shared: bool = False) -> ModelOut:
+        """Register a base model from a folder that ``save_pretrained`` wrote: safetensors only. Admins may have it ``shared``.
 
         The same files again under the same name are no error. Raises Conflict for others, and LocalFileError.
         """
-        return read(ModelOut, await model_folders.add_model(self._connection, name, Path(folder)))
+        return read(ModelOut, await model_folders.add_model(self._connection, name, Path(folder), shared=shared))
 
     @operation
     async def download(self, model: ModelLike, folder: str | PathLike[str], *, with_base: bool = True) -> Path:

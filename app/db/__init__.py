@@ -2,7 +2,7 @@
 
 from app.db.base import Base, Instant, Json
 from app.db.engine import create_database_engine, dispose, get_engine, now, reading, transaction
-from app.db.owned import Owned, seen_with_its_owner
+from app.db.owned import Owned, OwnedOrShared, seen_with_its_owner
 from app.db.schema import Fit, SchemaSupport, fit
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "Instant",
     "Json",
     "Owned",
+    "OwnedOrShared",
     "SchemaSupport",
     "create_database_engine",
     "dispose",

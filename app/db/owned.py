@@ -8,12 +8,15 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
-from sqlalchemy import String, event
+from sqlalchemy import String, event, false, or_
 from sqlalchemy.orm import Mapped, ORMExecuteState, Session, mapped_column, with_loader_criteria
 from sqlalchemy.orm.util import LoaderCriteriaOption
 
 from app import caller
 
+_OWNER: Final = mapped_column(
+    String(64), default=caller.project_id, server_default=caller.DEFAULT_PROJECT, sort_order=1
+)
 Condition = Callable[[str], LoaderCriteriaOption]
 """What goes with a statement for the project of that id."""
 
@@ -21,9 +24,14 @@ Condition = Callable[[str], LoaderCriteriaOption]
 class Owned:
     """A row of a project: of the one that it was made for."""
 
-    project_id: Mapped[str] = mapped_column(
-        String(64), default=caller.project_id, server_default=caller.DEFAULT_PROJECT, sort_order=1
-    )
+    project_id: Mapped[str] = _OWNER
+
+
+class OwnedOrShared:
+    """A row of a project that others may see, if it is shared. Whoever changes or deletes it sees to it that it is the owner."""
+
+    project_id: Mapped[str] = _OWNER
+    shared: Mapped[bool] = mapped_column(default=False, server_default=false(), sort_order=1)
 
 
 def _own(project_id: str) -> LoaderCriteriaOption:
@@ -31,7 +39,13 @@ def _own(project_id: str) -> LoaderCriteriaOption:
     return with_loader_criteria(Owned, lambda cls: cls.project_id == project_id, include_aliases=True)
 
 
-_CONDITIONS: Final[list[Condition]] = [_own]
+def _own_or_shared(project_id: str) -> LoaderCriteriaOption:
+    return with_loader_criteria(
+        OwnedOrShared, lambda cls: or_(cls.project_id == project_id, cls.shared), include_aliases=True
+    )
+
+
+_CONDITIONS: Final[list[Condition]] = [_own, _own_or_shared]
 
 
 def seen_with_its_owner(condition: Condition) -> Condition:

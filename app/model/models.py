@@ -6,10 +6,10 @@ from typing import Any
 from sqlalchemy import BigInteger, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.db import Base, Instant, Json, Owned
+from app.db import Base, Instant, Json, OwnedOrShared
 
 
-class Model(Owned, Base):
+class Model(OwnedOrShared, Base):
     """A model that can be fine-tuned further; one that a job made can also be asked."""
 
     __tablename__ = "models"

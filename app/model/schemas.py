@@ -23,6 +23,8 @@ class ModelOut(BaseModel):
     weights_sha256: str
     base_sha256: str | None
     """Of an adapter: the hash of the weights that it is served on, stored once for all adapters on them."""
+    shared: bool = False
+    """Whether all projects may use it."""
     size_bytes: int
     """Of its own files."""
     created_at: datetime

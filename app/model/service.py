@@ -9,13 +9,14 @@ from typing import Final, Literal, cast
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app import failpoints, ids, storage
+from app import caller, failpoints, ids, storage
 from app.clock import utc_now
 from app.config import get_settings
 from app.db import reading, transaction
 from app.disk import full_disk_told, refuse_without_room
-from app.errors import Conflict, InvalidModel, InvalidRequest, NotFound, TooLarge, Unavailable
+from app.errors import Conflict, Forbidden, InvalidModel, InvalidRequest, NotFound, TooLarge, Unavailable
 from app.file import quota
+from app.key.scopes import Scope
 from app.manifest import CorruptArtefactError, Manifest, committed_folder, read_manifest
 from app.model import hub, repository
 from app.model.archive import ArchivedFolder, stream_zip
@@ -155,7 +156,10 @@ def register(parts: Iterable[IncomingPart]) -> tuple[ModelOut, bool]:
     with reading() as session:
         quota.refuse_beyond(session)
     with full_disk_told("the model"), committed_folder(target) as folder:
-        name = check_name(receive(parts, folder=folder))
+        received = receive(parts, folder=folder)
+        name = check_name(received.name)
+        if received.shared:
+            _check_may_share()
         config, serving = inspect_folder(folder)
     manifest = read_manifest(target)
     try:
@@ -165,6 +169,7 @@ def register(parts: Iterable[IncomingPart]) -> tuple[ModelOut, bool]:
         raise
     row = Model(
         id=name,
+        shared=received.shared,
         kind="registered",
         base_model=serving.base_model if serving else None,
         job_id=None,
@@ -187,7 +192,7 @@ def register(parts: Iterable[IncomingPart]) -> tuple[ModelOut, bool]:
         raise
     except IntegrityError:  # another error may follow a commit that succeeded: then the folder must stay
         remove_folder(row.path)
-        return _existing(name, manifest), False
+        return _existing(name, manifest, shared=received.shared), False
     return _out(row), True
 
 
@@ -205,16 +210,19 @@ def delete_model(model_id: str) -> DeletedModelOut:
 def delete_within(session: Session, model_id: str) -> str | None:
     """Its row, as part of a larger change: the folder to be removed after the commit, None if there is no such model.
 
-    Raises Conflict as ``delete_model`` does.
+    Raises Conflict as ``delete_model`` does, and Forbidden for what another project shares.
     """
     row = _find(session, model_id)
     if row is None:
         return None
-    job = repository.unfinished_job_using(session, model_id)
+    if row.project_id != caller.project_id() and caller.current() is not None:
+        raise Forbidden(f"The model {model_id!r} is shared by another project.", param="model", code="not_the_owner")
+    with caller.acting_for(None if row.shared else caller.current()):  # jobs of all projects may need it
+        job = repository.unfinished_job_using(session, model_id)
+        sweep = repository.unfinished_study_using(session, model_id)
     if job is not None:
         message = f"The job {job} needs the model {model_id} and is not finished."
         raise Conflict(message, code="model_in_use", hint="Wait for it, or cancel it.")
-    sweep = repository.unfinished_study_using(session, model_id)
     if sweep is not None:
         message = f"The sweep {sweep} needs the model {model_id} and is not finished."
         raise Conflict(message, code="model_in_use", hint="Wait for it, or cancel it.")
@@ -322,9 +330,23 @@ def _own_reference(row: Model, *, revision: str | None) -> ModelReference:
     return ModelReference(kind=kind, folder=folder, info=info, revision=None)
 
 
-def _existing(name: str, manifest: Manifest) -> ModelOut:
-    with reading() as session:
+def _check_may_share() -> None:
+    who = caller.current()
+    if who is not None and Scope.ADMIN not in who.scopes:
+        raise Forbidden(
+            "Only admins share a model with all projects.",
+            param="shared",
+            code="scope_missing",
+            hint="Leave out shared.",
+        )
+
+
+def _existing(name: str, manifest: Manifest, *, shared: bool) -> ModelOut:
+    """With ``shared`` it is shared from now on."""
+    with transaction() as session:
         row = _find(session, name)
+        if row is not None and shared and row.project_id == caller.project_id():
+            row.shared = True
     if row is None or row.manifest_sha256 != manifest.sha256:  # not to be seen: it is another project's
         message = f"Another model is registered as {name!r}."
         raise Conflict(message, param="name", code="model_exists", hint="Delete it first, or choose another name.")
@@ -343,6 +365,7 @@ def _out(row: Model) -> ModelOut:
         metrics=row.metrics,
         weights_sha256=row.weights_sha256,
         base_sha256=row.base_sha256,
+        shared=row.shared,
         size_bytes=row.size_bytes,
         created_at=row.created_at,
     )

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -56,24 +57,41 @@ class IncomingPart(Protocol):
     def blocks(self) -> Iterator[bytes]: ...
 
 
-def receive(parts: Iterable[IncomingPart], *, folder: Path) -> str:
-    """Store the parts called ``files`` in ``folder`` as they arrive, and return the part ``name``.
+@dataclass(frozen=True, kw_only=True)
+class Received:
+    """What a form says besides the files."""
+
+    name: str
+    shared: bool
+
+
+def receive(parts: Iterable[IncomingPart], *, folder: Path) -> Received:
+    """Store the parts called ``files`` in ``folder`` as they arrive, and return what the others say.
 
     Raises InvalidRequest for a form that is not as asked for, and InvalidModel at the first file that cannot be part of
     a model, before its content is read.
     """
-    name = None
+    name, shared = None, None
     for part in parts:
         if part.name == "files":
             _store(part, folder)
         elif part.name == "name" and name is None:
             name = _text(part)
+        elif part.name == "shared" and shared is None:
+            shared = _flag(part)
         else:
             message = f"The form has a part {part.name[:64]!r} too many; there is one name, and any number of files."
             raise InvalidRequest(message, param=part.name[:64], code="unknown_parameter")
     if name is None:
         raise InvalidRequest("The form has no part called name.", param="name", code="missing_parameter")
-    return name
+    return Received(name=name, shared=bool(shared))
+
+
+def _flag(part: IncomingPart) -> bool:
+    text = _text(part)
+    if text not in {"true", "false"}:
+        raise InvalidRequest("shared must be true or false.", param=part.name, code="invalid_value")
+    return text == "true"
 
 
 def _store(part: IncomingPart, folder: Path) -> None:

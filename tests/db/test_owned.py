@@ -9,7 +9,7 @@ from sqlalchemy.orm import aliased
 
 from app import caller
 from app.caller import Caller
-from app.db import Base, Owned, SchemaSupport, reading, transaction
+from app.db import Base, Owned, OwnedOrShared, SchemaSupport, reading, transaction
 from app.job import repository
 from app.job.models import Checkpoint, IdempotencyKey, Job, JobEvent, MetricPoint, PartOfJob, WorkerPresence
 from app.key.models import ApiKey, Project
@@ -27,7 +27,7 @@ OWNED = sorted(MAPPED - OF_THE_SERVICE, key=lambda cls: cls.__name__)
 
 
 def test_every_table_is_owned_part_of_something_owned_or_the_services_own():
-    owned = {cls for cls in MAPPED if issubclass(cls, Owned | PartOfJob)} | {Trial, WebhookDelivery}
+    owned = {cls for cls in MAPPED if issubclass(cls, Owned | OwnedOrShared | PartOfJob)} | {Trial, WebhookDelivery}
     assert owned == set(OWNED)
 
 
@@ -63,7 +63,7 @@ def test_each_sees_its_own_rows_of_every_table_and_the_service_all(rows):
 def test_a_row_of_another_project_is_not_there_when_it_is_asked_for_by_its_id(rows):
     with caller.acting_for(None), reading() as session:
         keys = {cls: inspect(cls).primary_key_from_instance(row) for cls in OWNED for row in session.scalars(select(cls))
-                if not isinstance(row, Owned) or row.project_id == "proj-theirs"}  # fmt: skip
+                if not isinstance(row, Owned | OwnedOrShared) or row.project_id == "proj-theirs"}  # fmt: skip
         keys |= {Job: [rows[THEIRS]["job"]]}
     for cls, key in keys.items():
         theirs = tuple(key) if len(key) > 1 else key[0]

@@ -111,6 +111,7 @@ def test_a_registered_model_is_told_as_it_was_sent(client: TestClient, bert: Pat
         "metrics": {},
         "weights_sha256": weights,
         "base_sha256": None,
+        "shared": False,
         "size_bytes": sum(path.stat().st_size for path in bert.iterdir()),
         "created_at": None,
     }
