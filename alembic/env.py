@@ -3,6 +3,7 @@
 from alembic.runtime.migration import MigrationInfo
 from sqlalchemy import text
 
+import app.audit.models
 import app.file.models
 import app.hub_token.models
 import app.job.models

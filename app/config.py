@@ -119,6 +119,10 @@ class Settings(BaseSettings):
         default=7 * 24 * 3600, ge=0, description="Checkpoints are kept for so long after their job's end"
     )
 
+    keep_audit_seconds: float = Field(
+        default=365 * 24 * 3600, gt=0, description="Lines of the audit log are kept for so long"
+    )
+
     predict_timeout_seconds: float = Field(default=60, gt=0, description="Longest wait for a prediction")
     predict_queue_size: int = Field(default=2048, gt=0, description="Texts that may wait in the predictor")
     predict_batch_tokens: int = Field(default=16384, gt=0, description="Token budget of one forward of the predictor")

@@ -17,6 +17,7 @@ WEBHOOK_EVENT: Final = "evt"
 WEBHOOK_DELIVERY: Final = "whmsg"
 KEY: Final = "key"
 PROJECT: Final = "proj"
+AUDIT_EVENT: Final = "audit"
 
 
 def new_id(prefix: str) -> str:

@@ -1,13 +1,15 @@
 """Wiring of the HTTP server, and nothing else."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from fastapi import FastAPI
+from starlette.routing import BaseRoute
 
-from app import log, sweep
+from app import log, sweep, telemetry
 from app.api import (
+    audit,
     chat,
     dashboard,
     docs,
@@ -27,6 +29,7 @@ from app.api import (
     webhooks,
     workers,
 )
+from app.api.auditing import AuditMiddleware
 from app.api.body_limit import BodyLimitMiddleware
 from app.api.errors import install_error_handlers
 from app.api.key_ring import KeyRing
@@ -39,6 +42,7 @@ from app.api.request_metrics import RequestMetricsMiddleware
 from app.api.scopes import guard
 from app.api.security import SecurityMiddleware
 from app.api.security_headers import SecurityHeadersMiddleware
+from app.api.tracing import TracingMiddleware
 from app.config import Settings, get_settings
 from app.metrics.requests import RequestCounts
 from app.metrics.stored import StoredNumbers
@@ -61,7 +65,7 @@ def create_app() -> FastAPI:
         lifespan=_lifespan,
     )
     # Ids of models hold slashes: what asks one comes before the route of a model, and longer paths before shorter ones.
-    for module in (
+    modules = (
         health,
         files,
         finished_models,
@@ -78,28 +82,32 @@ def create_app() -> FastAPI:
         webhooks,
         hub_token,
         workers,
+        audit,
         docs,
         dashboard,
         openai_files,
         openai_fine_tuning,
         openai_models,
         openai_chat,
-    ):
+    )
+    for module in modules:
         app.include_router(module.router)
     install_error_handlers(app)
     guard(app.routes)
     app.state.request_counts = RequestCounts()
     app.state.key_ring = KeyRing.of(settings)
     app.state.stored_numbers = StoredNumbers()
-    _add_middleware(app, settings)
+    _add_middleware(app, settings, routes=[route for module in modules for route in module.router.routes])
     return app
 
 
-def _add_middleware(app: FastAPI, settings: Settings) -> None:
+def _add_middleware(app: FastAPI, settings: Settings, *, routes: Sequence[BaseRoute]) -> None:
     """The last one added is the first one a request meets."""
     app.add_middleware(BodyLimitMiddleware, max_bytes=settings.max_body_bytes)
     app.add_middleware(SecurityMiddleware, settings=settings, keys=app.state.key_ring)
     app.add_middleware(SecurityHeadersMiddleware)
+    app.add_middleware(AuditMiddleware, routes=routes)
+    app.add_middleware(TracingMiddleware)
     app.add_middleware(RequestIdMiddleware)
     app.add_middleware(RequestMetricsMiddleware, counts=app.state.request_counts)
 
@@ -108,7 +116,7 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:  # noqa: ARG001
     settings = get_settings()
     log.configure(settings)
-    with sweep.running(), study_driver.running(), sending.running():
+    with telemetry.running("api"), sweep.running(), study_driver.running(), sending.running():
         async with events.stream_hub():
             yield
     await routing.close()

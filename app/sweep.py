@@ -14,6 +14,7 @@ import structlog
 from sqlalchemy.exc import DBAPIError
 
 from app import host
+from app.audit import service as audit
 from app.clock import utc_now
 from app.config import get_settings
 from app.db import fit, now, reading, transaction
@@ -109,6 +110,7 @@ class Sweep:
             idempotency.forget_old(session)
             studies.forget_keys(session, created_before=utc_now() - idempotency.KEPT)
         webhooks.forget_old()
+        audit.forget_old()
         removed = files.delete_expired()
         removed += files.collect_leftovers(older_than_seconds=LEFTOVERS_SECONDS)
         removed += retention.collect_half_written(older_than_seconds=LEFTOVERS_SECONDS)

@@ -14,7 +14,7 @@ from typing import Final
 import structlog
 from setproctitle import setproctitle
 
-from app import host, log, sweep
+from app import host, log, sweep, telemetry
 from app.config import get_settings
 from app.study import driver as study_driver
 from app.task_queue import QUEUE, get_celery
@@ -64,6 +64,7 @@ def main(arguments: list[str]) -> int:
         if settings.warm_start:
             company.enter_context(keeper.running(environment=trainer_environment(os.environ), home=settings.home_dir))
         company.enter_context(sweep.running(each_round=presence.announce))
+        company.enter_context(telemetry.running("worker"))
         company.enter_context(study_driver.running())
         company.enter_context(sending.running())
         worker.start()

@@ -39,13 +39,14 @@ from app.spec.run import (
 )
 from app.storage import StoreUnavailable
 from app.study import driver as study_driver
-from worker import heartbeat, run_directory
+from worker import heartbeat, run_directory, tracing
 from worker.gathering import Company, gather
 from worker.outcome import commit_outcome
 from worker.patience import GivenUp, Patience
 from worker.process import Order, TrainerProcess
 from worker.relay import Relay
 from worker.run_directory import World
+from worker.tracing import AttemptTrace
 from worker.uploading import Uploads
 
 log = structlog.get_logger(__name__)
@@ -71,15 +72,16 @@ def run_attempt(claimed: ClaimedJob, *, draining: threading.Event, gpus: Sequenc
     ):
         try:
             failpoints.reach("claim.stored")
-            company = None
-            if claimed.nodes > 1:
-                company = gather(claimed.claim, nodes=claimed.nodes, draining=draining)
-                if company is None:
-                    return
-            with storage.held():
-                world = _prepare(claimed, gpus=gpus, node=company.node if company else None)
-                if world is not None:
-                    _Supervision(claimed, world, draining, claimed_at=claimed_at, company=company).run()
+            with tracing.attempt(claimed, worker_id=claimed.claim.worker_id) as trace:
+                company = None
+                if claimed.nodes > 1:
+                    company = gather(claimed.claim, nodes=claimed.nodes, draining=draining)
+                    if company is None:
+                        return
+                with storage.held():
+                    world = _prepare(claimed, gpus=gpus, node=company.node if company else None)
+                    if world is not None:
+                        _Supervision(claimed, world, draining, trace, claimed_at=claimed_at, company=company).run()
         except ClaimLost:
             log.warning("the claim is lost; the trainer was stopped")
         except (
@@ -138,6 +140,7 @@ class _Supervision:
         claimed: ClaimedJob,
         world: World,
         draining: threading.Event,
+        trace: AttemptTrace,
         *,
         claimed_at: float,
         company: Company | None = None,
@@ -145,6 +148,7 @@ class _Supervision:
         self.claim = claimed.claim
         self.world = world
         self.draining = draining
+        self.trace = trace
         self.company = company
         """The other nodes of the job, if it has any."""
         self.relay = Relay(claimed.claim)
@@ -203,6 +207,7 @@ class _Supervision:
         finally:
             trainer.close()
         log.info("trainer ended", exit_code=exit_code)
+        self.trace.trainer_ended(exit_code, error_code=self.error.code if self.error else None)
         failpoints.reach("attempt.ended")
         return exit_code
 
@@ -253,6 +258,8 @@ class _Supervision:
                 log.exception("the trainer said something that is no message", line=line[:500])
                 continue
             self.patience.hear(message)
+            if isinstance(message, PhaseMessage):
+                self.trace.phase(message.phase)
             if isinstance(message, PhaseMessage | ProgressMessage):
                 first = "trainer_seconds" if isinstance(message, PhaseMessage) else "first_step_seconds"
                 self.timings.setdefault(first, round(time.monotonic() - self._claimed_at, 3))

@@ -44,6 +44,7 @@ SCOPES: Final[Mapping[str, frozenset[Scope]]] = {
     "GET /projects": _ADMIN,
     "POST /projects/{project_id}": _ADMIN,
     "GET /metrics": _ADMIN,
+    "GET /audit": _ADMIN,
     "POST /files": _WRITE,
     "GET /files": _READ,
     "GET /files/{file_id}": _READ,

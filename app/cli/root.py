@@ -6,7 +6,21 @@ from typing import Annotated
 
 import typer
 
-from app.cli import demo, files, hub_token, jobs, keys, models, predict, processes, sweeps, verify, webhooks, workers
+from app.cli import (
+    audit,
+    demo,
+    files,
+    hub_token,
+    jobs,
+    keys,
+    models,
+    predict,
+    processes,
+    sweeps,
+    verify,
+    webhooks,
+    workers,
+)
 from app.cli.errors import CliError
 from app.cli.output import print_error
 from app.stack.errors import StartError
@@ -29,6 +43,7 @@ app.add_typer(keys.projects, name="projects")
 predict.register(app)
 processes.register(app)
 workers.register(app)
+audit.register(app)
 verify.register(app)
 demo.register(app)
 

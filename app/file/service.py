@@ -9,6 +9,7 @@ from urllib.parse import quote
 from sqlalchemy.orm import Session
 
 from app import disk, failpoints, ids, storage
+from app.audit import made
 from app.clock import utc_now
 from app.config import get_settings
 from app.dataset.profile import DatasetProfile
@@ -76,6 +77,7 @@ def create_file(parts: Iterable[UploadPart]) -> FileOut:
     except BaseException:
         storage.remove(folder)
         raise
+    made.tell(file.id)
     failpoints.reach("file.stored")
     return _out(file, received.profile)
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from app import failpoints, ids
+from app import failpoints, ids, telemetry
+from app.audit import made
 from app.clock import utc_now
 from app.db import now, reading, transaction
 from app.file import service as files
@@ -54,13 +55,16 @@ def accept(
     """
     digest = idempotency.digest(requested, retry_of=retry_of)
     if idempotency_key is not None and (known := _known(idempotency_key, digest)) is not None:
+        made.tell(known.id)
         return Submitted(job=known, is_new=False)
     checked = check()
     failpoints.reach("job.checked")
     try:
-        with transaction() as session:
+        with telemetry.span("job.submit", {"tunery.job_kind": str(checked.kind)}) as span, transaction() as session:
             quota.refuse_beyond(session)
             job = store(session, checked, retry_of=retry_of)
+            if span is not None:
+                span.set_attribute("tunery.job_id", job.id)
             if idempotency_key is not None:
                 idempotency.take(session, idempotency_key, request_sha256=digest, job_id=job.id)
             answer = job_out(session, job)
@@ -68,7 +72,9 @@ def accept(
     except idempotency.KeyTakenError:
         known = _known(idempotency_key or "", digest)
         assert known is not None, "keys are kept for days"
+        made.tell(known.id)
         return Submitted(job=known, is_new=False)
+    made.tell(answer.id)
     failpoints.reach("job.stored")
     wake_workers()
     failpoints.reach("job.woken")
@@ -97,6 +103,7 @@ def store(session: Session, new: NewJob, *, retry_of: str | None = None, study_i
         contract_version=needed_by(new.spec),
         retry_of=retry_of,
         study_id=study_id,
+        trace_parent=telemetry.traceparent(),
         created_at=utc_now(),
         not_before=now(session),
         progress={} if new.num_rows is None else {"step": 0, "max_steps": new.num_rows},

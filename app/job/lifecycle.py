@@ -44,6 +44,8 @@ class ClaimedJob:
     kind: JobKind = JobKind.TRAINING
     project_id: str = DEFAULT_PROJECT
     """Whose job it is, and whose Hub token it reads with."""
+    trace_parent: str | None = None
+    """Of the request that submitted it."""
 
     @property
     def nodes(self) -> int:
@@ -92,6 +94,7 @@ def claim_next(
         claim=claim,
         kind=JobKind(job.kind),
         project_id=job.project_id,
+        trace_parent=job.trace_parent,
         spec=job.spec,
         checkpoints=[checkpoint.path for checkpoint in saved],
         ran_before_seconds=sum(

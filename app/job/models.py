@@ -69,6 +69,8 @@ class Job(Owned, Base):
     """The job whose spec this one was made from."""
     study_id: Mapped[str | None] = mapped_column(String(64))
     """The study that it is a trial of."""
+    trace_parent: Mapped[str | None] = mapped_column(String(64))
+    """W3C's ``traceparent`` of the request that submitted it, where traces are sent."""
 
     created_at: Mapped[datetime] = mapped_column(Instant)
     not_before: Mapped[datetime] = mapped_column(Instant)

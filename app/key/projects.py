@@ -3,6 +3,7 @@
 from sqlalchemy.exc import IntegrityError
 
 from app import ids
+from app.audit import made
 from app.clock import utc_now
 from app.db import reading, transaction
 from app.errors import Conflict
@@ -21,6 +22,7 @@ def create(wanted: NewProject) -> ProjectOut:
             session.add(row)
     except IntegrityError as error:  # another was quicker
         raise _taken(wanted.name) from error
+    made.tell(row.id)
     return out(row)
 
 

@@ -36,6 +36,7 @@ def create(wanted: NewKey) -> CreatedKey:
             expires_at=None if lasts is None else created_at + timedelta(seconds=lasts),
         )
         session.add(row)
+    made.tell(row.id)
     return CreatedKey(**_out(row).model_dump(), key=made.key)
 
 

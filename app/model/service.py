@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app import caller, failpoints, ids, storage
+from app.audit import made
 from app.clock import utc_now
 from app.config import get_settings
 from app.db import reading, transaction
@@ -161,6 +162,7 @@ def register(parts: Iterable[IncomingPart]) -> tuple[ModelOut, bool]:
         if received.shared:
             _check_may_share()
         config, serving = inspect_folder(folder)
+    made.tell(name)
     manifest = read_manifest(target)
     try:
         storage.publish(target)

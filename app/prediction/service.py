@@ -9,7 +9,7 @@ from typing import Final
 
 from sqlalchemy.orm import Session
 
-from app import ids, storage
+from app import ids, storage, telemetry
 from app.config import get_settings
 from app.db import reading
 from app.errors import (
@@ -48,7 +48,13 @@ async def predict(request: PredictRequest) -> tuple[ServedModel, Prediction]:
     TooManyRequests (the queue is full) and Unavailable.
     """
     inputs, asking, served = await _asking(request)
-    answer = await get_client().predict(inputs, **asking)
+    with telemetry.span("predictor.predict", {"tunery.model_id": served.id, "tunery.num_inputs": len(inputs)}) as span:
+        answer = await get_client().predict(inputs, **asking)
+        if isinstance(answer, Failure):
+            telemetry.fail(span, answer.code)
+        elif span is not None:
+            for stage in ("queue", "tokenization", "inference"):
+                span.set_attribute(f"tunery.{stage}_ms", getattr(answer, f"{stage}_ms"))
     if isinstance(answer, Failure):
         raise _as_error(answer, served)
     return served, answer

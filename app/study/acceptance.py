@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app import failpoints, ids
+from app.audit import made
 from app.clock import utc_now
 from app.db import reading, transaction
 from app.errors import InvalidRequest, ServiceError
@@ -66,6 +67,7 @@ def accept(requested: SweepSpec, *, idempotency_key: str | None = None) -> Accep
         if known is None:
             raise
         return Accepted(sweep=known, is_new=False)
+    made.tell(answer.id)
     failpoints.reach("study.stored")
     driver.wake()
     return Accepted(sweep=answer, is_new=True)

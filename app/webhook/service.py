@@ -13,6 +13,7 @@ import structlog
 from standardwebhooks import Webhook as Signer
 
 from app import caller, ids
+from app.audit import made
 from app.clock import utc_now
 from app.config import Settings, get_settings
 from app.db import now, reading, transaction
@@ -62,6 +63,7 @@ def create(wanted: NewWebhook) -> CreatedWebhook:
                 hint="Delete one that is not needed any more.",
             )
         session.add(webhook)
+    made.tell(webhook.id)
     return CreatedWebhook(**_out(webhook, counts={}, error=None).model_dump(), secret=secret)
 
 

@@ -6,6 +6,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import text
 
+import app.audit.models
 import app.file.models
 import app.hub_token.models
 import app.job.models

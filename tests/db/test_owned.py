@@ -8,6 +8,7 @@ from sqlalchemy import delete, exists, func, inspect, select, update
 from sqlalchemy.orm import aliased
 
 from app import caller
+from app.audit.models import AuditEvent
 from app.caller import Caller
 from app.db import Base, Owned, OwnedOrShared, SchemaSupport, reading, transaction
 from app.job import repository
@@ -21,7 +22,7 @@ from tests.key.rows import make_one_of_each
 
 ROOT = Path(__file__).parents[2]
 OURS, THEIRS = Caller(project_id="proj-ours"), Caller(project_id="proj-theirs")
-OF_THE_SERVICE = {WorkerPresence, ApiKey, Project, SchemaSupport, StoredTally}
+OF_THE_SERVICE = {WorkerPresence, ApiKey, Project, SchemaSupport, StoredTally, AuditEvent}
 MAPPED = {mapper.class_ for mapper in Base.registry.mappers}
 OWNED = sorted(MAPPED - OF_THE_SERVICE, key=lambda cls: cls.__name__)
 
