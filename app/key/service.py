@@ -21,7 +21,7 @@ USE_NOTED_SECONDS: Final = 60.0
 
 def create(wanted: NewKey) -> CreatedKey:
     """The key itself is in this answer and nowhere else. Raises InvalidRequest for a project that there is not."""
-    made = secret.make()
+    new = secret.make()
     created_at = utc_now()
     lasts = wanted.expires_in_seconds
     with transaction() as session:
@@ -29,15 +29,15 @@ def create(wanted: NewKey) -> CreatedKey:
             id=ids.new_id(ids.KEY),
             project_id=require_project(session, wanted.project).id,
             name=wanted.name,
-            prefix=made.prefix,
-            sha256=made.sha256,
+            prefix=new.prefix,
+            sha256=new.sha256,
             scopes=sorted(set(wanted.scopes)),
             created_at=created_at,
             expires_at=None if lasts is None else created_at + timedelta(seconds=lasts),
         )
         session.add(row)
     made.tell(row.id)
-    return CreatedKey(**_out(row).model_dump(), key=made.key)
+    return CreatedKey(**_out(row).model_dump(), key=new.key)
 
 
 def list_keys() -> KeyList:

@@ -4,7 +4,7 @@ import shutil
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Final
 
@@ -26,13 +26,13 @@ KEPT_SECONDS: Final = 5.0
 MOST_RUNNING: Final = 200
 """Of so many running jobs the speed is told: each is a series of its own."""
 
-COUNTERS: Final = {
+COUNTERS: Final[Mapping[str, tuple[str, str, tuple[str, ...]]]] = {
     "jobs_ended": ("tunery_jobs_ended", "Jobs that have ended", ("kind", "status")),
     "failures": ("tunery_job_failures", "Jobs that have failed", ("kind", "code")),
     "attempts": ("tunery_job_attempts", "Attempts of jobs that have ended", ("outcome",)),
     "lease_expiries": ("tunery_lease_expiries", "Attempts whose worker was not heard of any more", ()),
 }
-HISTOGRAMS: Final = {
+HISTOGRAMS: Final[Mapping[str, tuple[str, str, tuple[str, ...]]]] = {
     "wait": ("tunery_job_wait_seconds", "Seconds from a job's submission to its first start", ("kind",)),
     "run": ("tunery_job_run_seconds", "Seconds from a job's first start to its end", ("kind", "status")),
 }
@@ -77,13 +77,13 @@ def _of_counts(session: Session) -> Iterator[Metric]:
     values: dict[str, list[tuple[list[str], float]]] = defaultdict(list)
     for name, labels, value in sorted(repository.tallies(session)):
         values[name].append((labels.split("/") if labels else [], value))
-    for name, (family, about, label_names) in COUNTERS.items():
-        counter = CounterMetricFamily(family, about, labels=label_names)
-        for of_labels, value in values[name] or ([] if label_names else [([], 0.0)]):
+    for name, (family, about, names) in COUNTERS.items():
+        counter = CounterMetricFamily(family, about, labels=names)
+        for of_labels, value in values[name] or ([] if names else [([], 0.0)]):
             counter.add_metric(of_labels, value)
         yield counter
-    for name, (family, about, label_names) in HISTOGRAMS.items():
-        yield _histogram(family, about, label_names, values[name])
+    for name, (family, about, names) in HISTOGRAMS.items():
+        yield _histogram(family, about, names, values[name])
 
 
 def _histogram(name: str, about: str, labels: Sequence[str], values: list[tuple[list[str], float]]) -> Metric:
@@ -92,13 +92,13 @@ def _histogram(name: str, about: str, labels: Sequence[str], values: list[tuple[
     for (*of_labels, bound), value in values:
         by_labels[tuple(of_labels)][bound] = value
     bounds = [*(str(bound) for bound in BOUNDS), "+Inf"]
-    for key, found in by_labels.items():
+    for which, found in by_labels.items():
         counts = accumulate(found.get(bound, 0) for bound in bounds)
         buckets = [
             (bound if bound == "+Inf" else str(float(bound)), count)
             for bound, count in zip(bounds, counts, strict=True)
         ]
-        family.add_metric(key, buckets, found.get(SUM, 0))
+        family.add_metric(which, buckets, found.get(SUM, 0))
     return family
 
 

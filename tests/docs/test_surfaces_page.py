@@ -6,6 +6,7 @@ from pathlib import Path
 from prometheus_client.core import Metric
 
 from app.metrics.requests import RequestCounts
+from app.metrics.stored import StoredNumbers
 from app.prediction.huggingface_schemas import HuggingFaceParameters
 from worker.predictor.metrics import metrics_text
 from worker.predictor.scheduler import Scheduler
@@ -22,12 +23,12 @@ def test_every_parameter_of_hugging_faces_clients_is_named():
     assert set(HuggingFaceParameters.model_fields) - named == set()
 
 
-def test_the_table_of_numbers_is_that_of_the_exposition():
+def test_the_table_of_numbers_is_that_of_the_exposition(sqlite_home):
     table = set(re.findall(r"`(tunery_\w+)`", section("Numbers for Prometheus")))
     told = set(
         re.findall(r"^# TYPE (\w+)", metrics_text(Scheduler(max_texts=1, memory_bytes=1, idle_seconds=1)), re.MULTILINE)
     )
-    told |= {_name(family) for family in RequestCounts().families()}
+    told |= {_name(family) for family in (*RequestCounts().families(), *StoredNumbers().families())}
     assert table == told | {"tunery_info", "tunery_predictor_up"}
 
 

@@ -152,7 +152,7 @@ def report_step(parts: Parts, state: TrainState, *, learning_rate: float, grad_n
             tokens_per_second=speed.tokens_per_second,
             eta_seconds=(plan.max_steps - state.step) * speed.seconds_per_step,
             num_tokens=state.num_tokens,
-            gpu_memory_bytes=torch.cuda.max_memory_allocated() if torch.cuda.is_initialized() else None,  # type: ignore[no-untyped-call] # torch's own
+            gpu_memory_bytes=torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None,
         )
     )
     if plan.logs_at(state.step):
