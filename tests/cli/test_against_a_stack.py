@@ -12,7 +12,7 @@ import zipfile
 import pytest
 
 from tests.cli.conftest import Tunery
-from tests.stack.processes import ROOT
+from tests.stack.processes import ROOT, eventually
 
 pytestmark = pytest.mark.xdist_group("cli_stack")
 
@@ -250,3 +250,20 @@ def test_what_the_server_refuses_names_the_parameter(tunery, registered, reviews
     assert str(broken) in process.stderr
     assert "2" in process.stderr
     assert tunery.json("jobs", "show", "ftjob-" + "0" * 32, expect=1)["status"] == 404
+
+
+def test_the_workers_of_the_stack_are_listed_with_what_they_have(tunery):
+    assert eventually(lambda: tunery.json("workers")["data"], seconds=60)
+    workers = tunery.json("workers")["data"]
+    assert [(worker["slots"], worker["takes"]) for worker in workers] == [(1, "any")]
+    assert workers[0]["cpus"] >= 1
+    text = tunery.run("workers").stdout
+    assert workers[0]["id"] in text
+    assert "0/1" in text or "1/1" in text
+
+
+def test_what_was_changed_is_listed(tunery):
+    tunery.run("jobs", "cancel", "ftjob-unknown", expect=1)
+    [line] = tunery.json("audit", "--object", "ftjob-unknown")["data"]
+    assert (line["action"], line["status"], line["client"]) == ("job.cancel", 404, "127.0.0.1")
+    assert line["request_id"] in tunery.run("audit", "--action", "job.cancel").stdout
