@@ -29,6 +29,7 @@ from worker.outcome import commit_outcome
 from worker.relay import Relay
 from worker.run_directory import World
 from worker.supervisor import _Supervision
+from worker.tracing import AttemptTrace
 
 
 @pytest.fixture
@@ -96,7 +97,11 @@ def test_an_attempt_that_goes_on_from_a_checkpoint_does_not_claim_what_the_one_b
 
 def test_a_nul_in_what_a_trainer_says_is_replaced_and_a_written_one_is_not(job):
     supervision = _Supervision(
-        claim(), World(run_dir=get_settings().jobs_dir, hub_token=None), threading.Event(), claimed_at=0.0
+        claim(),
+        World(run_dir=get_settings().jobs_dir, hub_token=None),
+        threading.Event(),
+        AttemptTrace(None),
+        claimed_at=0.0,
     )
     supervision._take([rb'{"type":"log","message":"a\u0000b \\u0000 \\\u0000"}'])
     assert [message.message for message in supervision.relay.pending] == ["a\ufffdb \\u0000 \\\ufffd"]
