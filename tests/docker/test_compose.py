@@ -20,14 +20,15 @@ ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docker-compose.yml").read_text()
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(TEXT)["services"]
 OURS = {"api", "worker", "worker-gpu", "predictor", "predictor-gpu", "migrate"}
-ONE_SHOT = {"migrate"}
+ONE_SHOT = {"migrate", "s3-bucket"}
 STORES = {"redis", "postgres"}
 PROFILES = {
     "cpu": {"api", "worker", "predictor", "migrate", *STORES},
     "gpu": {"api", "worker-gpu", "predictor-gpu", "migrate", *STORES},
     "cpu,prometheus": {"api", "worker", "predictor", "migrate", "prometheus", *STORES},
+    "gpu,s3": {"api", "worker-gpu", "predictor-gpu", "migrate", "s3", "s3-bucket", *STORES},
 }
-SECRETS = ("TUNERY_FIRST_API_KEY", "POSTGRES_PASSWORD", "REDIS_PASSWORD")
+SECRETS = ("TUNERY_FIRST_API_KEY", "POSTGRES_PASSWORD", "REDIS_PASSWORD", "AWS_SECRET_ACCESS_KEY")
 VARIABLE = re.compile(r"\$\{(\w+)(?:(:[-?])([^}]*))?\}")
 
 
@@ -118,7 +119,7 @@ def test_docker_compose_reads_the_file(profiles, written):
 
 def test_what_must_be_secret_is_asked_for_before_anything_starts():
     asked = {name for name, rule, _ in VARIABLE.findall(TEXT) if rule == ":?"}
-    assert asked == {*SECRETS, "TUNERY_DATABASE_URL", "TUNERY_REDIS_URL"}
+    assert asked == {*SECRETS, "TUNERY_DATABASE_URL", "TUNERY_REDIS_URL"} - {"AWS_SECRET_ACCESS_KEY"}
     with pytest.raises(LookupError):
         interpolated(yaml.safe_load(TEXT), variables_of_example())
 
@@ -150,8 +151,29 @@ def test_prometheus_asks_the_api_with_the_key_that_it_is_given():
     assert job["static_configs"] == [{"targets": ["api:8000"]}]
 
 
+def test_profiles_are_written_with_what_they_need(tmp_path):
+    asked = os.environ | {"COMPOSE_PROFILES": "gpu,s3"}
+    subprocess.run([ROOT / "docker/setup-env.sh", tmp_path], env=asked, check=True, capture_output=True)
+    variables = variables_of(tmp_path / ".env")
+    assert variables["COMPOSE_PROFILES"] == "gpu,s3"
+    assert variables["TUNERY_ARTEFACTS_URL"] == "s3://tunery"
+    assert variables["AWS_ENDPOINT_URL"] == "http://s3:8333"
+    [make_bucket] = SERVICES["s3-bucket"]["command"]
+    assert "s3.bucket.create -name tunery" in make_bucket
+
+
+def test_without_the_profile_artefacts_stay_in_the_volume(written):
+    variables = variables_of(written / ".env")
+    assert (variables["COMPOSE_PROFILES"], variables["TUNERY_ARTEFACTS_URL"]) == ("cpu", "")
+
+
+def test_the_images_bring_what_a_store_needs():
+    for stage in ("build-api", "build-train"):
+        assert all("s3" in extras.split(",") for extras in re.findall(r"bootstrap.sh /opt/tunery (\S+)", image(stage)))
+
+
 def test_the_services_are_the_parts_of_tunery_its_stores_and_prometheus():
-    assert set(SERVICES) == OURS | STORES | {"prometheus"}
+    assert set(SERVICES) == OURS | STORES | {"prometheus", "s3", "s3-bucket"}
 
 
 @pytest.mark.parametrize("name", sorted(SERVICES))
