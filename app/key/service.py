@@ -6,6 +6,7 @@ from typing import Final
 from sqlalchemy.orm import Session
 
 from app import ids
+from app.audit import made
 from app.caller import Caller
 from app.clock import utc_now
 from app.db import reading, transaction

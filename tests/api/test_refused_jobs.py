@@ -45,7 +45,7 @@ def merged(spec, change):
         ({"training": {"eval_strategy": "sometimes"}}, "training.eval_strategy"),
         ({"training": {"learnig_rate": 1e-5}}, "training.learnig_rate"),
         ({"resources": {"processes": 1000}}, "resources.processes"),
-        ({"resources": {"gpus": 2}}, "resources.gpus"),
+        ({"resources": {"gpus": 65}}, "resources.gpus"),
         ({"resources": {"fsdp": True}}, "resources.fsdp"),
         ({"resources": {"processes": 2, "fsdp": True}, "adapter": {"merge": False}}, "resources.fsdp"),
         ({"training": {"metric_for_best_model": "bleu"}}, "training.metric_for_best_model"),
