@@ -43,7 +43,7 @@ SCOPES: Final[Mapping[str, frozenset[Scope]]] = {
     "POST /projects": _ADMIN,
     "GET /projects": _ADMIN,
     "POST /projects/{project_id}": _ADMIN,
-    "GET /metrics": _ADMIN,
+    "GET /metrics": frozenset({Scope.METRICS}),
     "GET /audit": _ADMIN,
     "POST /files": _WRITE,
     "GET /files": _READ,

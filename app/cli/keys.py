@@ -25,7 +25,7 @@ def create_key(
     *,
     project: Annotated[str, typer.Option(help="Name or id of the project that it acts for.")] = "default",
     scopes: Annotated[
-        str, typer.Option(help="What it may be used for, comma-separated: read, write, predict, admin.")
+        str, typer.Option(help="What it may be used for, comma-separated: read, write, predict, metrics, admin.")
     ] = "read,write,predict",
     expires: Annotated[
         str | None, typer.Option(help="After so long it is not accepted any more: 90d, 12h, 30m. Unset: never.")

@@ -11,8 +11,10 @@ class Scope(StrEnum):
     """Upload, submit, change and delete."""
     PREDICT = "predict"
     """Ask finished models, and see what they are."""
+    METRICS = "metrics"
+    """Read the numbers of the whole service, as Prometheus does, and nothing else."""
     ADMIN = "admin"
-    """All of these, and what the service itself owns: keys, projects, its numbers."""
+    """All of these, and what the service itself owns: keys, projects, the audit log."""
 
 
 ALL: Final = frozenset(Scope)
