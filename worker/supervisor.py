@@ -66,19 +66,17 @@ OUTAGE_SECONDS = 15 * 60
 def run_attempt(claimed: ClaimedJob, *, draining: threading.Event, gpus: Sequence[str] | None = None) -> None:
     """Run, on these ``gpus`` (None: what the trainer finds), until the trainer is gone and the outcome is committed, or the claim is lost. Raises nothing of the job's."""
     claimed_at = time.monotonic()
-    with (
-        structlog.contextvars.bound_contextvars(job_id=claimed.claim.job_id, attempt=claimed.claim.attempt),
-        caller.acting_for(Caller(project_id=claimed.project_id)),  # it finds, and makes, what is that project's
-    ):
+    with structlog.contextvars.bound_contextvars(job_id=claimed.claim.job_id, attempt=claimed.claim.attempt):
         try:
             failpoints.reach("claim.stored")
             with tracing.attempt(claimed, worker_id=claimed.claim.worker_id) as trace:
                 company = None
-                if claimed.nodes > 1:
+                if claimed.nodes > 1:  # as the service itself: the workers that it counts run jobs of all projects
                     company = gather(claimed.claim, nodes=claimed.nodes, draining=draining)
                     if company is None:
                         return
-                with storage.held():
+                # From here on it finds, and makes, what is the job's project's.
+                with caller.acting_for(Caller(project_id=claimed.project_id)), storage.held():
                     world = _prepare(claimed, gpus=gpus, node=company.node if company else None)
                     if world is not None:
                         _Supervision(claimed, world, draining, trace, claimed_at=claimed_at, company=company).run()

@@ -146,7 +146,7 @@ def _claim_or_sit(session: Session, *, offer: Offer) -> ClaimedJob | Seat | None
     """A free seat goes before the jobs that wait, but for those of a higher priority."""
     moment = now(session)
     idle = max(1, seats.num_idle(session, now=moment))
-    waited_for = seats.waited_for_priority(session, now=moment, idle=idle)
+    waited_for = seats.waited_for_priority(session, now=moment, idle=idle, offer=offer)
     least = LOWEST_PRIORITY if waited_for is None else waited_for
 
     def claim(*, at_least: int) -> ClaimedJob | None:

@@ -230,19 +230,22 @@ def who_shares_what(session: Session) -> Sequence[tuple[str, str, str]]:
     return [(worker_id or "", job_id, project_id) for worker_id, job_id, project_id in session.execute(query)]
 
 
-def waited_for_priority(session: Session, *, now: datetime, idle: int) -> int | None:
+def waited_for_priority(session: Session, *, now: datetime, idle: int, offer: Offer | None = None) -> int | None:
     """The highest priority of the jobs that wait until enough of the workers that live are idle; None if there are none.
 
-    An idle worker is kept for them from jobs of a lower priority, or those would never leave enough of them idle.
+    An idle worker is kept for them from jobs of a lower priority, or those would never leave enough of them idle. For those that
+    it cannot run itself, with what it has or knows, it is of no use.
     """
-    return session.scalar(
-        select(func.max(Job.priority)).where(
-            Job.status == JobStatus.QUEUED,
-            Job.not_before <= now,
-            Job.nodes > idle,
-            Job.nodes <= len(_living(session, now=now)),
-        )
-    )
+    conditions = [
+        Job.status == JobStatus.QUEUED,
+        Job.not_before <= now,
+        Job.nodes > idle,
+        Job.nodes <= len(_living(session, now=now)),
+        Job.contract_version <= CONTRACT_VERSION,
+    ]
+    if offer is not None:
+        conditions.append(offer.condition())
+    return session.scalar(select(func.max(Job.priority)).where(*conditions))
 
 
 def _living(session: Session, *, now: datetime) -> list[WorkerPresence]:

@@ -7,14 +7,16 @@ from datetime import timedelta
 import pytest
 
 from app.config import get_settings
-from app.db import now, transaction
-from app.job import gathering, requests, seats, service
+from app.db import now, reading, transaction
+from app.job import gathering, repository, requests, seats, service
 from app.job.lifecycle import ClaimLost
 from app.job.models import WorkerPresence
+from tests.job.conftest import insert_job
 from tests.job.test_lifecycle import claim, expire, load, reaping_sweep
 from tests.job.test_seats import asking_for, opened, present, renew, rows, take, well, within
-from worker.gathering import Company, gather
+from worker.gathering import YIELD_SECONDS, Company, gather
 from worker.node import run_node
+from worker.supervisor import run_attempt
 
 NEVER = threading.Event()
 
@@ -84,6 +86,24 @@ def test_of_two_jobs_that_hold_half_of_the_workers_each_the_later_one_yields(dat
     assert load(first).status == "running"
     assert well(first)
     assert well(second)
+
+
+def test_an_attempt_counts_the_workers_that_run_jobs_of_other_projects(database, monkeypatch):
+    """Seen as the job's project alone they would be idle, and be waited for in vain."""
+    monkeypatch.setattr("worker.gathering.HOPELESS_SECONDS", 0.0)
+    monkeypatch.setenv("TUNERY_GATHER_SECONDS", "10")
+    get_settings.cache_clear()
+    insert_job(project_id="proj-other")
+    claim("worker-b")
+    job = asking_for(2, project_id="proj-own")
+    present("worker-a", "worker-b")
+    run_attempt(claim("worker-a"), draining=NEVER)
+    get_settings.cache_clear()
+    stored = load(job)
+    assert (stored.status, stored.num_crashes, rows()) == ("queued", 0, [])
+    with reading() as session:
+        [attempt] = repository.attempts(session, job)
+    assert (stored.not_before - attempt.ended_at).total_seconds() < YIELD_SECONDS + 1, "its patience was not used up"
 
 
 def test_a_leader_whose_claim_is_lost_stops_waiting(database, monkeypatch):

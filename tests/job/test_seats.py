@@ -12,6 +12,7 @@ from app.job import gathering, lifecycle, seats, service
 from app.job.hardware import Offer
 from app.job.models import Job, NodeSeat, WorkerPresence
 from app.job.repository import Claim
+from app.spec.version import CONTRACT_VERSION
 from app.verify.jobs import check_job
 from tests.job.conftest import insert_job
 from tests.job.test_lifecycle import claim, expire, load, reaping_sweep
@@ -238,6 +239,18 @@ def test_a_worker_is_kept_from_less_urgent_jobs_for_one_that_waits_for_it_if_the
     within(lifecycle.cancelled, claim_of(equal))
     within(lifecycle.cancelled, claim_of(running))
     assert tasks._claim(devices)[0].claim.job_id == together
+
+
+def test_a_worker_is_not_kept_for_a_job_that_it_cannot_run_itself(database, tmp_path, monkeypatch):
+    monkeypatch.setattr(tasks, "_told", set())
+    devices = Devices([], folder=tmp_path)
+    insert_job()
+    claim("worker-a")
+    present("worker-a", tasks.WORKER_ID)
+    insert_job(spec=SPEC | {"resources": {"gpus": 1, "nodes": 2}}, priority=1)
+    asking_for(2, priority=1, contract_version=CONTRACT_VERSION + 1)
+    less = insert_job()
+    assert tasks._claim(devices)[0].claim.job_id == less
 
 
 def claim_of(job):
