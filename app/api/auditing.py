@@ -7,13 +7,11 @@ from fastapi.concurrency import run_in_threadpool
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app import caller
+from app.api.security import CALLER
 from app.audit import made, service
 from app.audit.actions import action_of, object_of
-from app.caller import DEFAULT_PROJECT, Caller
 
 _CHANGES_NOTHING = frozenset({"GET", "HEAD", "OPTIONS"})
-_TURNED_AWAY = frozenset({401, 403})
 
 
 class AuditMiddleware:
@@ -49,19 +47,16 @@ class AuditMiddleware:
                 raise
 
     async def _write(self, scope: Scope, status: int, found: list[str]) -> None:
-        """Called inside of what knows the caller, since answers are sent from there; of a refusal nobody does."""
+        """With whoever was found to be asking; of a request that was turned away nobody."""
         route, parameters = self._route(scope)
         action = action_of(scope["method"], route)
         if action is None:
             return
-        who = caller.current()
-        if who is None and status not in _TURNED_AWAY:
-            who = Caller(project_id=DEFAULT_PROJECT)
         client = scope.get("client")
         await run_in_threadpool(
             service.record,
             action,
-            caller=who,
+            caller=scope.get(CALLER),
             object_id=found[-1] if found else object_of(parameters),
             status=status,
             client=client[0] if client else None,

@@ -26,6 +26,8 @@ OPEN_PATHS = ("/",)
 """The dashboard's page, which asks the user for the key."""
 NOBODY = Caller(project_id="")
 """Who asks without having to show a key: there is nothing that belongs to them."""
+CALLER = "tunery.caller"
+"""Under which a request's scope tells who asks, to what is outside of this middleware; not there of one that was turned away."""
 BODY_TYPES = ("application/json", "multipart/form-data")
 STREAMED = "multipart/form-data"
 UPLOAD_PATHS = ("/files", "/models", "/v1/files")
@@ -48,6 +50,7 @@ class SecurityMiddleware:
         headers = Headers(scope=scope)
         try:
             who = await self._who(scope["path"], headers)
+            scope[CALLER] = who  # also of what is refused from here on, or fails
             self._check_body(scope, headers)
         except ServiceError as error:
             await problem_response(Request(scope), error)(scope, receive, send)

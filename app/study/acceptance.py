@@ -56,6 +56,7 @@ def accept(requested: SweepSpec, *, idempotency_key: str | None = None) -> Accep
     """
     digest = hashlib.sha256(requested.model_dump_json(exclude_unset=True).encode()).hexdigest()
     if idempotency_key is not None and (known := _known(idempotency_key, digest)) is not None:
+        made.tell(known.id)
         return Accepted(sweep=known, is_new=False)
     checked = _check(requested)
     try:
@@ -66,6 +67,7 @@ def accept(requested: SweepSpec, *, idempotency_key: str | None = None) -> Accep
         known = None if idempotency_key is None else _known(idempotency_key, digest)
         if known is None:
             raise
+        made.tell(known.id)
         return Accepted(sweep=known, is_new=False)
     made.tell(answer.id)
     failpoints.reach("study.stored")

@@ -11,8 +11,13 @@ from app.audit.actions import action_of
 from app.audit.models import AuditEvent
 from app.caller import Caller
 from app.clock import utc_now
+from app.config import get_settings
 from app.db import transaction
 from app.job import lifecycle
+from app.key import projects
+from app.key import service as keys
+from app.key.schemas import NewKey, NewProject
+from app.key.scopes import Scope
 from app.main import create_app
 from tests.conftest import reset_process_state
 from tests.job.conftest import insert_job
@@ -67,6 +72,26 @@ def test_what_is_turned_away_stands_there_without_a_name(sqlite_home, monkeypatc
         assert client.delete("/models/some", headers={"authorization": "Bearer wrong"}).status_code == 401
         [line] = client.get("/audit", headers={"authorization": "Bearer a-key"}).json()["data"]
     assert (line["action"], line["status"], line["project_id"]) == ("model.delete", 401, None)
+
+
+@pytest.mark.parametrize("how", ["its body's type", "its body's length", "a failure"])
+def test_what_is_refused_or_fails_stands_there_with_who_asked(sqlite_home, monkeypatch, how):
+    monkeypatch.setattr("app.webhook.service._check_url", lambda *_, **__: 1 / 0)
+    project = projects.create(NewProject(name="team"))
+    key = keys.create(NewKey(name="of the team", project="team"))
+    admin = keys.create(NewKey(name="of an admin", scopes=[Scope.ADMIN]))
+    sent = {
+        "its body's type": {"content": b"<a/>", "headers": {"content-type": "text/xml"}},
+        "its body's length": {"content": b" " * (get_settings().max_body_bytes + 1), "headers": {"content-type": "application/json"}},
+        "a failure": {"content": b'{"url": "https://receiver.example/hook"}', "headers": {"content-type": "application/json"}},
+    }[how]  # fmt: skip
+    with TestClient(create_app(), base_url="http://127.0.0.1:8000", raise_server_exceptions=False) as client:
+        sent["headers"]["authorization"] = f"Bearer {key.key}"
+        refused = client.post("/webhooks", **sent)
+        [line] = client.get("/audit", headers={"authorization": f"Bearer {admin.key}"}).json()["data"]
+    assert (line["action"], line["status"]) == ("webhook.create", refused.status_code)
+    assert refused.status_code == {"its body's type": 422, "its body's length": 413, "a failure": 500}[how]
+    assert (line["project_id"], line["key_id"]) == (project.id, key.id)
 
 
 def test_a_failure_of_the_service_is_a_line_too(client, monkeypatch):

@@ -134,6 +134,8 @@ def test_the_same_request_under_the_same_key_makes_one_sweep(bench):
     other = bench.http.post("/sweeps", json=bench.body(num_trials=7), headers=headers)
     assert other.json()["error"]["code"] == "idempotency_key_reused"
     assert len(bench.http.get("/sweeps").json()["data"]) == 1
+    lines = bench.http.get("/audit", params={"action": "sweep.create", "object_id": first.json()["id"]}).json()["data"]
+    assert [line["status"] for line in lines] == [201, 201]
 
 
 def test_sweeps_are_listed_newest_first_in_pages(bench):
