@@ -24,6 +24,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    with op.batch_alter_table("jobs") as batch:
-        batch.drop_column("contract_version")
+    # In no batch: SQLite would make the table anew, and rows of others would go with the old one.
+    op.drop_column("jobs", "contract_version")
     op.drop_table("schema_support")

@@ -18,6 +18,7 @@ INSERT INTO studies (id, status, spec, requested_spec, base_spec, metadata, crea
 VALUES ('sweep-1', 'running', '{{}}', '{{}}', '{{}}', '{{}}', {NOW}, 'once', 'x');
 INSERT INTO trials (study_id, number, job_id, params, state, created_at, num_judged, optuna_attrs)
 VALUES ('sweep-1', 0, 'job-1', '{{}}', 'complete', {NOW}, 0, '{{}}');
+INSERT INTO job_events (job_id, number, created_at, level, type, message) VALUES ('job-1', 1, {NOW}, 'info', 'message', 'said');
 INSERT INTO idempotency_keys (key, request_sha256, job_id, created_at) VALUES ('once', 'x', 'job-1', {NOW})
 """
 AGAIN = f"""INSERT INTO studies (id, project_id, status, spec, requested_spec, base_spec, metadata, created_at, idempotency_key,
@@ -39,16 +40,16 @@ def used_database(request, settings_home, monkeypatch):
 
 def everything():
     with reading() as session:
-        tables = ("jobs", "studies", "trials", "idempotency_keys")
+        tables = ("jobs", "job_events", "studies", "trials", "idempotency_keys")
         return {name: [row._asdict() for row in session.execute(text(f"SELECT * FROM {name}"))] for name in tables}
 
 
 def test_what_was_there_belongs_to_the_built_in_project(used_database):
     before = everything()
-    upgrade()
+    command.upgrade(alembic_config(), "0010")
     after = everything()
     for name, rows in before.items():
-        owner = {} if name == "trials" else {"project_id": "default"}
+        owner = {} if name in {"trials", "job_events"} else {"project_id": "default"}
         assert after[name] == [row | owner for row in rows], name
     with transaction() as session:
         session.execute(text(AGAIN), {"id": "sweep-2", "project": "proj-other"})
