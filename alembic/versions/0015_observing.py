@@ -37,7 +37,7 @@ def upgrade() -> None:
     op.create_index(op.f("ix_audit_events_created_at"), "audit_events", ["created_at"])
     op.create_index("ix_audit_events_project", "audit_events", ["project_id", "id"])
     op.add_column("jobs", sa.Column("trace_parent", sa.String(length=64), nullable=True))
-    op.create_index("ix_jobs_counts", "jobs", ["status", "kind"])
+    op.create_index("ix_jobs_counts", "jobs", ["status", "kind", "id"])
 
 
 def downgrade() -> None:

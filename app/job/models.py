@@ -106,7 +106,7 @@ class Job(Owned, Base):
     __table_args__ = (
         Index("ix_jobs_queue", "status", "project_id", desc("priority"), "id"),
         Index("ix_jobs_turns", "project_id", "claimed_at"),
-        Index("ix_jobs_counts", "status", "kind"),
+        Index("ix_jobs_counts", "status", "kind", "id"),
         Index("ix_jobs_nodes", "status", "nodes"),
         Index("ix_jobs_lease", "status", "lease_until"),
         Index("ix_jobs_status", "status", "id"),
