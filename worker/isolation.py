@@ -10,6 +10,8 @@ import shutil
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -165,6 +167,31 @@ def take_back(folder: Path, *, job_id: str) -> Path:
         for name in names:
             _take(Path(parent) / name, mode=mode & 0o666 | 0o600)
     return resolved
+
+
+@contextmanager
+def guarded(path: Path, *, job_id: str) -> Iterator[Path]:
+    """Where to read what a trainer of the job has written, and may still replace: an open file, which it cannot replace by a link.
+
+    Raises CorruptArtefactError for what is no plain file of its own in the job's folder.
+    """
+    owner = confinement().user
+    if owner is None:  # it may read whatever the worker may
+        yield path
+        return
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise CorruptArtefactError(f"{path.name} cannot be read, or is a link: {error.strerror}") from error
+    try:
+        opened, found = Path(f"/proc/self/fd/{descriptor}"), os.fstat(descriptor)
+        own = get_settings().jobs_dir.resolve() / job_id
+        is_here = path.is_relative_to(own) and ".." not in path.parts and opened.readlink().is_relative_to(own)
+        if not is_here or not stat.S_ISREG(found.st_mode) or found.st_uid != owner:
+            raise CorruptArtefactError(f"{path} is no file of the trainer's own, of this job")
+        yield opened
+    finally:
+        os.close(descriptor)
 
 
 def _take(path: Path, *, mode: int) -> None:

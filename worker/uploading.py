@@ -9,15 +9,18 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import structlog
 
 from app import storage
+from app.config import get_settings
 from app.manifest import CorruptArtefactError
 from app.spec.run import TRAINER_LOG, CheckpointMessage
 from app.storage import StoreUnavailable
+from worker import isolation
 
 log = structlog.get_logger(__name__)
 
@@ -31,6 +34,7 @@ class Uploads:
     """Those of one attempt. Without a store everything is where it belongs at once."""
 
     def __init__(self, run_dir: Path) -> None:
+        self._job_id = run_dir.relative_to(get_settings().jobs_dir).parts[0]
         self._log_path = run_dir / TRAINER_LOG
         self._log_sent: tuple[int, int] | None = None
         self._log_due_at = 0.0
@@ -87,7 +91,7 @@ class Uploads:
             storage.remove_stored(what)
             return
         try:
-            storage.publish(Path(what.path))
+            storage.publish(Path(what.path), guarded=partial(isolation.guarded, job_id=self._job_id))
         except (CorruptArtefactError, FileNotFoundError):
             log.exception("a checkpoint is gone before it was sent", path=what.path)
         else:

@@ -7,7 +7,8 @@ folder counts once its manifest is there, which is written last and removed firs
 
 import hashlib
 import os
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
@@ -37,10 +38,11 @@ def key_of(path: Path) -> str:
     return path.relative_to(get_settings().home_dir).as_posix()
 
 
-def publish(folder: Path) -> None:
+def publish(folder: Path, *, guarded: Callable[[Path], AbstractContextManager[Path]] = nullcontext) -> None:
     """Bring the sealed ``folder`` into the store, durably. Done again after it was cut off, it sends what is missing.
 
-    Raises StoreUnavailable, and CorruptArtefactError if the folder is not sealed.
+    ``guarded``: of a folder that others may still change, from where each of its files is to be read, or why it is not.
+    Raises StoreUnavailable, what ``guarded`` does, and CorruptArtefactError if the folder is not sealed.
     """
     remote = remote_store()
     if remote is None:
@@ -55,9 +57,11 @@ def publish(folder: Path) -> None:
         stored = {}
     for name, entry in sealed.files.items():
         if stored.get(f"{key}/{name}") != entry["bytes"]:
-            remote.put(folder / name, f"{key}/{name}")
+            with guarded(folder / name) as path:
+                remote.put(path, f"{key}/{name}")
         failpoints.reach("store.sent_file")
-    remote.put(folder / MANIFEST, f"{key}/{MANIFEST}")
+    with guarded(folder / MANIFEST) as path:
+        remote.put(path, f"{key}/{MANIFEST}")
     failpoints.reach("store.published")
     _keep_copy(key)
 

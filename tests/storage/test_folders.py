@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from app.manifest import MANIFEST, CorruptArtefactError, read_manifest, verify
 from app.storage import download as downloads
 from app.storage.folders import remote_store
 from tests.stack.processes import ROOT
+from worker import isolation
 
 RUNS = """
 import sys
@@ -236,3 +238,29 @@ def test_files_that_stand_alone_can_be_read_from_anywhere_in_them(machines):
     assert storage.read(other, start=13, num_bytes=3) == b""
     with pytest.raises(FileNotFoundError):
         storage.read(other.with_name("no.log"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or sys.platform != "linux", reason="only root becomes another user")
+@pytest.mark.parametrize("kind", ["its own", "a link", "a hard link", "a folder's link", "another job's"])
+def test_a_confined_trainer_sends_nothing_into_the_store_but_its_own_files(machines, sealed, kind):
+    home = machines.go_to("a", TUNERY_TRAINER_USER="65534:65534")
+    job = "ftjob-2" if kind == "another job's" else "ftjob-1"
+    folder = sealed(f"../jobs/{job}/attempt-1/checkpoints/step-1", weights=b"own", config=b"{}").resolve()
+    for path in folder.iterdir():
+        os.chown(path, 65534, 65534)
+    (home / "secret.key").write_bytes(b"key")  # as long as what it stands for
+    if kind in {"a link", "a hard link"}:
+        (folder / "weights").unlink()
+        (os.link if kind == "a hard link" else os.symlink)(home / "secret.key", folder / "weights")
+    if kind == "a folder's link":
+        kept = folder.rename(folder.parent.parent.parent.parent / "elsewhere")
+        folder.symlink_to(kept)
+    guarded = partial(isolation.guarded, job_id="ftjob-1")
+    if kind == "its own":
+        storage.publish(folder, guarded=guarded)
+        assert storage.verify(folder).files.keys() == {"weights", "config"}
+        return
+    with pytest.raises(CorruptArtefactError):
+        storage.publish(folder, guarded=guarded)
+    assert f"{folder.name}/weights" not in stored_names(folder.parent)
+    assert not storage.is_stored(folder)
