@@ -167,9 +167,16 @@ def test_without_the_profile_artefacts_stay_in_the_volume(written):
     assert (variables["COMPOSE_PROFILES"], variables["TUNERY_ARTEFACTS_URL"]) == ("cpu", "")
 
 
-def test_the_images_bring_what_a_store_needs():
+def test_the_images_bring_what_a_store_and_traces_need():
     for stage in ("build-api", "build-train"):
-        assert all("s3" in extras.split(",") for extras in re.findall(r"bootstrap.sh /opt/tunery (\S+)", image(stage)))
+        for extras in re.findall(r"bootstrap.sh /opt/tunery (\S+)", image(stage)):
+            assert {"s3", "otel"} <= set(extras.split(","))
+
+
+@pytest.mark.parametrize("name", ["TUNERY_SECRET_KEY", "TUNERY_MAX_RUNNING_JOBS", "OTEL_EXPORTER_OTLP_ENDPOINT"])
+def test_api_and_workers_are_told_the_same(name, written):
+    asked = [SERVICES[part]["environment"].get(name) for part in ("api", "worker", "worker-gpu")]
+    assert asked == [f"${{{name}:-}}"] * 3
 
 
 def test_the_services_are_the_parts_of_tunery_its_stores_and_prometheus():
