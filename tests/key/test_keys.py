@@ -111,7 +111,7 @@ def test_the_key_of_the_settings_is_an_admins_and_needs_no_database(sqlite_home,
         assert (told["key_id"], told["project_id"], told["scopes"]) == (
             "first",
             "default",
-            sorted(["admin", "predict", "read", "write"]),
+            ["admin", "metrics", "predict", "read", "write"],
         )
         assert client.get("/keys", headers=bearer("sk-first")).json()["data"] == []
         assert client.get("/keys", headers=bearer("sk-other")).status_code == 401
