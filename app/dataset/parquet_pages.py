@@ -37,9 +37,9 @@ def check_pages(path: Path, metadata: Any) -> None:
 
 def _check_column(file: BinaryIO, column: Any, *, is_list: bool) -> int:
     """The number of its pages."""
-    start = column.data_page_offset
-    if column.has_dictionary_page and column.dictionary_page_offset:
-        start = min(start, column.dictionary_page_offset)
+    dictionary = column.dictionary_page_offset if column.has_dictionary_page else None
+    offsets = [offset for offset in (column.data_page_offset, dictionary) if offset]  # 0: it has none of that kind
+    start = min(offsets, default=0)
     end = start + column.total_compressed_size
     num_pages = 0
     while start < end and num_pages <= _MOST_PAGES:

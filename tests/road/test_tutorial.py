@@ -27,4 +27,4 @@ def test_a_reader_gets_through_the_tutorial(reader, monkeypatch):
     assert "succeeded" in said
     assert "new_weights" in said
     assert "model.safetensors" in said
-    assert "{'processes': 2, 'nodes': 1, 'fsdp': False}" in said
+    assert "'processes': 2, 'nodes': 1, 'fsdp': False}" in said

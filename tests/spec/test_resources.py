@@ -10,7 +10,8 @@ SPEC = {"model": "acme/tiny", "dataset": {"name": "nyu-mll/glue"}, "problem_type
 
 
 def test_a_job_has_one_process_unless_it_says_so_and_it_is_written_back():
-    assert JobSpec.model_validate(SPEC).model_dump()["resources"] == {"processes": 1, "nodes": 1, "fsdp": False}
+    resources = JobSpec.model_validate(SPEC).model_dump()["resources"]
+    assert resources == {"gpus": None, "gpu_memory": None, "processes": 1, "nodes": 1, "fsdp": False}
 
 
 @pytest.mark.parametrize("resource", ["processes", "nodes"])
