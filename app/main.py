@@ -31,6 +31,7 @@ from app.api import (
 )
 from app.api.auditing import AuditMiddleware
 from app.api.body_limit import BodyLimitMiddleware
+from app.api.description import complete_description
 from app.api.errors import install_error_handlers
 from app.api.key_ring import KeyRing
 from app.api.openai import chat as openai_chat
@@ -94,6 +95,7 @@ def create_app() -> FastAPI:
         app.include_router(module.router)
     install_error_handlers(app)
     guard(app.routes)
+    complete_description(app)
     app.state.request_counts = RequestCounts()
     app.state.key_ring = KeyRing.of(settings)
     app.state.stored_numbers = StoredNumbers()

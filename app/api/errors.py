@@ -9,6 +9,7 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -145,7 +146,10 @@ def from_validation(errors: Sequence[Any], *, body: type[BaseModel] = JobSpec) -
 
 def _problem(error: Any, *, body: type[BaseModel]) -> Problem:
     in_header = error["loc"][:1] == ("header",)
-    location = [str(part) for part in error["loc"] if in_header or not _is_internal(part)]
+    *above, last = error["loc"] or ("",)
+    location = [str(part) for part in above if in_header or not _is_internal(part)]
+    if in_header or error["type"] == "extra_forbidden" or not _is_internal(last):
+        location.append(str(last))  # what is unknown is named by the caller, whatever it looks like
     if location and location[0] in {"body", "query", "path", "header"}:
         location = location[1:]
     message = str(error["msg"]).removeprefix("Value error, ")
@@ -183,6 +187,16 @@ def _known_names(path: Iterable[str], *, body: type[BaseModel]) -> list[str]:
         candidates = [field.annotation, *get_args(field.annotation)]
         model = next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)
     return list(getattr(model, "model_fields", {}))
+
+
+def _methods_at(request: Request) -> set[str]:
+    """What may be asked at a path; the framework tells it of the first of its routes alone."""
+    return {
+        method
+        for route in iter_route_contexts(request.app.routes)
+        for method in route.methods or ()
+        if route.path_regex.match(request.url.path)
+    }
 
 
 class _HttpError(ServiceError):
@@ -234,6 +248,8 @@ def install_error_handlers(app: FastAPI) -> None:
     async def _http(request: Request, error: HTTPException) -> Response:
         response = problem_response(request, _cause_of(error))
         response.headers.update(error.headers or {})
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            response.headers["allow"] = ", ".join(sorted(_methods_at(request)))
         return response
 
     @app.exception_handler(DBAPIError)

@@ -20,7 +20,7 @@ class NewKey(BaseModel):
     """Name or id of the project that it acts for."""
     scopes: Annotated[list[Scope], Field(min_length=1)] = list(USUAL)
     """What it may be used for."""
-    expires_in_seconds: Annotated[int, Field(gt=0, le=LONGEST_LIFE_SECONDS)] | None = None
+    expires_in_seconds: Annotated[int, Field(gt=0, le=LONGEST_LIFE_SECONDS, strict=True)] | None = None
     """After so long it is not accepted any more; null: never."""
 
 
@@ -68,7 +68,7 @@ class CallerOut(BaseModel):
     expires_at: datetime | None
 
 
-Limit = Annotated[int, Field(ge=0, le=2**53)] | None
+Limit = Annotated[int, Field(ge=0, le=2**53, strict=True)] | None
 
 
 class Limits(BaseModel):

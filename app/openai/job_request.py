@@ -31,9 +31,9 @@ class Hyperparameters(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    n_epochs: Annotated[float, Field(gt=0)] | Auto | None = None
+    n_epochs: Annotated[float, Field(gt=0, strict=True)] | Auto | None = None
     batch_size: StrictInt | Auto | None = None
-    learning_rate_multiplier: Annotated[float, Field(gt=0)] | Auto | None = None
+    learning_rate_multiplier: Annotated[float, Field(gt=0, strict=True)] | Auto | None = None
 
 
 class SupervisedMethod(BaseModel):

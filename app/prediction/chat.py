@@ -66,8 +66,8 @@ class ChatCompletionRequest(BaseModel):
     response_format: TextFormat | None = None
     n: Literal[1] | None = None
     logprobs: Literal[False] | None = None
-    presence_penalty: Annotated[float, Field(ge=0, le=0)] | None = None
-    frequency_penalty: Annotated[float, Field(ge=0, le=0)] | None = None
+    presence_penalty: Annotated[float, Field(ge=0, le=0, strict=True)] | None = None
+    frequency_penalty: Annotated[float, Field(ge=0, le=0, strict=True)] | None = None
     user: Text | None = None
     """Changes nothing."""
     model: Any = None

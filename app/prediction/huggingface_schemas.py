@@ -42,8 +42,8 @@ class HuggingFaceParameters(PredictParameters):
     num_beams: Literal[1] | None = None
     watermark: Literal[False] | None = None
     decoder_input_details: Literal[False] | None = None
-    frequency_penalty: Annotated[float, Field(ge=0, le=0)] | None = None
-    typical_p: Annotated[float, Field(ge=1, le=1)] | None = None
+    frequency_penalty: Annotated[float, Field(ge=0, le=0, strict=True)] | None = None
+    typical_p: Annotated[float, Field(ge=1, le=1, strict=True)] | None = None
     align_to_words: Literal[False] | None = None
     """An answer begins and ends where a token does."""
 
@@ -52,7 +52,7 @@ class HuggingFaceParameters(PredictParameters):
     @field_validator("aggregation_strategy", mode="before")
     @classmethod
     def _whole_entities(cls, value: object) -> object:
-        if value in {"none", "average", "max"}:
+        if isinstance(value, str) and value in {"none", "average", "max"}:
             raise ValueError("entities come whole and a word has the tag of its first token: ask for simple or first")
         return value
 

@@ -15,9 +15,9 @@ class LoraSpec(Contract):
     type: Literal["lora"] = "lora"
     r: Annotated[int, Field(ge=1, le=4096, strict=True)] = 8
     """Rank of the updates."""
-    lora_alpha: Annotated[float, Field(gt=0, le=1e6)] = 16
+    lora_alpha: Annotated[float, Field(gt=0, le=1e6, strict=True)] = 16
     """The updates are scaled by ``lora_alpha / r``."""
-    lora_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    lora_dropout: Annotated[float, Field(ge=0, lt=1, strict=True)] = 0.0
     """Of what goes into the updates."""
     target_modules: Literal["all-linear"] | Annotated[list[LayerName], Field(min_length=1, max_length=64)] = (
         "all-linear"

@@ -42,7 +42,7 @@ chat template of its tokenizer."""
 MAX_STEPS = 10_000_000
 """No job is longer; an absurd number is refused where it is written, not found out by a worker."""
 
-Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False, strict=True)]
 
 Metadata = Annotated[
     dict[Annotated[str, StringConstraints(max_length=64)], Annotated[str, StringConstraints(max_length=512)]],

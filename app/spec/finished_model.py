@@ -13,7 +13,7 @@ class Order(Submission):
 
     priority: Annotated[StrictInt, Field(ge=LOWEST_PRIORITY, le=100)] = 0
     """Of the jobs that wait, those with the highest number run first; among equals the oldest."""
-    max_runtime_seconds: Annotated[float, Field(gt=0)] | None = None
+    max_runtime_seconds: Annotated[float, Field(gt=0, strict=True)] | None = None
     """The job fails once its attempts have run for longer together; waiting does not count."""
     metadata: Metadata = Field(default_factory=dict)
 

@@ -123,7 +123,7 @@ class JobSpec(Submission):
     """Metric names, or a named set such as ``glue/mrpc``."""
     priority: Annotated[StrictInt, Field(ge=LOWEST_PRIORITY, le=100)] = 0
     """Of the jobs that wait, those with the highest number run first; among equals the oldest."""
-    max_runtime_seconds: Annotated[float, Field(gt=0)] | None = None
+    max_runtime_seconds: Annotated[float, Field(gt=0, strict=True)] | None = None
     """The job fails once its attempts have run for longer together; waiting does not count."""
     suffix: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")] | None = None
     """Part of the finished model's id."""

@@ -30,7 +30,7 @@ class ResourcesSpec(Contract):
     gpus: Annotated[int, Field(ge=0, le=MAX_PROCESSES, strict=True)] | None = None
     """GPUs on each node, one for each of ``processes``: only workers that have them take the job. 0: none, wherever it runs.
     Left out: one for each process on a worker that has GPUs, else the processors."""
-    gpu_memory: Annotated[int, Field(ge=1, le=2**50)] | None = None
+    gpu_memory: Annotated[int, Field(ge=1, le=2**50, strict=True)] | None = None
     """Bytes that each GPU has at least, or a text such as ``24GB`` or ``80GiB``: only workers with such GPUs take the job."""
     processes: Annotated[int, Field(ge=1, le=MAX_PROCESSES, strict=True)] = 1
     """Processes on each node that share each micro-batch, each on a GPU of its own; without GPUs they share the processors.

@@ -21,14 +21,14 @@ DOC_STRIDE: Final = 128
 
 PositiveInt = Annotated[int, Field(ge=1, strict=True)]
 StepCount = Annotated[int, Field(ge=1, le=MAX_STEPS, strict=True)]
-ClassWeight = Annotated[float, Field(gt=0, le=1e6)]
+ClassWeight = Annotated[float, Field(gt=0, le=1e6, strict=True)]
 BatchSize = Annotated[int, Field(ge=1, le=65_536, strict=True)]
 
 
 class TrainingSpec(Contract):
     """How to train. ``"auto"`` is replaced by the recipe (``app.spec.recipe``)."""
 
-    num_train_epochs: Annotated[float, Field(gt=0, le=10_000)] | Auto = "auto"
+    num_train_epochs: Annotated[float, Field(gt=0, le=10_000, strict=True)] | Auto = "auto"
     """Passes over the training split; may be fractional."""
     max_steps: Annotated[int, Field(ge=-1, le=MAX_STEPS, strict=True)] = -1
     """If positive, the number of optimizer steps; overrides ``num_train_epochs``."""
@@ -41,27 +41,27 @@ class TrainingSpec(Contract):
     train_sampling_strategy: Literal["random", "group_by_length"] = "random"
     """How batches are drawn; ``"group_by_length"``: from examples of like length, which is faster and less random."""
 
-    learning_rate: Annotated[float, Field(gt=0, le=1e6)] | Auto = "auto"
+    learning_rate: Annotated[float, Field(gt=0, le=1e6, strict=True)] | Auto = "auto"
     """Peak learning rate of AdamW."""
-    learning_rate_multiplier: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    learning_rate_multiplier: Annotated[float, Field(gt=0, le=1000, strict=True)] = 1.0
     """Of the rate that ``"auto"`` becomes; not for a rate that is given."""
     lr_scheduler_type: SchedulerName = "linear"
     lr_scheduler_kwargs: dict[str, float | int] = Field(default_factory=dict, max_length=8)
-    warmup_steps: Annotated[float, Field(ge=0, le=MAX_STEPS)] | Auto = "auto"
+    warmup_steps: Annotated[float, Field(ge=0, le=MAX_STEPS, strict=True)] | Auto = "auto"
     """Optimizer steps of linear warm-up; below 1 it is a fraction of all steps."""
-    weight_decay: Annotated[float, Field(ge=0, le=10)] | Auto = "auto"
+    weight_decay: Annotated[float, Field(ge=0, le=10, strict=True)] | Auto = "auto"
     """Decoupled decay of all weights but biases and norms."""
-    adam_beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    adam_beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
-    adam_epsilon: Annotated[float, Field(gt=0, le=1)] = 1e-8
-    max_grad_norm: Annotated[float, Field(ge=0, le=1e6)] = 1.0
+    adam_beta1: Annotated[float, Field(ge=0, lt=1, strict=True)] = 0.9
+    adam_beta2: Annotated[float, Field(ge=0, lt=1, strict=True)] = 0.999
+    adam_epsilon: Annotated[float, Field(gt=0, le=1, strict=True)] = 1e-8
+    max_grad_norm: Annotated[float, Field(ge=0, le=1e6, strict=True)] = 1.0
     """Norm to which the gradient of a step is clipped; 0 clips nothing."""
-    label_smoothing_factor: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    label_smoothing_factor: Annotated[float, Field(ge=0, lt=1, strict=True)] = 0.0
     class_weights: Literal["balanced"] | dict[Annotated[str, Field(max_length=256)], ClassWeight] | None = None
     """Weight of each class in the loss, by label; ``"balanced"``: so that all classes weigh the same."""
     freeze_layers: Annotated[int, Field(ge=0, le=1000, strict=True)] = 0
     """So many of the lowest layers, and the embeddings, are left as they are; 0 freezes nothing."""
-    layerwise_lr_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    layerwise_lr_decay: Annotated[float, Field(gt=0, le=1, strict=True)] = 1.0
     """Each layer learns at this fraction of the rate of the layer above it."""
     gradient_checkpointing: StrictBool = False
 
@@ -83,13 +83,13 @@ class TrainingSpec(Contract):
     report_to: Annotated[list[Tracker], Field(max_length=4)] = Field(default_factory=list)
     """Experiment trackers that are told of the job, where the worker has them installed and configured."""
     logging_strategy: Interval = "steps"
-    logging_steps: Annotated[float, Field(gt=0, le=MAX_STEPS)] | Auto = "auto"
+    logging_steps: Annotated[float, Field(gt=0, le=MAX_STEPS, strict=True)] | Auto = "auto"
     """Steps between points of the training loss; below 1 a fraction of all steps."""
     eval_strategy: Interval = "epoch"
-    eval_steps: Annotated[float, Field(gt=0, le=MAX_STEPS)] | None = None
+    eval_steps: Annotated[float, Field(gt=0, le=MAX_STEPS, strict=True)] | None = None
     """Steps between evaluations when ``eval_strategy`` is ``"steps"``; unset: ``logging_steps``."""
     save_strategy: Interval = "epoch"
-    save_steps: Annotated[float, Field(gt=0, le=MAX_STEPS)] = 500
+    save_steps: Annotated[float, Field(gt=0, le=MAX_STEPS, strict=True)] = 500
     save_total_limit: Annotated[int, Field(ge=1, le=1000, strict=True)] = 2
     """Resumable checkpoints kept, beside the best."""
 
@@ -99,7 +99,7 @@ class TrainingSpec(Contract):
     """auto: false for losses and errors, true for all else."""
     early_stopping_patience: PositiveInt | None = None
     """Stop after so many evaluations without improvement; unset: never."""
-    early_stopping_threshold: Annotated[float, Field(ge=0)] = 0.0
+    early_stopping_threshold: Annotated[float, Field(ge=0, strict=True)] = 0.0
 
     @model_validator(mode="before")
     @classmethod

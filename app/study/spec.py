@@ -71,7 +71,7 @@ class PrunerSpec(Contract):
     """Of ``median`` and ``percentile``: no trial is ended before so many are complete."""
     n_warmup_steps: Count | None = None
     """Of ``median`` and ``percentile``: no trial is ended before this evaluation."""
-    percentile: Annotated[float, Field(gt=0, lt=100)] | None = None
+    percentile: Annotated[float, Field(gt=0, lt=100, strict=True)] | None = None
     """Of ``percentile``: the best that go on, in per cent."""
     min_resource: Resource | None = None
     """Of ``successive_halving`` and ``hyperband``: the first evaluation at which a trial may be ended."""
@@ -138,6 +138,6 @@ class SweepSpec(Submission):
     pruner: PrunerSpec = PrunerSpec()
     keep_models: Literal["best", "all"] = "best"
     """``best``: the model of any other trial is deleted as soon as another is better."""
-    max_runtime_seconds: Annotated[float, Field(gt=0)] | None = None
+    max_runtime_seconds: Annotated[float, Field(gt=0, strict=True)] | None = None
     """So long after its start no further trial is begun; those under way are finished."""
     metadata: Metadata = Field(default_factory=dict)

@@ -82,3 +82,45 @@ def test_a_form_is_taken_only_where_files_are(client, path):
     assert response.status_code == 422
     assert "multipart/form-data" in response.text
     assert "application/json" in response.text
+
+
+@pytest.mark.parametrize("name", ["x-mine", "a[0]", "str", "modell"])
+def test_an_unknown_name_is_told_whatever_it_looks_like(client, name):
+    answer = client.post("/projects", json={"name": "ours", name: 1})
+    assert code_of(answer) == (422, "unknown_parameter")
+    assert answer.json()["error"]["param"] == name
+
+
+@pytest.mark.parametrize("value", [{}, [], ["none"], 1, "none"])
+def test_a_way_to_join_entities_that_there_is_not_is_refused(client, value):
+    answer = client.post("/models/ft:tiny", json={"inputs": "a", "parameters": {"aggregation_strategy": value}})
+    assert answer.status_code == 422
+    assert "parameters.aggregation_strategy" in answer.json()["param"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "param"),
+    [
+        ("/projects/default", {"max_event_streams": False}, "max_event_streams"),
+        ("/keys", {"name": "a", "expires_in_seconds": True}, "expires_in_seconds"),
+        ("/jobs", {"training": {"weight_decay": False}}, "training.weight_decay"),
+        ("/jobs", {"training": {"learning_rate": "0.1"}}, "training.learning_rate"),
+        ("/jobs", {"adapter": {"lora_dropout": False}}, "adapter.lora_dropout"),
+        ("/jobs", {"resources": {"gpu_memory": True}}, "resources.gpu_memory"),
+    ],
+)
+def test_neither_a_yes_nor_a_text_is_a_number(client, path, body, param):
+    job = {"model": "a/b", "dataset": {"train": f"file-{0:032}"}} if path == "/jobs" else {}
+    answer = client.post(path, json=job | body)
+    assert answer.status_code == 422
+    assert answer.json()["error"]["param"] == param
+
+
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [("/jobs", "GET, POST"), ("/hub-token", "DELETE, GET, PUT"), ("/models/a/b", "DELETE, GET, POST")],
+)
+def test_with_a_wrong_method_all_right_ones_are_told(client, path, methods):
+    answer = client.patch(path)
+    assert code_of(answer) == (405, "method_not_allowed")
+    assert answer.headers["allow"] == methods
