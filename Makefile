@@ -16,7 +16,7 @@ SETUP_STAMP  := $(VENV)/.bootstrap-train-demo
 TEST_STAMP   := $(VENV)/.bootstrap-train-demo-test
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test demo run test long faults soak lint format
+.PHONY: help setup setup-test demo run test long faults soak fuzz lint format
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -39,6 +39,9 @@ faults: $(TEST_STAMP) ## the whole fault matrix; its results go into docs/reliab
 
 soak: $(TEST_STAMP) ## processes killed and stopped at random for 20 minutes while jobs run
 	$(VENV)/bin/python -m tests.faults.soak $(ARGS)
+
+fuzz: $(TEST_STAMP) ## Schemathesis asks every route all that it can think of, with and without a key
+	$(VENV)/bin/python -m tests.contract.fuzz $(ARGS)
 
 test: lint ## lint, then the whole suite
 	$(VENV)/bin/pytest $(PYTEST_FLAGS) $(ARGS)
