@@ -24,7 +24,8 @@ phases.coverage.enabled = false
     ("way", "phases"),
     [
         ("without keys", "fuzzing"),
-        ("with an admin's key", "examples,coverage,fuzzing,stateful"),
+        # All phases take a minute or more, too long for make test.
+        pytest.param("with an admin's key", "examples,coverage,fuzzing,stateful", marks=pytest.mark.long),
         ("with a wrong key", "fuzzing"),
     ],
 )
