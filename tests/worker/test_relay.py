@@ -98,7 +98,7 @@ def test_an_attempt_that_goes_on_from_a_checkpoint_does_not_claim_what_the_one_b
 def test_a_nul_in_what_a_trainer_says_is_replaced_and_a_written_one_is_not(job):
     supervision = _Supervision(
         claim(),
-        World(run_dir=get_settings().jobs_dir, hub_token=None),
+        World(run_dir=get_settings().jobs_dir / job / "attempt-1", hub_token=None),
         threading.Event(),
         AttemptTrace(None),
         claimed_at=0.0,
