@@ -169,6 +169,7 @@ def test_a_job_waits_for_its_workers_without_holding_up_others_and_has_the_resul
         assert_all_is_well(service.up.home)
 
 
+@pytest.mark.long
 def test_the_life_of_a_job_of_two_nodes(encoder, tmp_path):
     """On SQLite: a worker is killed, a rank is killed, a worker is stopped, the one that leads is killed, the job is cancelled."""
     with running(tmp_path / "home", encoder) as workers:

@@ -24,6 +24,7 @@ def trainers(service) -> dict[int, str]:
     return {pid: line for pid, line in service.up.children().items() if "worker.trainer" in line}
 
 
+@pytest.mark.long
 def test_jobs_run_on_when_the_nursery_is_killed_and_nothing_of_them_is_left(own_service):
     data = {"train": own_service.upload(reviews(200, seed=1))}
 
