@@ -27,7 +27,8 @@ def migrate_database(settings: Settings) -> None:
         ) from error
     finally:
         dispose()
-    log.info("the database is up to date", applied=applied)
+    if applied:
+        log.info("the database was brought up to date", applied=applied)
 
 
 def has_keys() -> bool:
