@@ -1,6 +1,7 @@
 """Writes a line into the audit log for each request that changes something, as soon as it is known how it is answered."""
 
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 
 import structlog
 from fastapi.concurrency import run_in_threadpool
@@ -12,6 +13,8 @@ from app.audit import made, service
 from app.audit.actions import action_of, object_of
 
 _CHANGES_NOTHING = frozenset({"GET", "HEAD", "OPTIONS"})
+_CAN_BE_CHECKED = frozenset({"job.create", "sweep.create"})
+"""With ``validate_only`` they answer 200, and make nothing."""
 
 
 class AuditMiddleware:
@@ -50,7 +53,7 @@ class AuditMiddleware:
         """With whoever was found to be asking; of a request that was turned away nobody."""
         route, parameters = self._route(scope)
         action = action_of(scope["method"], route)
-        if action is None:
+        if action is None or (action in _CAN_BE_CHECKED and status == HTTPStatus.OK and not found):
             return
         client = scope.get("client")
         await run_in_threadpool(

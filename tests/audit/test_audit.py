@@ -65,6 +65,15 @@ def test_questions_and_looks_leave_no_line(client):
     assert [line["action"] for line in log(client)] == []
 
 
+def test_what_is_only_checked_leaves_no_line(client):
+    file_id = client.post("/files", files={"file": ("d.jsonl", ROWS)}).json()["id"]
+    spec = {"model": "acme/model", "dataset": {"train": file_id, "validation": 0.25}}
+    assert client.post("/jobs", params={"validate_only": True}, json=spec).status_code == 200
+    assert [line["action"] for line in log(client)] == ["file.create"]
+    job_id = client.post("/jobs", json=spec).json()["id"]
+    assert [(line["action"], line["object_id"]) for line in log(client, limit=1)] == [("job.create", job_id)]
+
+
 def test_what_is_turned_away_stands_there_without_a_name(sqlite_home, monkeypatch):
     monkeypatch.setenv("TUNERY_FIRST_API_KEY", "a-key")
     reset_process_state()
