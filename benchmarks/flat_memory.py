@@ -5,10 +5,12 @@
 
 Jobs of two steps on the first rows of ``DIR/train.jsonl`` (sentence1, sentence2 and label). Prints a Markdown table of megabytes
 resident in api, worker, nursery and predictor after the first tenth of the jobs and at the end, and what a job adds by a line through
-all samples between the two (least squares). Every hundredth job is asked for a prediction.
+all samples between the two (least squares). Every hundredth job is asked for a prediction. Stopped early (Ctrl-C), it tells of the
+jobs that ran.
 """
 
 import argparse
+import contextlib
 import json
 import time
 from collections import defaultdict
@@ -40,17 +42,19 @@ def main() -> None:
     file_id = http.post("/files", files={"file": ("a.jsonl", b"".join(rows))}).raise_for_status().json()["id"]
     first = json.loads(rows[0])
     samples: dict[str, list[tuple[int, float]]] = defaultdict(list)
-    for number in range(1, args.jobs + 1):
-        job = run(http, file_id)
-        if number % 100 == 0:
-            asked = {"text": first["sentence1"], "text_pair": first["sentence2"]}
-            http.post("/predict", json={"model": job["id"], "inputs": [asked]}).raise_for_status()
-        if number % SAMPLED_EVERY == 0:
-            for name, megabytes in resident(args.home).items():
-                samples[name].append((number, megabytes))
-    print(f"| MB, {args.jobs} jobs | after {args.jobs // 10} | at the end | a job adds, KB |\n|---|---|---|---|")
+    ran = 0
+    with contextlib.suppress(KeyboardInterrupt):
+        for ran in range(1, args.jobs + 1):
+            job = run(http, file_id)
+            if ran % 100 == 0:
+                asked = {"text": first["sentence1"], "text_pair": first["sentence2"]}
+                http.post("/predict", json={"model": job["id"], "inputs": [asked]}).raise_for_status()
+            if ran % SAMPLED_EVERY == 0:
+                for name, megabytes in resident(args.home).items():
+                    samples[name].append((ran, megabytes))
+    print(f"| MB, {ran} jobs | after {ran // 10} | at the end | a job adds, KB |\n|---|---|---|---|")
     for name, seen in samples.items():
-        settled = np.array([sample for sample in seen if sample[0] >= args.jobs / 10])
+        settled = np.array([sample for sample in seen if sample[0] >= ran / 10])
         slope = float(np.polyfit(settled[:, 0], settled[:, 1], 1)[0]) if len(settled) > 1 else float("nan")
         print(f"| {name} | {settled[0, 1]:.0f} | {settled[-1, 1]:.0f} | {1000 * slope:+.1f} |")
 
