@@ -14,7 +14,7 @@ from app import ids
 from app.clock import utc_now
 from app.db import now, transaction
 from app.job import events
-from app.job.models import Checkpoint, Job, MetricPoint
+from app.job.models import Checkpoint, Job, MetricPoint, WorkerPresence
 from app.job.states import JobStatus
 from app.spec.run import TRAINER_LOG
 from tests.conftest import reset_process_state
@@ -59,7 +59,7 @@ def fill(home: Path, *, num_jobs: int) -> Archive:
             hostile=add_finished(home, suffix=None, labels=(HOSTILE, "same"), metadata={"name": HOSTILE}),
             long=add_long(),
             failed=add_failed(),
-            running=add_job(status=JobStatus.RUNNING, phase="training", attempt=1, **_started(),
+            running=add_job(status=JobStatus.RUNNING, phase="training", attempt=1, **_started(), worker_id=add_worker(),
                             spec=spec(suffix="on-its-way"), progress={"step": 10, "max_steps": 100, "fraction": 0.1}),
         )  # fmt: skip
         for i in range(3):
@@ -92,6 +92,18 @@ def add_job(**columns) -> str:
         session.flush()
         events.append(session, values["id"], "The job was accepted.", kind="status")
         return values["id"]
+
+
+def add_worker() -> str:
+    """One that is heard of for the next ten hours."""
+    gpu = {"name": "NVIDIA L4", "memory_bytes": 24_152_899_584}
+    with transaction() as session:
+        worker = WorkerPresence(
+            id="worker-" + "1" * 32, host="elsewhere", pid=1, process_started=1, name=HOSTILE, slots=2, cpus=32, memory_bytes=2**37,
+            gpus=[gpu, gpu], started_at=utc_now(), seen_at=utc_now() + timedelta(hours=10),
+        )  # fmt: skip
+        session.add(worker)
+        return worker.id
 
 
 def say(job_id: str, message: str) -> None:

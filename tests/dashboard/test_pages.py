@@ -76,16 +76,34 @@ def test_runs_are_compared_with_the_best_marked(dashboard, archive):
     dashboard.watch.errors[:] = [error for error in dashboard.watch.errors if "status of 404" not in error]
 
 
-def test_a_server_without_sweeps_says_so(dashboard):
+def test_workers_are_there_with_what_they_have_and_run(dashboard, archive):
+    page = dashboard.open("#/workers")
+    expect(page.get_by_role("status").filter(has_text="1 running, room for 1 more.")).to_be_visible()
+    row = page.get_by_role("row", name=HOSTILE)
+    for words in ("takes any job", "1 of 2", "2 × NVIDIA L4, 24.2 GB"):
+        expect(row).to_contain_text(words)
+    row.get_by_role("link").click()
+    page.wait_for_url(f"**#/jobs/{archive.running}")
+    assert page.evaluate("window.hacked") is None
+
+
+@pytest.mark.parametrize(
+    ("route", "link", "says"),
+    [
+        ("/sweeps", "Sweeps", "This server has no sweeps"),
+        ("/workers", "Workers", "This server does not tell its workers"),
+    ],
+)
+def test_an_older_server_without_a_page_says_so(dashboard, route, link, says):
     page = dashboard.page
-    page.route("**/openapi.json", lambda route: route.fulfill(json=without_sweeps(route.fetch().json())))
-    dashboard.open("#/sweeps")
-    expect(page.get_by_role("heading", name="This server has no sweeps")).to_be_visible()
-    expect(page.get_by_role("link", name="Sweeps")).to_be_hidden()
+    page.route("**/openapi.json", lambda asked: asked.fulfill(json=without(route, asked.fetch().json())))
+    dashboard.open(f"#{route}")
+    expect(page.get_by_role("heading", name=says)).to_be_visible()
+    expect(page.get_by_role("link", name=link)).to_be_hidden()
 
 
-def without_sweeps(document: dict) -> dict:
-    return document | {"paths": {path: each for path, each in document["paths"].items() if path != "/sweeps"}}
+def without(route: str, document: dict) -> dict:
+    return document | {"paths": {path: each for path, each in document["paths"].items() if path != route}}
 
 
 @pytest.mark.parametrize(("theme", "width"), [("light", 1280), ("dark", 390)])
@@ -98,7 +116,7 @@ def test_the_other_pages_are_for_everybody(dashboard, archive, theme, width):
     page = dashboard.page
     page.emulate_media(color_scheme=theme)
     page.set_viewport_size({"width": width, "height": 844})
-    for fragment in ("#/new", f"#/new?train={file}&model=tiny", "#/data", f"#/data/{file}", "#/models", "#/models/carded", "#/try",
+    for fragment in ("#/workers", "#/new", f"#/new?train={file}&model=tiny", "#/data", f"#/data/{file}", "#/models", "#/models/carded", "#/try",
                      f"#/compare?jobs={archive.finished},{archive.running}"):  # fmt: skip
         dashboard.open(fragment)
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), fragment

@@ -18,5 +18,6 @@ export const ROUTES = [
   { path: "/sweeps", title: "Sweeps", load: () => import("./pages/sweeps.js"), nav: { label: "Sweeps", icon: "sweep", needs: "/sweeps" } },
   { path: "/sweeps/new", title: "New sweep", load: () => import("./pages/new-sweep.js"), section: "/sweeps" },
   { path: "/sweeps/:id", title: "Sweep", load: () => import("./pages/sweep.js"), section: "/sweeps" },
+  { path: "/workers", title: "Workers", load: () => import("./pages/workers.js"), nav: { label: "Workers", icon: "chip", needs: "/workers" } },
   { path: "/jobs/:id", title: "Job", load: () => import("./pages/job.js"), section: "/jobs" },
 ];
