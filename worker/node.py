@@ -27,7 +27,8 @@ from app.job.models import WorkerPresence
 from app.job.repository import Claim
 from app.job.seats import Heard, Seat
 from app.outage import is_outage
-from app.spec.run import MESSAGE, ErrorMessage, NodeSpec
+from app.spec.messages import MESSAGE, ErrorMessage
+from app.spec.run import NodeSpec
 from worker import run_directory
 from worker.process import TrainerProcess
 from worker.run_directory import World

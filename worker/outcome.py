@@ -16,7 +16,8 @@ from app.job.repository import Claim
 from app.model import service as models
 from app.spec.job import JobSpec
 from app.spec.kinds import JobKind, stored_spec
-from app.spec.run import TRAINER_LOG, ErrorMessage, ExitCode, FilesMessage, ResultMessage
+from app.spec.messages import ErrorMessage, FilesMessage, ResultMessage
+from app.spec.run import TRAINER_LOG, ExitCode
 from worker import isolation, step_metrics
 from worker.patience import GivenUp
 from worker.result_files import progress_at_the_end, publish_files

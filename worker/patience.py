@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
-from app.spec.run import AliveMessage, Message, PhaseMessage
+from app.spec.messages import AliveMessage, Message, PhaseMessage
 
 BUSY_PHASES: Final = frozenset({"training", "evaluating", "saving", "predicting"})
 """Those in which the trainer says how it gets on. In the others it may wait for a download."""

@@ -17,7 +17,7 @@ from app.job.models import Checkpoint
 from app.job.repository import Claim
 from app.job.states import JobRequest
 from app.outage import is_outage
-from app.spec.run import (
+from app.spec.messages import (
     AliveMessage,
     BegunMessage,
     CheckpointMessage,

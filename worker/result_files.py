@@ -12,7 +12,7 @@ from app.db import transaction
 from app.file import results
 from app.job import lifecycle, repository, retention
 from app.job.repository import Claim
-from app.spec.run import FilesMessage
+from app.spec.messages import FilesMessage
 from app.storage import StoreUnavailable
 from worker import isolation
 

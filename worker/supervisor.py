@@ -25,18 +25,17 @@ from app.job import lifecycle
 from app.job.lifecycle import ClaimedJob, ClaimLost
 from app.job.states import JobRequest
 from app.outage import is_outage
-from app.spec.run import (
+from app.spec.messages import (
     MESSAGE,
     CheckpointMessage,
     ErrorMessage,
-    ExitCode,
     FilesMessage,
     Message,
-    NodeSpec,
     PhaseMessage,
     ProgressMessage,
     ResultMessage,
 )
+from app.spec.run import ExitCode, NodeSpec
 from app.storage import StoreUnavailable
 from app.study import driver as study_driver
 from worker import heartbeat, run_directory, tracing

@@ -18,7 +18,8 @@ import structlog
 from app import storage
 from app.config import get_settings
 from app.manifest import CorruptArtefactError
-from app.spec.run import TRAINER_LOG, CheckpointMessage
+from app.spec.messages import CheckpointMessage
+from app.spec.run import TRAINER_LOG
 from app.storage import StoreUnavailable
 from worker import isolation
 

@@ -5,8 +5,8 @@ import pytest
 from app.db import transaction
 from app.job import repository
 from app.job.models import Job
+from app.spec.messages import MistakesMessage
 from app.spec.mistakes import Mistake
-from app.spec.run import MistakesMessage
 from tests.job.conftest import insert_job
 from tests.job.test_lifecycle import claim
 from worker.relay import Relay

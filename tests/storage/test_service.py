@@ -17,7 +17,8 @@ from app.file import service as files
 from app.job import lifecycle, repository
 from app.main import create_app
 from app.model import service as models
-from app.spec.run import TRAINER_LOG, CheckpointMessage
+from app.spec.messages import CheckpointMessage
+from app.spec.run import TRAINER_LOG
 from app.storage.folders import remote_store
 from app.storage.remote import remote_at
 from app.verify import verify

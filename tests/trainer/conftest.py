@@ -20,7 +20,8 @@ from app.dataset.resolved import ResolvedData
 from app.manifest import sha256_of
 from app.spec.base import ProblemType
 from app.spec.job import JobSpec
-from app.spec.run import ExitCode, Message, ProgressMessage, ResultMessage, RunSpec
+from app.spec.messages import Message, ProgressMessage, ResultMessage
+from app.spec.run import ExitCode, RunSpec
 from tests.hub.fixtures import fake_hub
 from worker.trainer.attempt import run_attempt
 from worker.trainer.control import Control, Stopped
@@ -133,7 +134,7 @@ class Attempt:
         return [str(path) for path in sorted((self.folder / "checkpoints").glob("step-*"), reverse=True)]
 
     def points(self, name: str) -> dict[int, float]:
-        from app.spec.run import MetricsMessage
+        from app.spec.messages import MetricsMessage
 
         return {p.step: p.value for m in self.all_of(MetricsMessage) for p in m.points if p.name == name}
 

@@ -12,7 +12,8 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from app.errors import InvalidRequest
 from app.manifest import read_manifest
 from app.spec.job import JobSpec
-from app.spec.run import ExitCode, ResolvedMessage
+from app.spec.messages import ResolvedMessage
+from app.spec.run import ExitCode
 from tests.trainer.conftest import reviews, write_jsonl
 from tests.trainer.test_token_classification import tagged
 from worker.predictor.engine import LoadedModel

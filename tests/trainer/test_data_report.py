@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from app.spec.run import DataReportMessage, WarningMessage
+from app.spec.messages import DataReportMessage, WarningMessage
 from tests.trainer.conftest import TEST_FILE, TRAIN_FILE, reviews, write_jsonl
 
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from app.spec.run import ExitCode, PhaseMessage, ProgressMessage
+from app.spec.messages import PhaseMessage, ProgressMessage
+from app.spec.run import ExitCode
 from worker.trainer.control import Control
 
 

@@ -10,7 +10,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, BertConfig, BertLM
 
 from app.errors import InvalidData, InvalidModel, InvalidRequest
 from app.prediction.wire import Sampling
-from app.spec.run import ExitCode, LogMessage, ResolvedMessage
+from app.spec.messages import LogMessage, ResolvedMessage
+from app.spec.run import ExitCode
 from tests.decoder import WORDS, build_decoder, tokenizer_of
 from tests.trainer.conftest import Lab, write_jsonl
 from worker.predictor.engine import LoadedModel

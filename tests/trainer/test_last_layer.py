@@ -6,7 +6,7 @@ import torch
 from transformers import AutoConfig, AutoModelForMaskedLM, AutoModelForSequenceClassification, AutoTokenizer
 
 from app.errors import InvalidRequest
-from app.spec.run import ResolvedMessage
+from app.spec.messages import ResolvedMessage
 from tests.trainer.conftest import Recorder, task_for
 from worker.trainer import base_model
 

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from app.errors import InvalidRequest
-from app.spec.run import WarningMessage
+from app.spec.messages import WarningMessage
 from worker.trainer import attempt
 from worker.trainer.forward import choose_forward
 from worker.trainer.memory import give_back_free_memory

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from app.dataset.resolved import ResolvedData
+from app.spec.messages import MistakesMessage
 from app.spec.mistakes import MAX_TEXT_CHARS, EntityPlace
-from app.spec.run import MistakesMessage
 from tests.trainer.conftest import TRAIN_FILE, reviews, task_for, write_jsonl
 from worker.trainer.examples import Examples
 from worker.trainer.mistakes import MAX_KEPT, NUM_WORST, cut, worst

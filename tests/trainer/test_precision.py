@@ -7,7 +7,7 @@ import warnings
 import pytest
 import torch
 
-from app.spec.run import WarningMessage
+from app.spec.messages import WarningMessage
 from tests.trainer.conftest import ROOT, Recorder
 from worker.trainer.precision import warn_of_other_kernels
 

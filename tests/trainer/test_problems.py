@@ -16,7 +16,7 @@ from transformers import (
 
 from app.dataset.read_parquet import parquet_class_names
 from app.errors import InvalidData, InvalidRequest
-from app.spec.run import ResolvedMessage, WarningMessage
+from app.spec.messages import ResolvedMessage, WarningMessage
 from app.spec.serving import ServingSpec
 from tests.trainer.conftest import BAD, GOOD, NEUTRAL, Attempt, write_jsonl
 from worker.predictor.decode import label_scores

@@ -10,8 +10,9 @@ from transformers import AutoModelForQuestionAnswering, AutoTokenizer
 
 from app.dataset.resolved import ResolvedData
 from app.errors import InvalidData, InvalidRequest
+from app.spec.messages import ResolvedMessage, StartedMessage, WarningMessage
 from app.spec.metrics import METRICS
-from app.spec.run import ExitCode, ResolvedMessage, StartedMessage, WarningMessage
+from app.spec.run import ExitCode
 from app.spec.training import TrainingSpec
 from tests.trainer.conftest import GOOD, NEUTRAL, write_jsonl
 from tests.trainer.questions import asked

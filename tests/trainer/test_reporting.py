@@ -7,7 +7,7 @@ import time
 import orjson
 import pytest
 
-from app.spec.run import MESSAGE, LogMessage, MetricsMessage, PhaseMessage, ProgressMessage
+from app.spec.messages import MESSAGE, LogMessage, MetricsMessage, PhaseMessage, ProgressMessage
 from worker.trainer.reporting import Reporter
 
 

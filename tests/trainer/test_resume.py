@@ -3,7 +3,14 @@
 import pytest
 
 from app.manifest import MANIFEST, read_manifest
-from app.spec.run import CheckpointMessage, CorruptMessage, ExitCode, PhaseMessage, ProgressMessage, StartedMessage
+from app.spec.messages import (
+    CheckpointMessage,
+    CorruptMessage,
+    PhaseMessage,
+    ProgressMessage,
+    StartedMessage,
+)
+from app.spec.run import ExitCode
 
 STEPS_PER_EPOCH = 7
 """50 examples in batches of 8."""
@@ -103,7 +110,7 @@ def test_a_checkpoint_of_other_settings_is_not_resumed_from(lab):
 
 
 def test_the_spec_as_written_back_resumes_what_the_spec_as_given_began(lab):
-    from app.spec.run import ResolvedMessage
+    from app.spec.messages import ResolvedMessage
 
     first = lab.run_until(3)
     resolved = first.all_of(ResolvedMessage)[0].spec.model_dump()

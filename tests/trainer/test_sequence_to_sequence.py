@@ -14,7 +14,8 @@ from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 from app.errors import InvalidData, InvalidModel, InvalidRequest
 from app.manifest import sha256_of
 from app.prediction.wire import Sampling
-from app.spec.run import ExitCode, LogMessage, PhaseMessage, ResolvedMessage, StartedMessage, WarningMessage
+from app.spec.messages import LogMessage, PhaseMessage, ResolvedMessage, StartedMessage, WarningMessage
+from app.spec.run import ExitCode
 from tests.decoder import build_decoder
 from tests.encoder_decoder import WORDS, build_encoder_decoder
 from tests.trainer.conftest import Lab, write_jsonl

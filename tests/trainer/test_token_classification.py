@@ -11,7 +11,8 @@ from seqeval import metrics as reference
 from transformers import AutoModelForTokenClassification, AutoTokenizer
 
 from app.errors import InvalidData, InvalidRequest
-from app.spec.run import ExitCode, ResolvedMessage
+from app.spec.messages import ResolvedMessage
+from app.spec.run import ExitCode
 from app.spec.words import split_words
 from tests.trainer.conftest import BAD, GOOD, NEUTRAL, TRAIN_FILE, write_jsonl
 from worker.predictor.engine import LoadedModel

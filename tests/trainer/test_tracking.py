@@ -6,7 +6,7 @@ import time
 import pytest
 from accelerate import tracking as accelerate_trackers
 
-from app.spec.run import WarningMessage
+from app.spec.messages import WarningMessage
 from app.spec.training import TrainingSpec
 from worker.trainer import tracking
 

@@ -9,7 +9,13 @@ from safetensors.torch import load_file
 from transformers import AutoTokenizer, BertForSequenceClassification, get_linear_schedule_with_warmup
 
 from app.errors import InvalidData, InvalidRequest
-from app.spec.run import CheckpointMessage, ProgressMessage, ResolvedMessage, ResultMessage, WarningMessage
+from app.spec.messages import (
+    CheckpointMessage,
+    ProgressMessage,
+    ResolvedMessage,
+    ResultMessage,
+    WarningMessage,
+)
 from tests.trainer.conftest import reviews, write_jsonl
 from worker.trainer.randomness import Stream, generator, seed_torch
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.spec.run import AliveMessage, PhaseMessage, ProgressMessage
+from app.spec.messages import AliveMessage, PhaseMessage, ProgressMessage
 from worker import patience
 from worker.patience import Patience
 

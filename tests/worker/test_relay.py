@@ -12,8 +12,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from app.config import get_settings
 from app.db import get_engine, reading, transaction
 from app.job import repository, service
-from app.spec.run import (
-    TRAINER_LOG,
+from app.spec.messages import (
     CheckpointMessage,
     CorruptMessage,
     LogMessage,
@@ -23,6 +22,7 @@ from app.spec.run import (
     ProgressMessage,
     StartedMessage,
 )
+from app.spec.run import TRAINER_LOG
 from tests.job.conftest import insert_job
 from tests.job.test_lifecycle import claim, load
 from worker.outcome import commit_outcome

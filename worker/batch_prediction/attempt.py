@@ -8,7 +8,8 @@ from app import failpoints
 from app.dataset.readers import read_rows
 from app.errors import Unavailable
 from app.manifest import sha256_of
-from app.spec.run import BegunMessage, FilesMessage, PredictionRun, ProgressMessage
+from app.spec.messages import BegunMessage, FilesMessage, ProgressMessage
+from app.spec.run import PredictionRun
 from worker.batch_prediction.asking import Asker
 from worker.batch_prediction.parts import Parts
 from worker.batch_prediction.rows import MOST_ROWS, MOST_WRITTEN, in_portions, read_inputs

@@ -17,7 +17,7 @@ from app import failpoints, ids
 from app.dataset.profile import ColumnProfile
 from app.dataset.profiler import profile_rows
 from app.manifest import CorruptArtefactError, Manifest, committed_folder, read_manifest, verify
-from app.spec.run import CheckpointMessage, CorruptMessage, ResultFile
+from app.spec.messages import CheckpointMessage, CorruptMessage, ResultFile
 from worker.batch_prediction.asking import Answer
 from worker.trainer.reporting import Reporter
 

@@ -10,7 +10,8 @@ from transformers import PreTrainedModel
 
 from app import failpoints, ids
 from app.manifest import committed_folder
-from app.spec.run import BegunMessage, ExportRun, FilesMessage, ProgressMessage, ResultFile
+from app.spec.messages import BegunMessage, FilesMessage, ProgressMessage, ResultFile
+from app.spec.run import ExportRun
 from worker.export.archive import write_archive
 from worker.export.comparison import TOLERANCE, compare, num_compared, sample_inputs
 from worker.export.graph import MODEL_FILE, OPSET, inputs_of, require_packages, write_graph

@@ -15,7 +15,8 @@ from typing import Final, NoReturn
 from pydantic import ValidationError
 
 from app.errors import ServiceError
-from app.spec.run import RUN, RUN_FILE, AnyRun, ErrorMessage, ExitCode, RunSpec, shared_run_dir
+from app.spec.messages import ErrorMessage
+from app.spec.run import RUN, RUN_FILE, AnyRun, ExitCode, RunSpec, shared_run_dir
 from worker.trainer import full_disk, full_memory, hub_token
 from worker.trainer.confinement import confine
 from worker.trainer.control import Stopped

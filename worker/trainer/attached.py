@@ -19,7 +19,8 @@ from transformers.utils.hub import cached_file
 from app.errors import InvalidModel
 from app.manifest import seal
 from app.spec.job import JobSpec
-from app.spec.run import KeptBase, RunSpec
+from app.spec.messages import KeptBase
+from app.spec.run import RunSpec
 from app.spec.serving import BaseIdentity, ServingSpec
 from worker.predictor.engine import LoadedModel
 from worker.predictor.loading import AUTO_MODELS

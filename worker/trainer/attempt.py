@@ -14,7 +14,8 @@ from transformers import PreTrainedModel
 from app import failpoints, ids
 from app.dataset.resolved import Split
 from app.manifest import add_file
-from app.spec.run import MistakesMessage, ResultMessage, RunSpec, StartedMessage
+from app.spec.messages import MistakesMessage, ResultMessage, StartedMessage
+from app.spec.run import RunSpec
 from worker.trainer import base_model, publishing
 from worker.trainer.adapters import adapter_report, add_adapter
 from worker.trainer.batching import TrainBatches

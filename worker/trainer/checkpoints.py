@@ -21,7 +21,7 @@ from torch import nn
 
 from app import failpoints
 from app.manifest import CorruptArtefactError, Manifest, committed_folder, read_manifest, verify
-from app.spec.run import CheckpointMessage, CorruptMessage
+from app.spec.messages import CheckpointMessage, CorruptMessage
 from worker.trainer.evaluation import Evaluation
 from worker.trainer.full_disk import written_when_there_is_room
 from worker.trainer.ranks import ALONE, Ranks

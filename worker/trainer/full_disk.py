@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Final
 
 from app.disk import is_full
-from app.spec.run import ErrorMessage
+from app.spec.messages import ErrorMessage
 from worker.trainer.reporting import Reporter
 
 PAUSES_SECONDS: Final = (1.0, 4.0, 15.0, 30.0)

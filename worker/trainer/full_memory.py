@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from app.spec.run import ErrorMessage
+from app.spec.messages import ErrorMessage
 
 CPU_MESSAGE: Final = "can't allocate memory"
 """How torch says it on a CPU, where it has no error class for it."""

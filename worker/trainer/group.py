@@ -19,7 +19,8 @@ from typing import Final, NoReturn
 
 from setproctitle import setproctitle
 
-from app.spec.run import MESSAGE, ErrorMessage, ExitCode, WarningMessage
+from app.spec.messages import MESSAGE, ErrorMessage, WarningMessage
+from app.spec.run import ExitCode
 from worker.forking import FOR_FORKING
 from worker.trainer.control import ORPHANED, Control, FollowersControl
 from worker.trainer.reporting import FollowersReporter, Reporter, log

@@ -9,7 +9,7 @@ from accelerate import Accelerator
 from torch import nn
 
 from app.errors import InvalidData
-from app.spec.run import ProgressMessage
+from app.spec.messages import ProgressMessage
 from app.spec.training import TrainingSpec
 from worker.trainer.batching import MicroBatch, StepBatch, TrainBatches
 from worker.trainer.checkpoints import Checkpoints

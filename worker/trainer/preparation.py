@@ -12,9 +12,10 @@ from app.dataset.resolved import Split
 from app.spec.base import TASK_OF
 from app.spec.fit import check_model_fits
 from app.spec.job import JobSpec
+from app.spec.messages import DataReportMessage, KeptBase, ResolvedMessage
 from app.spec.metrics import metric_names
 from app.spec.recipe import fill
-from app.spec.run import DataReportMessage, KeptBase, ResolvedMessage, RunSpec
+from app.spec.run import RunSpec
 from app.spec.serving import BASES_FOLDER, ServingSpec
 from worker.predictor.loading import GENERATING
 from worker.predictor.packed.forward import packs

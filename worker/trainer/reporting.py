@@ -11,7 +11,7 @@ import time
 from contextlib import suppress
 from typing import Final
 
-from app.spec.run import (
+from app.spec.messages import (
     AliveMessage,
     ErrorMessage,
     LogMessage,
