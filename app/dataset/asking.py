@@ -102,7 +102,7 @@ def _first(names: list[str], known: tuple[str, ...]) -> list[str]:
 def _check_rows(profile: DatasetProfile, found: AskedColumns, *, serving: ServingSpec) -> None:
     text = _column(profile, found.text)
     if serving.task == "text-generation" and holds_messages(text):
-        _check_chats(text)
+        _check_chats(text, serving=serving)
     elif serving.task == "token-classification" and holds_words(text):
         _check_lists(text)
     else:
@@ -138,8 +138,15 @@ def _check_texts(column: ColumnProfile, *, may_be_missing: bool = False) -> None
     )
 
 
-def _check_chats(column: ColumnProfile) -> None:
-    """Raise InvalidData for the first row whose messages have no role and content; their order only the chat template can tell."""
+def _check_chats(column: ColumnProfile, *, serving: ServingSpec) -> None:
+    """Raise InvalidData if the model was not tuned on chats, else for the first row whose messages have no role and content.
+
+    Their order only the chat template can tell.
+    """
+    if serving.prompt_format != "chat":
+        message = f"The column {column.name!r} holds messages, and the model was not tuned on chats."
+        hint = "Name a column of texts, or a model that was tuned on chats."
+        raise InvalidData(message, param=_TEXT, code="invalid_messages", hint=hint)
     hint = 'Messages are [{"role": "user", "content": "…"}].'
     bad = [(counted.first_row, "no list of messages") for kind, counted in column.kinds.items() if kind != "list"]
     for part in MESSAGE_FIELDS:

@@ -2,7 +2,7 @@
 
 from app import storage
 from app.errors import Unavailable
-from app.prediction import service as predictions
+from app.prediction import finding
 from app.spec.serving import SERVING_FILE, ServingSpec
 
 
@@ -11,7 +11,7 @@ def meant(reference: str) -> tuple[str, ServingSpec]:
 
     Raises as ``POST /predict`` does for a model that cannot be asked, and Unavailable when its files are damaged.
     """
-    served = predictions.resolve(reference)
+    served = finding.resolve(reference)
     try:
         return served.id, ServingSpec.model_validate_json(storage.read(served.folder / SERVING_FILE))
     except (OSError, ValueError) as error:

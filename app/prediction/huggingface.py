@@ -8,8 +8,8 @@ from typing import Any, Final
 from app.errors import InvalidRequest
 from app.prediction import service, shapes
 from app.prediction.huggingface_schemas import HuggingFaceParameters, HuggingFaceRequest, unfit_parameter
-from app.prediction.schemas import Chat, PredictParameters, PredictRequest
-from app.prediction.serving import check_takes_chats, look_at
+from app.prediction.schemas import PredictParameters, PredictRequest
+from app.prediction.serving import look_at
 from app.prediction.wire import FoundAnswer, Generated, Piece, Prediction, Token
 
 GENERATING: Final = frozenset({"text-generation", "text2text-generation"})
@@ -76,9 +76,6 @@ async def _question(model: str, request: HuggingFaceRequest) -> tuple[PredictReq
     if parameters.return_full_text and not isinstance(request.inputs, str):
         message = "parameters.return_full_text: the prompt must be a text."
         raise InvalidRequest(message, param="parameters.return_full_text", code="invalid_input")
-    items = request.inputs if isinstance(request.inputs, list) else [request.inputs]
-    if any(isinstance(item, Chat) for item in items):
-        check_takes_chats(spec, param="inputs")
     # Validated already, and a model's id is looked up as it came.
     question = PredictRequest.model_construct(
         model=model,

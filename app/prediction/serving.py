@@ -12,10 +12,10 @@ from app import storage
 from app.config import get_settings
 from app.errors import InvalidRequest, Unavailable
 from app.prediction.client import RETRY_AFTER_SECONDS
+from app.prediction.finding import find
 from app.prediction.known import ServedModel
 from app.prediction.routing import is_alive
 from app.prediction.schemas import MAX_INPUTS
-from app.prediction.service import find
 from app.spec.serving import SERVING_FILE, ServingSpec
 
 
@@ -47,7 +47,7 @@ class EndpointInfo(BaseModel):
 async def look_at(reference: str) -> tuple[ServedModel, ServingSpec]:
     """The model that a job id, model id or checkpoint id means, and what it was tuned for.
 
-    Raises as ``app.prediction.service.find`` does, and Unavailable if its record is damaged.
+    Raises as ``app.prediction.finding.find`` does, and Unavailable if its record is damaged.
     """
     served = await find(reference)
     try:

@@ -240,7 +240,7 @@ def test_messages_are_for_models_of_chats(endpoints):
     whole = client(endpoints, "chatter").chat_completion(MESSAGES, max_tokens=12).choices[0].message.content
     assert post(endpoints, "chatter", body).json() == [{"generated_text": whole}]
     refused = post(endpoints, "writer", body)
-    assert (refused.status_code, refused.json()["param"]) == (422, "inputs")
+    assert (refused.status_code, refused.json()["param"]) == (422, "inputs[0].messages")
 
 
 def test_what_is_not_set_or_only_a_hint_changes_nothing(endpoints):

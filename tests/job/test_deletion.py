@@ -23,7 +23,7 @@ from app.job.states import JobStatus
 from app.manifest import committed_folder, read_manifest
 from app.model import service as models
 from app.model.models import Model
-from app.prediction import service as predictions
+from app.prediction import finding
 from app.sweep import Sweep
 from app.verify import verify
 from tests.conftest import reset_process_state
@@ -106,11 +106,11 @@ def test_all_that_is_kept_of_it_goes_and_what_it_made_stays(database):
         service.get_job(job_id)
     assert set(rows_of(job_id).values()) == {0}
     assert [len(names) for names in folders()] == [0, 1, 1]
-    assert predictions.resolve(model_id).id == predictions.resolve(job_id).id == model_id
+    assert finding.resolve(model_id).id == finding.resolve(job_id).id == model_id
     assert models.get_model(model_id).job_id == job_id
     assert files.describe(file_id).job_id == job_id
     with pytest.raises(NotFound, match="was deleted") as refused:
-        predictions.resolve(f"{model_id}:ckpt-step-1")
+        finding.resolve(f"{model_id}:ckpt-step-1")
     assert refused.value.code == "checkpoint_not_published"
     assert list(verify()) == []
 
@@ -120,7 +120,7 @@ def test_what_it_made_goes_too_if_asked(database):
     other, *_ = finished_job()
     deletion.delete(job_id, results=Results.DELETE)
     assert [len(names) for names in folders()] == [1, 1, 1]
-    for look in (models.get_model, predictions.resolve, files.describe):
+    for look in (models.get_model, finding.resolve, files.describe):
         with pytest.raises(NotFound):
             look(file_id if look is files.describe else model_id)
     assert service.get_job(other).model is not None
@@ -255,4 +255,4 @@ def test_models_of_deleted_jobs_are_deleted_like_others(database):
     with reading() as session:
         assert session.get(Model, model_id) is None
     with pytest.raises(NotFound):
-        predictions.resolve(job_id)
+        finding.resolve(job_id)

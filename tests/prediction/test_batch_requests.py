@@ -8,8 +8,10 @@ from app.db import transaction
 from app.job import service as jobs
 from app.job.models import Job
 from app.job.states import JobStatus
+from tests.contract.endpoints import make_chatter
 from tests.job.conftest import insert_job
 from tests.prediction.test_predict_answers import OPTIONS
+from tests.prediction.test_predict_api import sealed_by
 from tests.road.finished import SINGLE, build
 
 TEXTS = [{"text": "the cat sat", "other": "x"}, {"text": "the dog ran", "other": "y"}]
@@ -89,8 +91,17 @@ def test_questions_words_and_chats_are_found_too(submit, publish, tmp_path):
     tagger = publish("tagger", build=lambda folder, **_: _sealed("tags", folder))[0]
     assert columns(submit(tagger, [{"words": ["the", "cat"], "id": "x"}])) == ("words", None)
     writer = publish("writer", build=lambda folder, **_: _sealed("text", folder))[0]
-    assert columns(submit(writer, [{"messages": [{"role": "user", "content": "hi"}]}])) == ("messages", None)
     assert columns(submit(writer, [{"prompt": "a", "completion": "b"}])) == ("prompt", None)
+    chatter = publish("chatter", build=lambda folder, **_: sealed_by(make_chatter, folder))[0]
+    assert columns(submit(chatter, [{"messages": [{"role": "user", "content": "hi"}]}])) == ("messages", None)
+
+
+def test_messages_are_refused_for_a_model_that_was_not_tuned_on_chats(submit, publish):
+    writer = publish("writer", build=lambda folder, **_: _sealed("text", folder))[0]
+    rows = [{"messages": [{"role": "user", "content": "hi"}], "note": "a text"}]
+    for asked in ({}, {"text": "messages"}):
+        assert refused(submit(writer, rows, columns=asked)) == ("invalid_messages", "columns.text", None)
+    assert columns(submit(writer, rows, columns={"text": "note"})) == ("note", None)
 
 
 def _sealed(task, folder):

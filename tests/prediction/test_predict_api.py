@@ -5,14 +5,23 @@ import numpy as np
 import pytest
 
 from app.job.states import JobStatus
+from app.manifest import read_manifest
 from app.spec.serving import SERVING_FILE
+from tests.contract.endpoints import make_chatter, make_translator
 from tests.job.conftest import insert_job
+from tests.predictor.tiny_models import TinyModel, make_model
+from tests.predictor.tiny_writers import make_writer
 from worker.predictor.decode import label_scores
 from worker.predictor.engine import LoadedModel
 
 
 def ask(client, model, inputs="the cat sat", **parameters):
     return client.post("/predict", json={"model": model, "inputs": inputs, "parameters": parameters})
+
+
+def sealed_by(make, folder):
+    make(folder)
+    return TinyModel(id=folder.name, folder=folder, manifest_sha256=read_manifest(folder).sha256)
 
 
 def problem(response):
@@ -185,6 +194,29 @@ def test_a_second_text_for_a_model_of_single_texts_is_refused(client, predictor,
     job_id, _, _ = publish(text_fields=("text",))
     response = ask(client, job_id, ["a", {"text": "a", "text_pair": "b"}])
     assert problem(response) == (422, "invalid_input", "inputs[1].text_pair")
+
+
+@pytest.mark.parametrize(
+    "build",
+    [make_model, make_writer, lambda folder: sealed_by(make_translator, folder)],
+    ids=["classifier", "plain writer", "encoder-decoder"],
+)
+def test_messages_are_for_models_that_were_tuned_on_chats(client, predictor, publish, build):
+    job_id, _, _ = publish("no-chats", build=build)
+    chat = {"messages": [{"role": "user", "content": "one two"}]}
+    expected = (422, "invalid_input", "inputs[1].messages")
+    assert problem(ask(client, job_id, ["one", chat])) == expected
+    streamed = client.post("/predict", json={"model": job_id, "inputs": chat, "stream": True})
+    assert problem(streamed) == (422, "invalid_input", "inputs[0].messages")
+    assert "not tuned on chats" in streamed.json()["detail"]
+    assert ask(client, job_id, '{"messages":[]} is a text').status_code == 200
+
+
+def test_a_model_that_was_tuned_on_chats_takes_messages_and_texts(client, predictor, publish):
+    job_id, _, _ = publish("chats", build=lambda folder: sealed_by(make_chatter, folder))
+    chat = {"messages": [{"role": "user", "content": "one two"}]}
+    found, same = ask(client, job_id, [chat, "one two"], max_new_tokens=4).json()["predictions"]
+    assert found == same
 
 
 def test_a_corrupt_model_is_unavailable_and_never_answers_wrongly(client, predictor, publish):

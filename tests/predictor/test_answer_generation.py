@@ -9,7 +9,7 @@ from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
 from app import manifest
 from app.prediction.schemas import PredictParameters
-from app.prediction.wire import Failure, Sampling
+from app.prediction.wire import Sampling
 from app.spec.serving import SERVING_FILE, ServingSpec
 from tests.encoder_decoder import WORDS, build_encoder_decoder
 from tests.predictor.tiny_models import TinyModel
@@ -135,6 +135,3 @@ def test_it_is_asked_as_other_models_that_generate_are(ask, home):
     answer = put(*SOURCES)
     assert answer.texts == expected
     assert answer.truncated == [False, False, False, True]
-    refused = put("one", '{"messages":[{"role":"user","content":"one"}]}')
-    assert isinstance(refused, Failure)
-    assert (refused.code, refused.param) == ("invalid_input", "inputs[1].messages")

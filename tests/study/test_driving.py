@@ -11,7 +11,7 @@ from app.file.models import File
 from app.job import lifecycle, requests
 from app.job.models import Job
 from app.model import service as models
-from app.prediction import service as predictions
+from app.prediction import finding
 from app.study import beginning, driving
 from app.study import driver as study_driver
 from app.study.models import Study, Trial
@@ -330,11 +330,11 @@ def test_data_and_model_of_an_unfinished_study_cannot_be_deleted(either_bench):
 def test_a_sweeps_id_stands_for_the_model_of_its_best_trial(bench):
     sweep_id = bench.create(num_trials=2)
     with pytest.raises(Conflict, match="none of its trials has succeeded yet"):
-        predictions.resolve(sweep_id)
+        finding.resolve(sweep_id)
     first = bench.run_next(sweep_id, 0.5)
-    assert predictions.resolve(sweep_id).id == first
+    assert finding.resolve(sweep_id).id == first
     second = bench.run_next(sweep_id, 0.9)
-    assert predictions.resolve(sweep_id).id == second
+    assert finding.resolve(sweep_id).id == second
 
 
 def test_of_hub_data_the_first_trainer_tells_the_metric(bench):

@@ -16,7 +16,6 @@ from worker.predictor.decode import FUNCTIONS, label_scores, scores_of
 from worker.predictor.entities import served_entities
 from worker.predictor.errors import ModelLoadError, UnfitInputError
 from worker.predictor.fetching import discard_copies, fetch_model
-from worker.predictor.prompts import is_chat
 from worker.predictor.questions import found_answers, too_long, unfit_for_answers, unfit_for_others
 from worker.predictor.replies import OF_ONE_REQUEST, Reply, failure, refuse
 from worker.predictor.scheduler import ModelKey, Pending, Scheduler, Turn
@@ -169,10 +168,6 @@ def _unfit(pending: Pending, model: "LoadedModel") -> Failure | None:
 
 def _unfit_to_generate(pending: Pending, model: "LoadedModel") -> Failure | None:
     request = pending.request
-    for index, (text, _) in enumerate(request.inputs):
-        if model.writes_answers and is_chat(text):
-            message = "the model answers texts, and takes no chats"
-            return failure(pending, "invalid_input", message, param=f"inputs[{index}].messages")
     for name in ("function_to_apply", "threshold"):
         if getattr(request, name) is not None:
             return failure(

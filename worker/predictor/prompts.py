@@ -20,14 +20,9 @@ class PromptError(Exception):
     """What is wrong with the messages, such as "has messages that the chat template does not take"."""
 
 
-def is_chat(text: str) -> bool:
-    """Whether the text stands for the messages of a chat, as the API writes them."""
-    return text.startswith(_CHAT)
-
-
 def messages_of(text: str, context: str) -> Messages:
     """The chat that a text stands for: the messages themselves, as ``{"messages": …}``, or one of the user."""
-    if is_chat(text):
+    if text.startswith(_CHAT):
         with suppress(orjson.JSONDecodeError, TypeError, KeyError):
             return [{"role": m["role"], "content": m["content"]} for m in orjson.loads(text)["messages"]]
     return [{"role": "user", "content": f"{text}\n\n{context}" if context else text}]
