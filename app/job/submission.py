@@ -104,7 +104,13 @@ def _asked_task(spec: JobSpec) -> TaskName | None:
 def _check_model(spec: JobSpec, reference: models.ModelReference, *, task: TaskName | None) -> None:
     """Raise InvalidModel if the model is known and of a kind that does not do the task."""
     if reference.info is not None and task is not None:
-        check_model_fits(task, model=spec.model, is_encoder_decoder=reference.info.is_encoder_decoder)
+        check_model_fits(
+            task,
+            model=spec.model,
+            model_type=reference.info.model_type,
+            architectures=reference.info.architectures,
+            is_encoder_decoder=reference.info.is_encoder_decoder,
+        )
 
 
 def _profiles(spec: JobSpec) -> dict[Split, DatasetProfile]:

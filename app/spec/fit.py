@@ -1,13 +1,36 @@
 """Whether a job can be done at all: the same rules in the API and, for what only it sees, in the trainer."""
 
+from collections.abc import Sequence
+from typing import Final
+
 from app.errors import InvalidModel, InvalidRequest
 from app.spec.base import TaskName
+from app.spec.heads import has_head
 from app.spec.job import JobSpec
 
+_INSTEAD: Final[dict[TaskName, str]] = {
+    "token-classification": "Take an encoder such as BERT, RoBERTa or ModernBERT.",
+    "question-answering": "Take an encoder such as BERT, RoBERTa or ModernBERT. A decoder can learn to write the answers, if they "
+    'are texts in a column: "task": "text-generation".',
+    "text-generation": "Take a decoder such as Qwen3 or Llama.",
+}
 
-def check_model_fits(task: TaskName, *, model: str, is_encoder_decoder: bool) -> None:
-    """Raise InvalidModel if ``model`` is an encoder-decoder and the task is not for one, or the other way round."""
+
+def check_model_fits(
+    task: TaskName, *, model: str, model_type: str, architectures: Sequence[str], is_encoder_decoder: bool
+) -> None:
+    """Raise InvalidModel if ``model`` is an encoder-decoder and the task is not for one, or the other way round.
+
+    The same if there is no head for the task that takes the weights of such a model.
+    """
     if is_encoder_decoder == (task == "text2text-generation"):
+        if not has_head(task, model_type=model_type, architectures=architectures):
+            raise InvalidModel(
+                f"{model} is a {model_type!r} model, which cannot be fine-tuned for {task}.",
+                param="model",
+                code="model_unsupported",
+                hint=_INSTEAD[task],
+            )
         return
     if is_encoder_decoder:
         raise InvalidModel(

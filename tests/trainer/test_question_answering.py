@@ -9,11 +9,12 @@ import torch
 from transformers import AutoModelForQuestionAnswering, AutoTokenizer
 
 from app.dataset.resolved import ResolvedData
-from app.errors import InvalidData, InvalidRequest
+from app.errors import InvalidData, InvalidModel, InvalidRequest
 from app.spec.messages import ResolvedMessage, StartedMessage, WarningMessage
 from app.spec.metrics import METRICS
 from app.spec.run import ExitCode
 from app.spec.training import TrainingSpec
+from tests.decoder import build_decoder
 from tests.trainer.conftest import GOOD, NEUTRAL, write_jsonl
 from tests.trainer.questions import asked
 from worker.predictor.engine import LoadedModel
@@ -357,3 +358,13 @@ def test_two_answers_that_score_alike_may_be_served_either_way(measured):
     served[best], served[best - 1] = [20, 20], [30, 30]
     trained[best], trained[best - 1] = [30, 30], [20, 20]
     assert of_split.compare(served, trained, precision="float32").differing.tolist() == [rows.start]
+
+
+def test_a_decoder_without_a_head_that_takes_its_weights_is_refused(questions, tmp_path):
+    """As ``POST /jobs`` does, where that could not look at the model."""
+    questions.model = build_decoder(tmp_path / "llama")
+    with pytest.raises(
+        InvalidModel, match="'llama' model, which cannot be fine-tuned for question-answering"
+    ) as caught:
+        questions.run()
+    assert (caught.value.param, caught.value.code) == ("model", "model_unsupported")

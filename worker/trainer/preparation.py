@@ -108,7 +108,13 @@ def prepare(run: RunSpec, *, run_dir: Path, report: Reporter, ranks: Ranks) -> P
     is_encoder_decoder = bool(base.config.is_encoder_decoder)
     data = read_data(run, is_encoder_decoder=is_encoder_decoder, report=report)
     task_name = TASK_OF[data.task.problem_type]
-    check_model_fits(task_name, model=run.spec.model, is_encoder_decoder=is_encoder_decoder)
+    check_model_fits(
+        task_name,
+        model=run.spec.model,
+        model_type=base.config.model_type,
+        architectures=base.config.architectures or (),
+        is_encoder_decoder=is_encoder_decoder,
+    )
     report.send(DataReportMessage(data_report=data.report))
     spec = fill(
         data.task.settle(data.spec, tokenizer=base.tokenizer, limit=base_model.written_limit(base)),
