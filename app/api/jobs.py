@@ -142,14 +142,14 @@ def pause_job(job_id: JobId) -> JobOut:
     return requests.pause(job_id)
 
 
-@router.post("/{job_id}/resume", summary="Resume a paused job", responses=error_responses(401, 404, 409, 422, 503))
+@router.post("/{job_id}/resume", summary="Resume a paused job", responses=error_responses(401, 404, 409, 422, 429, 503))
 def resume_job(job_id: JobId) -> JobOut:
     """It goes on from its checkpoint, with the same weights in the end as if it had never been paused."""
     return requests.resume(job_id)
 
 
 @router.post(
-    "/{job_id}/stop", summary="Stop and keep the best model", responses=error_responses(401, 404, 409, 422, 503)
+    "/{job_id}/stop", summary="Stop and keep the best model", responses=error_responses(401, 404, 409, 422, 429, 503)
 )
 def stop_job(job_id: JobId) -> JobOut:
     """The weights of the last step are evaluated, and the best model so far is published: the job succeeds."""

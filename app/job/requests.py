@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from app.db import now, transaction
 from app.errors import Conflict
-from app.job import ending, events, repository
+from app.job import ending, events, quota, repository
 from app.job.models import Job
 from app.job.presentation import job_out
 from app.job.schemas import JobOut
@@ -73,7 +73,8 @@ def pause(job_id: str) -> JobOut:
 def resume(job_id: str) -> JobOut:
     """Put a paused job back into the queue, or withdraw the request of a running one to pause. Else nothing changes.
 
-    Raises NotFound, and Conflict when the job is over or was asked for something else.
+    Raises NotFound, Conflict when the job is over or was asked for something else, and TooManyRequests when too many jobs of
+    the project are waiting.
     """
     with transaction() as session:
         job = _locked(session, job_id)
@@ -82,6 +83,7 @@ def resume(job_id: str) -> JobOut:
             raise _is_over(status, "resume")
         _refuse_another(job, JobRequest.PAUSE)
         if status == JobStatus.PAUSED:
+            quota.refuse_beyond(session)
             _change(session, job, JobStatus.QUEUED, not_before=now(session))
             _tell(session, job, "The job was resumed: it waits for a worker.", JobStatus.QUEUED)
         elif job.request == JobRequest.PAUSE:
@@ -97,7 +99,8 @@ def resume(job_id: str) -> JobOut:
 def stop(job_id: str) -> JobOut:
     """Train no further and publish the best model so far; a job that waits is started for that.
 
-    Raises NotFound, and Conflict when the job is over, was asked for something else, or waits without having a model.
+    Raises NotFound, Conflict when the job is over, was asked for something else, or waits without having a model, and
+    TooManyRequests when it is paused and too many jobs of the project are waiting.
     """
     with transaction() as session:
         job = _locked(session, job_id)
@@ -118,6 +121,8 @@ def stop(job_id: str) -> JobOut:
                     code="nothing_to_keep",
                     hint="Cancel it, or let it run until its first evaluation.",
                 )
+            if status == JobStatus.PAUSED:
+                quota.refuse_beyond(session)
             _ask(session, job, JobRequest.STOP)
             if status == JobStatus.PAUSED:
                 _change(session, job, JobStatus.QUEUED, not_before=now(session))

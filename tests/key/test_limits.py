@@ -9,7 +9,7 @@ from app import caller
 from app.caller import Caller
 from app.db import transaction
 from app.errors import TooManyRequests
-from app.job import lifecycle, quota
+from app.job import lifecycle, quota, requests, service
 from app.job.models import Job
 from app.job.states import JobStatus
 from app.key import limits, projects
@@ -54,6 +54,34 @@ def test_one_job_more_than_may_wait_is_refused_until_one_runs(asked, project, ma
     assert other.status_code == 201, "another project has a queue of its own"
     asked.post(f"/jobs/{made[0].json()['id']}/cancel", headers=headers)
     assert asked.post("/jobs", json=spec, headers=headers).status_code == 201
+
+
+def test_a_paused_job_goes_back_to_the_queue_only_if_it_may_wait_there(database, project):
+    projects.set_limits(project, Limits(max_queued_jobs=1))
+    with caller.acting_for(Caller(project_id=project)):
+        paused = insert_job(status=JobStatus.PAUSED, best_metrics={"step": 3})
+        waiting = insert_job()
+        for ask in (requests.resume, requests.stop):
+            with pytest.raises(TooManyRequests) as caught:
+                ask(paused)
+            assert caught.value.code == "too_many_queued_jobs"
+        stored = service.get_job(paused)
+        assert (stored.status, stored.request) == ("paused", None), "nothing is left of what was refused"
+        assert requests.resume(waiting).status == "queued", "what waits already is no more than before"
+        requests.pause(waiting)
+        assert requests.resume(paused).status == "queued"
+        requests.pause(paused)
+        assert requests.stop(paused).status == "queued"
+
+
+def test_the_answer_to_a_resume_beyond_the_limit_says_when_to_ask_again(asked, project, make_key):
+    projects.set_limits(project, Limits(max_queued_jobs=1))
+    headers = bearer(make_key(project))
+    with caller.acting_for(Caller(project_id=project)):
+        paused, _ = insert_job(status=JobStatus.PAUSED), insert_job()
+    for path in (f"/jobs/{paused}/resume", f"/v1/fine_tuning/jobs/{paused}/resume"):
+        answer = refused(asked.post(path, headers=headers), 429, "too_many_queued_jobs")
+        assert int(answer.headers["retry-after"]) >= 1
 
 
 def upload(asked, headers):

@@ -78,7 +78,7 @@ def pause_job(job_id: JobId) -> FineTuningJob:
     return fine_tuning.change(job_id, requests.pause)
 
 
-@router.post("/{job_id}/resume", summary="Resume a paused job", responses=_CHANGES)
+@router.post("/{job_id}/resume", summary="Resume a paused job", responses={**_CHANGES, **error_responses(429)})
 def resume_job(job_id: JobId) -> FineTuningJob:
     return fine_tuning.change(job_id, requests.resume)
 
