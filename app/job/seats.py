@@ -16,6 +16,7 @@ from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session, aliased
 
 from app import host
+from app.job import turns
 from app.job.hardware import Offer, present_workers
 from app.job.models import Job, NodeSeat, WorkerPresence
 from app.job.repository import Claim
@@ -234,7 +235,7 @@ def waited_for_priority(session: Session, *, now: datetime, idle: int, offer: Of
     """The highest priority of the jobs that wait until enough of the workers that live are idle; None if there are none.
 
     An idle worker is kept for them from jobs of a lower priority, or those would never leave enough of them idle. For those that
-    it cannot run itself, with what it has or knows, it is of no use.
+    it cannot run itself, with what it has or knows, it is of no use; nor for those whose project runs as many as it may.
     """
     conditions = [
         Job.status == JobStatus.QUEUED,
@@ -245,7 +246,10 @@ def waited_for_priority(session: Session, *, now: datetime, idle: int, offer: Of
     ]
     if offer is not None:
         conditions.append(offer.condition())
-    return session.scalar(select(func.max(Job.priority)).where(*conditions))
+    by_project = select(Job.project_id, func.max(Job.priority).label("priority")).where(*conditions)
+    best = by_project.group_by(Job.project_id).subquery()
+    highest: int | None = session.scalar(select(func.max(best.c.priority)).where(turns.may_run_more(best.c.project_id)))
+    return highest
 
 
 def _living(session: Session, *, now: datetime) -> list[WorkerPresence]:

@@ -59,9 +59,14 @@ def in_order(session: Session, *, fits: Collection[ColumnElement[bool]]) -> Sequ
     project = waiting.c.project_id
     head = best_of(project, fits=fits).limit(1).correlate(waiting).scalar_subquery()
     running, claimed_at = _num_running(project), _last_claim(project)
-    most = _most_running(project)
-    query = select(project).where(project.is_not(None), head.is_not(None), or_(most.is_(None), running < most))
+    query = select(project).where(project.is_not(None), head.is_not(None), may_run_more(project))
     return session.scalars(query.order_by(running, claimed_at.asc().nulls_first(), project)).all()
+
+
+def may_run_more(project: ColumnElement[str]) -> ColumnElement[bool]:
+    """Whether the project runs fewer jobs than it may. Counts them: to be asked of projects, not of each job."""
+    most = _most_running(project)
+    return or_(most.is_(None), _num_running(project) < most)
 
 
 def best_of(project: ColumnElement[str] | str, *, fits: Collection[ColumnElement[bool]] = ()) -> Select[str]:

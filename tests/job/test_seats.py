@@ -7,11 +7,14 @@ from datetime import timedelta
 import pytest
 
 from app import host
+from app.caller import Caller, acting_for
+from app.clock import utc_now
 from app.db import now, reading, transaction
 from app.job import gathering, lifecycle, seats, service
 from app.job.hardware import Offer
 from app.job.models import Job, NodeSeat, WorkerPresence
 from app.job.repository import Claim
+from app.key.models import Project
 from app.spec.version import CONTRACT_VERSION
 from app.verify.jobs import check_job
 from tests.job.conftest import insert_job
@@ -251,6 +254,38 @@ def test_a_worker_is_not_kept_for_a_job_that_it_cannot_run_itself(database, tmp_
     asking_for(2, priority=1, contract_version=CONTRACT_VERSION + 1)
     less = insert_job()
     assert tasks._claim(devices)[0].claim.job_id == less
+
+
+def test_a_worker_is_not_kept_for_a_project_that_runs_as_many_jobs_as_it_may(database, tmp_path, monkeypatch):
+    monkeypatch.setattr(tasks, "_told", set())
+    devices = Devices([], folder=tmp_path)
+    with transaction() as session:
+        for name, most in (("full", 1), ("free", None)):
+            limits = {} if most is None else {"max_running_jobs": most}
+            session.add(Project(id=name, name=name, limits=limits, created_at=utc_now()))
+    with acting_for(Caller(project_id="full")):
+        running = insert_job()
+        claim("worker-a")
+        together = asking_for(2, priority=5)
+    present("worker-a", tasks.WORKER_ID)
+    with acting_for(Caller(project_id="free")):
+        less = insert_job()
+    assert tasks._claim(devices)[0].claim.job_id == less, "nothing of the other project can be begun"
+    within(lifecycle.cancelled, claim_of(less))
+    with acting_for(Caller(project_id="free")):
+        asking_for(2, priority=1)
+        insert_job()
+    assert tasks._claim(devices)[0] is None, "another project's job is waited for, beside the one that is not"
+    with transaction() as session:
+        assert waited(session) == 1
+        session.get_one(Project, "full").limits = {"max_running_jobs": 2}
+    assert within(waited) == 5
+    within(lifecycle.cancelled, claim_of(running))
+    assert tasks._claim(devices)[0].claim.job_id == together
+
+
+def waited(session):
+    return seats.waited_for_priority(session, now=now(session), idle=1)
 
 
 def claim_of(job):
