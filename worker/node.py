@@ -4,6 +4,7 @@ The leader's supervisor relays, decides and commits; this one starts the share's
 soon as the attempt is over or the seat is lost.
 """
 
+import contextlib
 import selectors
 import signal
 import threading
@@ -32,6 +33,7 @@ from app.spec.run import NodeSpec
 from worker import run_directory
 from worker.process import TrainerProcess
 from worker.run_directory import World
+from worker.uploading import Uploads
 
 log = structlog.get_logger(__name__)
 
@@ -46,13 +48,18 @@ class SeatLost(Exception):
 
 def run_node(seat: Seat, *, draining: threading.Event, gpus: Sequence[str] | None = None) -> None:
     """Run the seat's share, on these ``gpus`` (None: what the trainer finds), until no process of it is left. Raises nothing of the job's."""
-    with structlog.contextvars.bound_contextvars(job_id=seat.job_id, attempt=seat.attempt, node=seat.node_rank):
+    with (
+        structlog.contextvars.bound_contextvars(job_id=seat.job_id, attempt=seat.attempt, node=seat.node_rank),
+        contextlib.ExitStack() as at_last,
+    ):
         try:
             endpoint = _await_start(seat, draining)
             if endpoint is None:
                 log.info("the seat is given back", draining=draining.is_set())
                 return
-            error = _Share(seat, _prepare(seat, endpoint, gpus=gpus), draining).run()
+            world = _prepare(seat, endpoint, gpus=gpus)
+            at_last.callback(Uploads(world.run_dir).end)  # nobody waits for a log
+            error = _Share(seat, world, draining).run()
         except SeatLost:
             log.info("the attempt is over, or the seat is lost")
             return

@@ -32,7 +32,7 @@ PAUSE_SECONDS: Final = 2.0
 
 
 class Uploads:
-    """Those of one attempt. Without a store everything is where it belongs at once."""
+    """Those of one attempt, or of a node's share of one, which has a log alone. Without a store everything is where it belongs at once."""
 
     def __init__(self, run_dir: Path) -> None:
         self._job_id = run_dir.relative_to(get_settings().jobs_dir).parts[0]

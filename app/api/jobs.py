@@ -194,5 +194,6 @@ def job_mistakes(
 def job_logs(
     job_id: JobId,
     after: Annotated[str | None, Query(max_length=64, description="next of the page before")] = None,
+    node: Annotated[int, Query(ge=0, le=2**31 - 1, description="Of a job of several nodes: whose log; 0 leads")] = 0,
 ) -> LogPage:
-    return service.logs(job_id, after=after)
+    return service.logs(job_id, after=after, node=node)

@@ -110,13 +110,15 @@ def logs(
     job_id: JobId,
     *,
     follow_it: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job ends.")] = False,
+    node: Annotated[int, typer.Option(min=0, help="Of a job of several nodes: whose trainer; 0 leads.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON document for each line.")] = False,
 ) -> None:
     """Print what the job's trainer wrote. With -f the exit code tells how the job ended."""
     client = Client()
-    for attempt, line in client.iterate(pages.log_lines(client.connection, job_id, to_the_end=follow_it)):
+    lines = pages.log_lines(client.connection, job_id, to_the_end=follow_it, node=node)
+    for attempt, line in client.iterate(lines):
         if as_json:
-            print_json({"job_id": job_id, "attempt": attempt, "line": line})
+            print_json({"job_id": job_id, "attempt": attempt, "node": node, "line": line})
         else:
             typer.echo(line)
     if follow_it:

@@ -194,9 +194,12 @@ class Jobs(Resource[TransportT]):
         return [read(CheckpointOut, item) for item in page["data"]]
 
     @iteration
-    async def logs(self, job: JobLike, *, follow: bool = False) -> AsyncIterator[LogLine]:
-        """What the job's trainer wrote, attempt by attempt; with ``follow`` until the job has ended."""
-        async for attempt, text in pages.log_lines(self._connection, id_of(job), to_the_end=follow):
+    async def logs(self, job: JobLike, *, follow: bool = False, node: int = 0) -> AsyncIterator[LogLine]:
+        """What the job's trainer wrote, attempt by attempt; with ``follow`` until the job has ended.
+
+        ``node``: of a job of several nodes, whose trainer; 0 leads.
+        """
+        async for attempt, text in pages.log_lines(self._connection, id_of(job), to_the_end=follow, node=node):
             yield LogLine(attempt, text)
 
 

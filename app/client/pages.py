@@ -21,12 +21,12 @@ async def items(connection: Connection, path: str, *, page_size: int = 100, **pa
 
 
 async def log_lines(
-    connection: Connection, job_id: str, *, to_the_end: bool, pause_seconds: float = 1.0
+    connection: Connection, job_id: str, *, to_the_end: bool, node: int = 0, pause_seconds: float = 1.0
 ) -> AsyncIterator[tuple[int | None, str]]:
-    """Attempt and text of every line that the job's trainer wrote; ``to_the_end``: until the job has ended."""
+    """Attempt and text of every line that the node's trainer wrote; ``to_the_end``: until the job has ended."""
     cursor: str | None = None
     while True:
-        page = await connection.get(f"/jobs/{segment(job_id)}/logs", after=cursor)
+        page = await connection.get(f"/jobs/{segment(job_id)}/logs", after=cursor, node=node)
         for line in page["lines"]:
             yield page["attempt"], line
         moved = page["next"] != cursor

@@ -199,9 +199,10 @@ class MistakePage(BaseModel):
 
 
 class LogPage(BaseModel):
-    """Lines a trainer wrote. ``next`` is the cursor for what comes after them."""
+    """Lines a trainer wrote. ``next`` is the cursor for what comes after them, in the log of the same node."""
 
     attempt: int | None
+    node: int
     lines: list[str]
     next: str
     ended: bool = Field(description="No more lines will come")

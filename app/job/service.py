@@ -20,7 +20,7 @@ from app.job.presentation import checkpoint_out, event_out, job_out, jobs_out
 from app.job.schemas import CheckpointPage, EventPage, JobOut, JobPage, LogPage, MetricOut, MetricPage
 from app.job.states import TERMINAL, JobStatus
 from app.spec.kinds import JobKind
-from app.spec.run import TRAINER_LOG
+from app.spec.run import TRAINER_LOG, node_folder
 
 LOG_CHUNK_BYTES = 256 * 1024
 _LOG_CURSOR: Final = re.compile(r"(\d{1,9}):(\d{1,18})", re.ASCII)
@@ -157,19 +157,27 @@ def list_checkpoints(job_id: str) -> CheckpointPage:
     return CheckpointPage(data=[checkpoint_out(row) for row in rows])
 
 
-def logs(job_id: str, *, after: str | None) -> LogPage:
-    """Whole lines of the trainers' output from a cursor on, attempt by attempt."""
+def logs(job_id: str, *, after: str | None, node: int = 0) -> LogPage:
+    """Whole lines of the output of a node's trainers from a cursor on, attempt by attempt.
+
+    Raises NotFound, and InvalidRequest for a node that the job has not, or what is no cursor.
+    """
     with reading() as session:
         job = require(session, job_id)
+    if node >= job.nodes:
+        have = f"{job.nodes} nodes, 0 to {job.nodes - 1}" if job.nodes > 1 else "one node, which is 0"
+        raise InvalidRequest(f"The job has {have}; there is no node {node}.", param="node", code="invalid_value")
     cursor = _LOG_CURSOR.fullmatch("1:0" if after is None else after)
     if cursor is None:
         raise InvalidRequest(f"{after!r} is not a log cursor.", param="after", code="invalid_cursor")
     number, offset = int(cursor[1]), int(cursor[2])
-    chunk = _read_lines(get_settings().jobs_dir / job_id / f"attempt-{number}" / TRAINER_LOG, offset)
+    run_dir = node_folder(get_settings().jobs_dir / job_id / f"attempt-{number}", node)
+    chunk = _read_lines(run_dir / TRAINER_LOG, offset)
     if not chunk and number < job.attempt:
-        return LogPage(attempt=number, lines=[], next=f"{number + 1}:0", ended=False)
+        return LogPage(attempt=number, node=node, lines=[], next=f"{number + 1}:0", ended=False)
     return LogPage(
         attempt=number if job.attempt else None,
+        node=node,
         lines=chunk.decode("utf-8", errors="replace").split("\n")[:-1],
         next=f"{number}:{offset + len(chunk)}",
         ended=not chunk and JobStatus(job.status) in TERMINAL,

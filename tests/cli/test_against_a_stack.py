@@ -159,6 +159,9 @@ def test_logs_are_lines_for_people_and_documents_for_programs(tunery, followed):
     plain = tunery.run("jobs", "logs", job_id).stdout
     documents = [json.loads(line) for line in tunery.run("jobs", "logs", job_id, "--json").stdout.split("\n") if line]
     assert [document["line"] for document in documents] == plain.split("\n")[:-1]
+    assert {document["node"] for document in documents} == {0}
+    assert tunery.run("jobs", "logs", job_id, "--node", "0").stdout == plain
+    assert "there is no node 1" in tunery.run("jobs", "logs", job_id, "--node", "1", expect=1).stderr
     assert f"{job_id}  succeeded" in tunery.run("jobs", "logs", "-f", job_id).stdout
 
 

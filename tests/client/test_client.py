@@ -17,6 +17,7 @@ from app.client import (
     JobEvent,
     JobState,
     LocalFileError,
+    LogLine,
     NotFound,
     Tunery,
     TuneryError,
@@ -26,6 +27,7 @@ from app.db import transaction
 from app.file.schemas import FileOut
 from app.job import events, requests
 from app.job.schemas import JobOut
+from app.job.states import JobStatus
 from app.model.schemas import ModelDetailOut
 from app.spec.job import JobSpec
 from app.spec.training import TrainingSpec
@@ -118,6 +120,18 @@ def test_what_is_asked_of_a_job(tunery, model, data):
     assert list(tunery.jobs.metrics(job)) == []
     assert list(tunery.jobs.checkpoints(job)) == []
     assert list(tunery.jobs.logs(job)) == []
+
+
+def test_the_log_of_another_node_is_asked_for_by_its_number(tunery, sqlite_home):
+    spec = {"model": "tiny", "dataset": {"train": "file-" + "0" * 32}, "resources": {"nodes": 2, "processes": 2}}
+    job_id = insert_job(status=JobStatus.SUCCEEDED, attempt=1, spec=spec)
+    folder = sqlite_home / "jobs" / job_id / "attempt-1" / "node-1"
+    folder.mkdir(parents=True)
+    (folder / "trainer.log").write_text("follows\n")
+    assert list(tunery.jobs.logs(job_id, node=1)) == [LogLine(1, "follows")]
+    assert list(tunery.jobs.logs(job_id, follow=True)) == []
+    with pytest.raises(InvalidRequest, match="there is no node 2"):
+        list(tunery.jobs.logs(job_id, node=2))
 
 
 def test_a_job_that_did_not_succeed_is_an_error_with_the_job(tunery):

@@ -152,6 +152,9 @@ def test_a_job_waits_for_its_workers_without_holding_up_others_and_has_the_resul
         job = service.wait(together)
         assert job["status"] == "succeeded", (job["error"], service.logs(together))
         assert job["attempt"] == 1
+        told = [service.http.get(f"/jobs/{together}/logs", params={"node": node}).json()["lines"] for node in range(2)]
+        assert all(told)
+        assert told[0] != told[1]
         assert job["spec"]["resources"] == {
             "gpus": "auto",
             "gpu_memory": None,

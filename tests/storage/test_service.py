@@ -190,6 +190,19 @@ def test_checkpoints_wait_for_a_store_that_is_away(machines, sealed, own_s3_serv
     assert storage.read(other / TRAINER_LOG) == b"a line\n"
 
 
+def test_the_log_of_a_node_is_read_on_another_machine(machines, database_url):
+    home = machines.go_to("a", **database_url)
+    spec = {"model": "tiny", "dataset": {"train": "file-" + "0" * 32}, "resources": {"nodes": 2, "processes": 2}}
+    job_id = insert_job(attempt=1, spec=spec)
+    run_dir = home / "jobs" / job_id / "attempt-1" / "node-1"
+    run_dir.mkdir(parents=True)
+    (run_dir / TRAINER_LOG).write_bytes(b"follows\n")
+    Uploads(run_dir).end()
+    machines.go_to("b")
+    with api() as client:
+        assert client.get(f"/jobs/{job_id}/logs", params={"node": 1}).json()["lines"] == ["follows"]
+
+
 def test_a_claim_stays_alive_while_something_long_is_brought(machines, database_url):
     machines.go_to("a", **database_url, TUNERY_LEASE_SECONDS="1")
     insert_job()
