@@ -60,9 +60,12 @@ class Router:
             async for answer in answers:
                 yield answer
 
-    async def ping(self) -> Pong | None:
-        """What one of those that answer says of itself; None if none answers within a second."""
-        pongs = await asyncio.gather(*(client.ping() for client in self._clients.values()))
+    async def ping(self, *, model: str = "") -> Pong | None:
+        """What one of those that answer says of itself: the one that would be asked first for the model with that manifest.
+
+        None if none answers within a second.
+        """
+        pongs = await asyncio.gather(*(self._clients[address].ping() for address in self._in_order(model)))
         return next((pong for pong in pongs if pong is not None), None)
 
     async def measure(self) -> str | None:

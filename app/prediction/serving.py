@@ -14,9 +14,10 @@ from app.errors import InvalidRequest, Unavailable
 from app.prediction.client import RETRY_AFTER_SECONDS
 from app.prediction.finding import find
 from app.prediction.known import ServedModel
-from app.prediction.routing import is_alive
+from app.prediction.routing import get_client, is_alive
 from app.prediction.schemas import MAX_INPUTS
-from app.spec.serving import SERVING_FILE, ServingSpec
+from app.prediction.wire import Pong
+from app.spec.serving import SERVING_FILE, Precision, ServingSpec
 
 
 class EndpointInfo(BaseModel):
@@ -27,7 +28,9 @@ class EndpointInfo(BaseModel):
     model_id: str
     model_sha: str
     """SHA-256 of its manifest, which holds the hash of each of its files."""
-    model_dtype: str
+    model_dtype: Precision
+    """What the predictor computes it in, as that says once it has loaded the model; before, what it was evaluated in, unless the
+    predictor has a GPU, where all are computed in float32."""
     model_pipeline_tag: str
     """What it was tuned for."""
     model_type: dict[str, Any]
@@ -80,7 +83,7 @@ async def describe(reference: str) -> EndpointInfo:
     return EndpointInfo(
         model_id=served.id,
         model_sha=served.manifest_sha256,
-        model_dtype=spec.precision,
+        model_dtype=await _precision(served, spec),
         model_pipeline_tag=spec.task,
         model_type=_model_type(spec),
         base_model=spec.base_model,
@@ -91,6 +94,21 @@ async def describe(reference: str) -> EndpointInfo:
         max_client_batch_size=MAX_INPUTS,
         version=version("tunery"),
     )
+
+
+async def _precision(served: ServedModel, spec: ServingSpec) -> Precision:
+    """What its record says is what it could be evaluated in: where it cannot be packed it is served in float32 all the same."""
+    if spec.precision == "float32":
+        return "float32"
+    pong = await get_client().ping(model=served.manifest_sha256)
+    return spec.precision if pong is None else precision_by(pong, served.folder.name, evaluated_in=spec.precision)
+
+
+def precision_by(pong: Pong, name: str, *, evaluated_in: Precision) -> Precision:
+    """What the predictor computes the model in a folder of that name in. Only on a CPU it may be packed, which loading shows."""
+    if name in pong.precisions:
+        return pong.precisions[name]
+    return evaluated_in if pong.device in (None, "cpu") else "float32"
 
 
 async def check_health(reference: str) -> None:

@@ -7,6 +7,8 @@ from typing import Final, Literal
 
 import msgspec
 
+from app.spec.serving import Precision
+
 MAX_MESSAGE_BYTES: Final = 64 * 2**20
 
 FunctionToApply = Literal["softmax", "sigmoid", "none"]
@@ -129,6 +131,10 @@ class Pong(_Message, frozen=True, kw_only=True):
     """Texts that are being generated."""
     num_base_loads: int = 0
     """Base models loaded, each for any number of adapters."""
+    precisions: dict[str, Precision] = {}
+    """By the name of a loaded model's folder: what it is computed in."""
+    device: str | None = None
+    """The kind of device that models are loaded on, such as "cuda"; None while that is not known."""
 
 
 class Measured(_Message, frozen=True, kw_only=True):

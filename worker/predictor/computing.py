@@ -32,7 +32,9 @@ log = structlog.get_logger(__name__)
 def load_models(scheduler: Scheduler, *, reply: Reply) -> None:
     """Load what is asked for, one model at a time, until the scheduler stops. Imports torch, which takes seconds."""
     from worker.predictor.bases import Bases  # noqa: PLC0415  the socket answers meanwhile
+    from worker.predictor.loading import default_device  # noqa: PLC0415
 
+    scheduler.device = default_device()
     gc.freeze()  # what was imported stays: looking through it again and again would halt everybody
     bases = Bases()
     while (key := scheduler.next_load()) is not None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
 from app.prediction.wire import Generated, Sampling
-from app.spec.serving import ServingSpec
+from app.spec.serving import Precision, ServingSpec
 from app.spec.words import Span, first_tokens, split_words
 from worker.predictor.answer_generation import write_answers
 from worker.predictor.attached import Attachment
@@ -108,6 +108,11 @@ class LoadedModel:
             attachment=parts.attachment,
             packed=parts.packed,
         )
+
+    @property
+    def precision(self) -> Precision:
+        """What it is computed in, which is float32 wherever it could not be packed, whatever its record says."""
+        return "float32" if self._packed is None else "bfloat16"
 
     @property
     def memory_bytes(self) -> int:

@@ -52,6 +52,11 @@ class LoadedParts:
     """What computes with ``model``, which then only it can do."""
 
 
+def default_device() -> str:
+    """Where models are loaded if nobody says otherwise."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def load_parts(
     folder: Path,
     *,
@@ -67,7 +72,7 @@ def load_parts(
     if precision is not None:
         spec = spec.model_copy(update={"precision": precision})
     _refuse_remote_code(folder)
-    chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    chosen = torch.device(device or default_device())
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         if spec.base is None:

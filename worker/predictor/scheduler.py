@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from app.prediction.wire import Predict
+from app.spec.serving import Precision
 from worker.predictor.footprint import Footprint, stored_footprint, total_bytes
 from worker.predictor.metrics import PredictorCounts
 
@@ -97,6 +98,8 @@ class Scheduler:
     def __init__(self, *, max_texts: int, memory_bytes: int, idle_seconds: float) -> None:
         self.num_loads = 0
         self.num_base_loads = 0
+        self.device: str | None = None
+        """The kind of device that models are loaded on; None until torch has been asked."""
         self.counts = PredictorCounts()
         self._max_texts = max_texts
         self._memory_bytes = memory_bytes
@@ -132,6 +135,11 @@ class Scheduler:
         """Names of the loaded models, least recently used first."""
         with self._changed:
             return [resident.name for resident in self._residents.values()]
+
+    def precisions(self) -> dict[str, Precision]:
+        """What the loaded models are computed in, by their names."""
+        with self._changed:
+            return {resident.name: resident.model.precision for resident in self._residents.values()}
 
     def is_loaded(self, key: ModelKey) -> bool:
         return key in self._residents

@@ -162,6 +162,8 @@ class Server:
                 num_base_loads=self._scheduler.num_base_loads,
                 num_waiting=self._scheduler.num_waiting,
                 num_generating=self._scheduler.num_generating,
+                precisions=self._scheduler.precisions(),
+                device=self._scheduler.device,
             )
         if isinstance(question, Measure):
             return Measured(request_id=question.request_id, text=metrics_text(self._scheduler))
