@@ -156,7 +156,7 @@ def test_a_job_waits_for_its_workers_without_holding_up_others_and_has_the_resul
         assert all(told)
         assert told[0] != told[1]
         assert job["spec"]["resources"] == {
-            "gpus": "auto",
+            "gpus": None,
             "gpu_memory": None,
             "processes": 2,
             "nodes": 2,
