@@ -22,7 +22,7 @@ from app.caller import Caller
 from app.config import get_settings
 from app.db import now, reading, transaction
 from app.errors import InvalidRequest, ServiceError
-from app.job import repository, seats
+from app.job import records, repository, seats
 from app.job.lifecycle import ClaimedJob
 from app.job.models import WorkerPresence
 from app.job.repository import Claim
@@ -106,7 +106,7 @@ def _prepare(seat: Seat, endpoint: str, *, gpus: Sequence[str] | None) -> World:
         job = repository.get(session, seat.job_id)
         if job is None or job.token != seat.token:
             raise SeatLost(seat)
-        saved = repository.checkpoints(session, seat.job_id, committed_only=True)
+        saved = records.checkpoints(session, seat.job_id, committed_only=True)
         if endpoint.startswith("127.") and not _is_on_this_machine(session, job.worker_id):
             raise InvalidRequest(
                 f"the nodes are to meet at {endpoint}, which is another place on each machine",

@@ -11,7 +11,7 @@ from app import failpoints, ids
 from app.clock import utc_now
 from app.config import get_settings
 from app.db import transaction
-from app.job import events, lifecycle, repository
+from app.job import events, lifecycle, records, repository
 from app.job.lifecycle import ClaimLost
 from app.job.models import Checkpoint
 from app.job.repository import Claim
@@ -142,7 +142,7 @@ class Relay:
             case StartedMessage() | BegunMessage():
                 return self._on_started(session, message)
             case MistakesMessage():
-                repository.put_mistakes(session, self.claim.job_id, **message.model_dump(mode="json", exclude={"type"}))
+                records.put_mistakes(session, self.claim.job_id, **message.model_dump(mode="json", exclude={"type"}))
             case WarningMessage():
                 return self._on_warning(session, message, so_far)
             case LogMessage():
@@ -183,7 +183,7 @@ class Relay:
             {"job_id": self.claim.job_id, "created_at": moment, **point.model_dump()}
             for point in {(point.step, point.name): point for point in message.points}.values()
         ]
-        repository.upsert_metrics(session, rows)
+        records.upsert_metrics(session, rows)
         return self._latest(session, message)
 
     def _latest(self, session: Session, message: MetricsMessage) -> dict[str, Any]:
@@ -202,7 +202,7 @@ class Relay:
 
     def _on_checkpoint(self, session: Session, message: CheckpointMessage) -> dict[str, Any]:
         if message.is_best:
-            repository.clear_best(session, self.claim.job_id)
+            records.clear_best(session, self.claim.job_id)
         session.add(
             Checkpoint(
                 id=ids.new_id(ids.CHECKPOINT),
@@ -221,7 +221,7 @@ class Relay:
         session.flush()
         if message.deleted:
             gone = [self._relative(path) for path in message.deleted]
-            repository.mark_checkpoints(session, self.claim.job_id, paths=gone, state="deleted")
+            records.mark_checkpoints(session, self.claim.job_id, paths=gone, state="deleted")
         self._reached(session, message.step)
         if not message.is_best:
             return {}
@@ -245,7 +245,7 @@ class Relay:
         return {"warnings": [*warnings, warning]}
 
     def _on_corrupt(self, session: Session, message: CorruptMessage) -> None:
-        repository.mark_checkpoints(session, self.claim.job_id, paths=[self._relative(message.path)], state="corrupt")
+        records.mark_checkpoints(session, self.claim.job_id, paths=[self._relative(message.path)], state="corrupt")
         events.append(session, self.claim.job_id, message.message, level="warn", data={"code": "checkpoint_corrupt"})
 
     def _relative(self, path: str) -> str:

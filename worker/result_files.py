@@ -10,7 +10,7 @@ from app import failpoints, storage
 from app.config import get_settings
 from app.db import transaction
 from app.file import results
-from app.job import lifecycle, repository, retention
+from app.job import lifecycle, records, repository, retention
 from app.job.repository import Claim
 from app.spec.messages import FilesMessage
 from app.storage import StoreUnavailable
@@ -46,7 +46,7 @@ def publish_files(claim: Claim, result: FilesMessage) -> None:
             timings=result.timings,
             progress=progress_at_the_end(job.progress, last_step=result.num_done),
         )
-        repository.forget_checkpoints_of(session, claim.job_id)
+        records.forget_checkpoints_of(session, claim.job_id)
         failpoints.reach("result.written")
     failpoints.reach("result.stored")
     _remove_parts(get_settings().jobs_dir / claim.job_id)

@@ -18,7 +18,7 @@ from app.dataset.readers import profile_file
 from app.db import reading
 from app.file.results import Result
 from app.file.service import FOLDER
-from app.job import repository
+from app.job import records
 from app.manifest import committed_folder
 
 STORED_AS: Final = "data.csv"
@@ -46,7 +46,7 @@ def write(job_id: str) -> tuple[Result, Path]:
 
 
 def _write_csv(session: Session, job_id: str, path: Path) -> int:
-    names = repository.metric_names(session, job_id)
+    names = records.metric_names(session, job_id)
     num_rows = 0
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, ["step", "epoch", *names], lineterminator="\n")
@@ -58,7 +58,7 @@ def _write_csv(session: Session, job_id: str, path: Path) -> int:
 
 
 def _rows(session: Session, job_id: str) -> Iterator[dict[str, Any]]:
-    for step, points in groupby(repository.metrics_by_step(session, job_id), key=lambda point: point.step):
+    for step, points in groupby(records.metrics_by_step(session, job_id), key=lambda point: point.step):
         measured = list(points)
         yield {"step": step, "epoch": measured[0].epoch} | {point.name: point.value for point in measured}
 

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from sqlalchemy.orm import Session
 
 from app.clock import utc_now
-from app.job import repository
+from app.job import records
 from app.job.models import JobEvent
 
 Level = Literal["info", "warn", "error"]
@@ -23,7 +23,7 @@ def append(
     """The event, numbered. Locks the job's row until the transaction ends."""
     event = JobEvent(
         job_id=job_id,
-        number=repository.next_event_number(session, job_id),
+        number=records.next_event_number(session, job_id),
         created_at=utc_now(),
         level=level,
         type=kind,

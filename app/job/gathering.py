@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from app.db import now
-from app.job import events, lifecycle, repository
+from app.job import events, lifecycle, records, repository
 from app.job.lifecycle import ClaimLost
 from app.job.repository import Claim
 from app.job.states import JobStatus
@@ -18,7 +18,7 @@ def tell_too_few_workers(session: Session, *, idle: int, told: Collection[str]) 
     for job in too_large:
         nodes = int(job.spec["resources"]["nodes"])
         message, data = words(nodes=nodes, missing=nodes - idle)
-        [newest] = repository.events_after(session, job.id, number=job.last_event_number - 1, limit=1)
+        [newest] = records.events_after(session, job.id, number=job.last_event_number - 1, limit=1)
         if job.id not in told and newest.data != data:
             events.append(session, job.id, message, level="warn", data=data)
     return [job.id for job in too_large]

@@ -15,7 +15,7 @@ from app import failpoints
 from app.caller import DEFAULT_PROJECT
 from app.config import get_settings
 from app.db import now
-from app.job import ending, events, repository, seats, turns
+from app.job import ending, events, records, repository, seats, turns
 from app.job.hardware import Offer
 from app.job.models import Attempt, Job
 from app.job.repository import Claim
@@ -88,7 +88,7 @@ def claim_next(
         "A worker has taken the job." if job.attempt == 1 else f"A worker has taken the job (attempt {job.attempt})."
     )
     events.append(session, job.id, message, kind="status", data={"status": JobStatus.RUNNING, "attempt": job.attempt})
-    saved = repository.checkpoints(session, job.id, committed_only=True)
+    saved = records.checkpoints(session, job.id, committed_only=True)
     failpoints.reach("claim.written")
     return ClaimedJob(
         claim=claim,

@@ -5,7 +5,7 @@ from typing import Final, Literal
 
 from app.db import reading
 from app.errors import InvalidRequest
-from app.job import repository
+from app.job import records
 from app.job.schemas import MistakeOut, MistakePage
 from app.job.service import require
 
@@ -29,7 +29,7 @@ def list_mistakes(
         raise InvalidRequest(f"{after!r} is not the number of a mistake.", param="after", code="invalid_cursor")
     with reading() as session:
         require(session, job_id)
-        stored = repository.mistakes(session, job_id, split=split)
+        stored = records.mistakes(session, job_id, split=split)
     kept = [] if stored is None else stored.mistakes
     found = [
         MistakeOut(number=number, **mistake)

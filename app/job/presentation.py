@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from app import caller, ids
 from app.db import now
-from app.job import hardware, repository, turns
+from app.job import hardware, records, turns
 from app.job.forecast import NOTHING, Forecast
 from app.job.models import Checkpoint, Job, JobEvent, WorkerPresence
 from app.job.schemas import CheckpointOut, EventOut, JobModelOut, JobOut, MetricsOut, ProgressOut, QueueOut, RequestOut
@@ -45,7 +45,7 @@ def _beside(session: Session, jobs: Sequence[Job]) -> _Beside:
     with caller.acting_for(None):  # jobs of other projects are before them
         places = turns.places(session, jobs)
     return _Beside(
-        best=repository.best_checkpoints(session, [job.id for job in jobs]),
+        best=records.best_checkpoints(session, [job.id for job in jobs]),
         models=models.by_id(session, [job.model_id for job in jobs if job.model_id]),
         places=places,
         workers=hardware.present_workers(session, now=now(session)) if places else [],

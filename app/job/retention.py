@@ -10,7 +10,7 @@ from app import disk, ids, storage
 from app.clock import utc_now
 from app.config import get_settings
 from app.db import reading, transaction
-from app.job import repository
+from app.job import records, repository
 from app.job.models import Job
 from app.job.states import TERMINAL
 from app.manifest import TEMPORARY_PREFIX
@@ -43,7 +43,7 @@ def forget_old_checkpoints() -> int:
     settings = get_settings()
     ended_before = utc_now() - timedelta(seconds=settings.keep_checkpoints_seconds)
     with transaction() as session:
-        repository.forget_checkpoints(session, ended_before=ended_before)
+        records.forget_checkpoints(session, ended_before=ended_before)
     removed = 0
     stored: dict[Path, list[Path]] = {}
     for checkpoint in stored_checkpoints(settings.jobs_dir):

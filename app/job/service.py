@@ -13,7 +13,7 @@ from app import ids, storage
 from app.config import get_settings
 from app.db import reading
 from app.errors import InvalidRequest, NotFound
-from app.job import repository
+from app.job import records, repository
 from app.job.forecast import forecast
 from app.job.models import Job
 from app.job.presentation import checkpoint_out, event_out, job_out, jobs_out
@@ -90,7 +90,7 @@ def metrics(job_id: str, *, after: str | None, limit: int) -> MetricPage:
     """In the order in which they were first stored."""
     with reading() as session:
         require(session, job_id)
-        rows = repository.metrics_after(session, job_id, after=_position(after), limit=limit)
+        rows = records.metrics_after(session, job_id, after=_position(after), limit=limit)
     page = rows[:limit]
     return MetricPage(
         data=[MetricOut.model_validate(row, from_attributes=True) for row in page],
@@ -103,7 +103,7 @@ def metrics_at(job_id: str, *, steps: Sequence[int]) -> dict[int, dict[str, floa
     """What was measured at these steps, by step and name."""
     found: dict[int, dict[str, float]] = {}
     with reading() as session:
-        for point in repository.metrics_at(session, job_id, steps=steps):
+        for point in records.metrics_at(session, job_id, steps=steps):
             found.setdefault(point.step, {})[point.name] = point.value
     return found
 
@@ -115,9 +115,9 @@ def list_events(job_id: str, *, after: str | None, limit: int, newest_first: boo
         require(session, job_id)
         if newest_first:
             before = None if after is None else number
-            rows = repository.events_before(session, job_id, number=before, limit=limit + 1)
+            rows = records.events_before(session, job_id, number=before, limit=limit + 1)
         else:
-            rows = repository.events_after(session, job_id, number=number, limit=limit + 1)
+            rows = records.events_after(session, job_id, number=number, limit=limit + 1)
     data = [event_out(row) for row in rows[:limit]]
     return EventPage(
         data=data,
@@ -130,7 +130,7 @@ def list_events(job_id: str, *, after: str | None, limit: int, newest_first: boo
 def newest_events(job_ids: Sequence[str]) -> dict[str, tuple[int, str]]:
     """By job: the number of its newest event, and its status. One query however many jobs."""
     with reading() as session:
-        return repository.last_event_numbers(session, job_ids)
+        return records.last_event_numbers(session, job_ids)
 
 
 def has_ended(job_id: str) -> bool:
@@ -153,7 +153,7 @@ def list_checkpoints(job_id: str) -> CheckpointPage:
     """Newest first, those already rotated away included."""
     with reading() as session:
         require(session, job_id)
-        rows = repository.checkpoints(session, job_id, committed_only=False)
+        rows = records.checkpoints(session, job_id, committed_only=False)
     return CheckpointPage(data=[checkpoint_out(row) for row in rows])
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from app.job import repository as jobs
+from app.job import records
 from app.job.models import Job
 from app.study import repository, search_space
 from app.study.models import Study, Trial
@@ -55,7 +55,7 @@ def read(session: Session, study: Study) -> History:
     rows = repository.trials(session, study.id)
     spec = SweepSpec.model_validate(study.spec)
     job_ids = [job.id for _, job in rows if job is not None]
-    return History(study=study, spec=spec, rows=rows, evaluations=jobs.values_of(session, job_ids, spec.metric))
+    return History(study=study, spec=spec, rows=rows, evaluations=records.values_of(session, job_ids, spec.metric))
 
 
 def is_better(value: float, than: float, spec: SweepSpec) -> bool:

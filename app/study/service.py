@@ -5,7 +5,7 @@ from sqlalchemy.orm import Session
 from app import ids
 from app.db import now, reading, transaction
 from app.errors import Conflict, InvalidRequest, NotFound
-from app.job import repository as jobs
+from app.job import records
 from app.model import service as models
 from app.study import driver, repository
 from app.study.models import Study
@@ -65,7 +65,7 @@ def list_trials(sweep_id: str, *, after: int | None, limit: int) -> TrialPage:
         study = require(session, sweep_id)
         rows = [row for row in repository.trials(session, sweep_id) if after is None or row[0].number > after]
         metric = SweepSpec.model_validate(study.spec).metric
-        values = jobs.values_of(session, [job.id for _, job in rows[:limit] if job is not None], metric)
+        values = records.values_of(session, [job.id for _, job in rows[:limit] if job is not None], metric)
     return TrialPage(
         data=[trial_out(trial, job, values.get(trial.job_id or "", [])) for trial, job in rows[:limit]],
         has_more=len(rows) > limit,

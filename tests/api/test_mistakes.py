@@ -3,7 +3,7 @@
 import pytest
 
 from app.db import transaction
-from app.job import repository
+from app.job import records
 from app.job.models import Job
 from app.spec.messages import MistakesMessage
 from app.spec.mistakes import Mistake
@@ -68,7 +68,7 @@ def test_they_go_with_the_job(ask):
     with transaction() as session:
         session.delete(session.get_one(Job, ask.job_id))
     with transaction() as session:
-        assert repository.mistakes(session, ask.job_id, split="validation") is None
+        assert records.mistakes(session, ask.job_id, split="validation") is None
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ import pytest
 from playwright.sync_api import expect
 
 from app.db import transaction
-from app.job import repository
+from app.job import records
 from tests.dashboard.archive import HOSTILE, settings_of
 
 pytestmark = pytest.mark.xdist_group("dashboard")
@@ -21,7 +21,7 @@ def mistake(number: int) -> dict:
 
 def test_a_cell_of_the_confusion_matrix_leads_to_its_examples(dashboard, archive):
     with settings_of(archive.home), transaction() as session:
-        repository.put_mistakes(
+        records.put_mistakes(
             session, archive.finished, split="validation", rows_of="validation", num_examples=300, num_wrong=70,
             mistakes=[mistake(number) for number in range(NUM_MISTAKES)],
         )  # fmt: skip

@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.clock import utc_now
 from app.db import now, reading, transaction
 from app.ids import new_id
-from app.job import events, lifecycle, repository
+from app.job import events, lifecycle, records
 from app.job.lifecycle import ClaimedJob, ClaimLost
 
 STEPS = 3
@@ -60,7 +60,7 @@ def _end(job: ClaimedJob) -> None:
                 lifecycle.write(session, claim, progress={"step": step, "max_steps": STEPS})
                 points = [{"job_id": claim.job_id, "created_at": utc_now(), "step": step, "epoch": 0.0,
                            "name": f"train/{name}", "value": 1.0} for name in ("loss", "learning_rate")]  # fmt: skip
-                repository.upsert_metrics(session, points)
+                records.upsert_metrics(session, points)
                 events.append(session, claim.job_id, f"Step {step}.")
             with reading() as session:
                 request = lifecycle.asked_for(session, claim)

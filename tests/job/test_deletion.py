@@ -15,7 +15,7 @@ from app.db import reading, transaction
 from app.errors import Conflict, NotFound
 from app.file import service as files
 from app.file.models import File
-from app.job import deletion, idempotency, lifecycle, requests, retention, service
+from app.job import deletion, idempotency, lifecycle, records, requests, retention, service
 from app.job import repository as jobs
 from app.job.deletion import Results
 from app.job.models import Attempt, IdempotencyKey, Job, JobEvent, JobMistakes, MetricPoint
@@ -53,8 +53,8 @@ def finished_job():
     placed = models.place(folder / "model", model_id=model_id)
     with transaction() as session:
         point = {"job_id": job_id, "step": 1, "name": "train/loss", "epoch": 1.0, "value": 0.5, "created_at": utc_now()}
-        jobs.upsert_metrics(session, [point])
-        jobs.put_mistakes(session, job_id, split="test", rows_of="test", num_examples=1, num_wrong=1, mistakes=[])
+        records.upsert_metrics(session, [point])
+        records.put_mistakes(session, job_id, split="test", rows_of="test", num_examples=1, num_wrong=1, mistakes=[])
         idempotency.take(session, f"key-{job_id}", request_sha256="0" * 64, job_id=job_id)
         jobs.attempt(session, claim).resumed_from_step = 0
         jobs.attempt(session, claim).last_step = 1

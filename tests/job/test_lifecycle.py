@@ -9,7 +9,7 @@ import pytest
 import app.sweep
 from app import host
 from app.db import now, reading, transaction
-from app.job import lifecycle, repository, requests, service
+from app.job import lifecycle, records, repository, requests, service
 from app.job.lifecycle import ClaimLost
 from app.job.models import Attempt, Job, WorkerPresence
 from app.job.states import TERMINAL, TRANSITIONS, JobStatus, check_transition
@@ -273,8 +273,8 @@ def test_metrics_are_upserted_by_step_and_paged_without_a_gap(job):
                 for step in steps]  # fmt: skip
 
     with transaction() as session:
-        repository.upsert_metrics(session, rows(range(300), 1.0))
-        repository.upsert_metrics(session, rows(range(250, 310), 2.0))
+        records.upsert_metrics(session, rows(range(300), 1.0))
+        records.upsert_metrics(session, rows(range(250, 310), 2.0))
     seen, after = {}, None
     while True:
         page = service.metrics(job, after=after, limit=70)

@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 from app import ids
 from app.config import get_settings
 from app.db import reading, transaction
-from app.job import lifecycle
+from app.job import lifecycle, records
 from app.job import repository as jobs
 from app.job.models import Job
 from app.manifest import committed_folder
@@ -56,7 +56,7 @@ class Bench:
                  "created_at": jobs.get(session, claim.job_id).created_at}
                 for n, value in enumerate(values, start=1)
             ]  # fmt: skip
-            jobs.upsert_metrics(session, rows)
+            records.upsert_metrics(session, rows)
             lifecycle.write(session, claim, progress={"step": 10 * len(values), "max_steps": max_steps})
 
     def succeed(self, claim, value, *, metric="eval/f1"):

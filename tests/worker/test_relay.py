@@ -11,7 +11,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from app.config import get_settings
 from app.db import get_engine, reading, transaction
-from app.job import repository, service
+from app.job import records, service
 from app.spec.messages import (
     CheckpointMessage,
     CorruptMessage,
@@ -129,5 +129,5 @@ def test_the_folder_of_jobs_may_be_a_link_to_a_larger_disk(job, tmp_path):
     )  # fmt: skip
     relay.flush()
     with reading() as session:
-        (saved,) = repository.checkpoints(session, job, committed_only=True)
+        (saved,) = records.checkpoints(session, job, committed_only=True)
     assert saved.path == f"{job}/attempt-1/checkpoint-5"
