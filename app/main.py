@@ -1,10 +1,12 @@
 """Wiring of the HTTP server, and nothing else."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 from importlib.metadata import version
+from typing import Final
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from starlette.routing import BaseRoute
 
 from app import log, sweep, telemetry
@@ -53,6 +55,33 @@ from app.webhook import sending
 
 DESCRIPTION = "Fine-tune Hugging Face models on your own machines: upload labelled text, post a job, ask the model."
 
+MODULES: Final = (
+    health,
+    files,
+    finished_models,
+    tei,
+    chat,
+    huggingface,
+    models,
+    jobs,
+    events,
+    sweeps,
+    keys,
+    predict,
+    metrics,
+    webhooks,
+    hub_token,
+    workers,
+    audit,
+    docs,
+    dashboard,
+    openai_files,
+    openai_fine_tuning,
+    openai_models,
+    openai_chat,
+)
+"""Ids of models hold slashes: what asks one comes before the route of a model, and longer paths before shorter ones."""
+
 
 def create_app() -> FastAPI:
     """The application, for uvicorn's factory mode and for tests."""
@@ -65,46 +94,29 @@ def create_app() -> FastAPI:
         redoc_url=None,
         lifespan=_lifespan,
     )
-    # Ids of models hold slashes: what asks one comes before the route of a model, and longer paths before shorter ones.
-    modules = (
-        health,
-        files,
-        finished_models,
-        tei,
-        chat,
-        huggingface,
-        models,
-        jobs,
-        events,
-        sweeps,
-        keys,
-        predict,
-        metrics,
-        webhooks,
-        hub_token,
-        workers,
-        audit,
-        docs,
-        dashboard,
-        openai_files,
-        openai_fine_tuning,
-        openai_models,
-        openai_chat,
-    )
-    for module in modules:
-        app.include_router(module.router)
+    app.router.routes += _api().routes
     install_error_handlers(app)
     guard(app.routes)
     complete_description(app)
     app.state.request_counts = RequestCounts()
     app.state.key_ring = KeyRing.of(settings)
     app.state.stored_numbers = StoredNumbers()
-    _add_middleware(app, settings, routes=[route for module in modules for route in module.router.routes])
+    _add_middleware(app, settings)
     return app
 
 
-def _add_middleware(app: FastAPI, settings: Settings, *, routes: Sequence[BaseRoute]) -> None:
+@cache
+def _api() -> APIRouter:
+    """Every route of the service. An application works out what FastAPI knows of them once, and the next one of its process has it."""
+    api = APIRouter()
+    for module in MODULES:
+        api.include_router(module.router)
+    return api
+
+
+def _add_middleware(app: FastAPI, settings: Settings) -> None:
     """The last one added is the first one a request meets."""
+    routes: list[BaseRoute] = [route for module in MODULES for route in module.router.routes]
     app.add_middleware(BodyLimitMiddleware, max_bytes=settings.max_body_bytes)
     app.add_middleware(SecurityMiddleware, settings=settings, keys=app.state.key_ring)
     app.add_middleware(SecurityHeadersMiddleware)
