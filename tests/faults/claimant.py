@@ -1,6 +1,7 @@
-"""A worker process without trainers: ``python -m tests.faults.claimant race | work``.
+"""Worker processes without trainers: ``python -m tests.faults.claimant race | work IN:OUT ...``.
 
-It says that it is ready, waits for a line on standard input, claims jobs of the database that the settings name, and writes
+One for each pair of descriptors, which are its standard input and output; all are forked from one that has imported everything.
+Each says that it is ready, waits for a line on standard input, claims jobs of the database that the settings name, and writes
 one JSON object: whom it claimed, over how many seconds, and which errors of the database it met.
 
 ``race``: claims until there is nothing left. ``work``: claims as long as standard input is open, tells of steps, renews leases,
@@ -8,6 +9,7 @@ and ends each job.
 """
 
 import json
+import os
 import sys
 import threading
 import time
@@ -17,17 +19,15 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.clock import utc_now
 from app.db import now, reading, transaction
-from app.ids import new_id
 from app.job import events, lifecycle, records
 from app.job.lifecycle import ClaimedJob, ClaimLost
 
 STEPS = 3
-WORKER_ID = new_id("worker")
 
 
 def claim() -> ClaimedJob | None:
     with transaction() as session:
-        return lifecycle.claim_next(session, worker_id=WORKER_ID)
+        return lifecycle.claim_next(session, worker_id=f"worker-{os.getpid()}")
 
 
 def race() -> list[str]:
@@ -92,5 +92,21 @@ def main(mode: str) -> None:
     sys.stdout.write(json.dumps(result))
 
 
+def fork_each(mode: str, pairs: list[tuple[int, int]]) -> int:
+    """0 when all of them have ended well."""
+    children = []
+    for pair in pairs:
+        children.append(os.fork())
+        if children[-1] == 0:
+            for number, descriptor in enumerate(pair):
+                os.dup2(descriptor, number)
+            main(mode)
+            sys.stdout.flush()
+            os._exit(0)
+        for descriptor in pair:
+            os.close(descriptor)
+    return max([os.waitpid(child, 0)[1] for child in children]) and 1
+
+
 if __name__ == "__main__":
-    main(sys.argv[1])
+    sys.exit(fork_each(sys.argv[1], [(int(a), int(b)) for a, b in (pair.split(":") for pair in sys.argv[2:])]))

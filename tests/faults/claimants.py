@@ -2,50 +2,58 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, Literal
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any, Literal, TextIO
 
 from tests.stack.processes import ROOT
 
 
 class Claimants:
-    def __init__(self, processes: list[subprocess.Popen[str]]) -> None:
-        self._processes = processes
+    def __init__(self, ends: list[tuple[TextIO, TextIO]], parent: subprocess.Popen[bytes]) -> None:
+        self._ends, self._parent = ends, parent
 
     def begin(self) -> None:
-        for process in self._processes:
-            assert process.stdin is not None
-            process.stdin.write("\n")
-            process.stdin.flush()
+        for told, _ in self._ends:
+            told.write("\n")
+            told.flush()
 
     def results(self) -> list[dict[str, Any]]:
         """What each wrote at its end, which this asks for."""
-        found = []
-        for process in self._processes:
-            written, _ = process.communicate()
-            assert process.returncode == 0
-            found.append(json.loads(written))
-        return found
+        for told, _ in self._ends:
+            told.close()
+        written = [heard.read() for _, heard in self._ends]
+        assert self._parent.wait() == 0
+        return [json.loads(each) for each in written]
 
 
 @contextmanager
 def claimants(mode: Literal["race", "work"], *, count: int, **settings: str) -> Iterator[Claimants]:
     """All are ready, and wait for ``begin``."""
-    command = [sys.executable, "-m", "tests.faults.claimant", mode]
-    environment = dict(os.environ) | {"PYTHONPATH": str(ROOT)} | settings
-    processes = [
-        subprocess.Popen(command, env=environment, cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        for _ in range(count)
-    ]
-    try:
-        for process in processes:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
-        yield Claimants(processes)
-    finally:
-        for process in processes:
-            process.kill()
-            process.communicate()
+    with ExitStack() as files:
+        ends, theirs = [], []
+        for _ in range(count):
+            (read_told, write_told), (read_heard, write_heard) = os.pipe(), os.pipe()
+            ends.append((files.enter_context(open(write_told, "w")), files.enter_context(open(read_heard))))  # noqa: PTH123
+            theirs.append((read_told, write_heard))
+        passed = [descriptor for pair in theirs for descriptor in pair]
+        parent = subprocess.Popen(
+            [sys.executable, "-m", "tests.faults.claimant", mode, *(f"{told}:{heard}" for told, heard in theirs)],
+            env=dict(os.environ) | {"PYTHONPATH": str(ROOT)} | settings,
+            cwd=ROOT,
+            pass_fds=passed,
+            start_new_session=True,
+        )
+        for descriptor in passed:
+            os.close(descriptor)
+        try:
+            for _, heard in ends:
+                assert heard.readline() == "ready\n"
+            yield Claimants(ends, parent)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(parent.pid, signal.SIGKILL)
+            parent.wait()

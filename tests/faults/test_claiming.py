@@ -10,7 +10,7 @@ from app.job.models import Attempt, Job
 from tests.faults.claimants import claimants
 from tests.job.conftest import insert_job
 
-WORKERS, JOBS = 8, 200
+WORKERS, JOBS = 8, 80
 
 
 def test_eight_workers_that_race_for_jobs_claim_each_once(database, matrix):
