@@ -13,16 +13,28 @@ from packaging.utils import canonicalize_name
 from tests.trainer.conftest import ROOT
 from worker.nursery.__main__ import STACK
 
-PARTS = {
+PLAIN = {"worker": ("worker.main", "worker.tasks"), "api": ("app.main", "app.cli")}
+WITH_TORCH = {
     "nursery": STACK,
     "trainer": ("worker.trainer.__main__", "worker.trainer.attempt", "evaluate"),
     "jobs of finished models": ("worker.batch_prediction.attempt", "worker.export.attempt"),
     "predictor": ("worker.predictor.__main__", "worker.predictor.server", "worker.predictor.engine"),
-    "worker": ("worker.main", "worker.tasks"),
-    "api": ("app.main", "app.cli"),
 }
-EXTRAS = {"api": set(), "worker": set()}
-"""What the others need besides: the torch side."""
+
+IMPORT_EACH = """
+import importlib, os, sys
+common, parts = {common!r}, {parts!r}
+for name in common:
+    importlib.import_module(name)
+for part, names in parts.items():
+    if os.fork() == 0:
+        for name in names:
+            importlib.import_module(name)
+        os._exit(0)
+    if os.wait()[1] != 0:
+        sys.exit(part + " does not start")
+"""
+"""Each part in a process of its own, which has only what all of them import first."""
 
 
 def packages_of(extras: set[str]) -> set[str]:
@@ -60,17 +72,21 @@ def link_modules(folder: Path, packages: set[str]) -> None:
                     (folder / top).symlink_to(place)
 
 
-@pytest.mark.parametrize("part", PARTS)
-def test_each_part_starts_without_the_packages_of_the_tests(part, tmp_path):
-    link_modules(tmp_path, packages_of(EXTRAS.get(part, {"train"})))
+@pytest.mark.parametrize(
+    ("parts", "extras", "common"),
+    [(PLAIN, set(), ()), (WITH_TORCH, {"train"}, ("torch",))],
+    ids=["plain", "with torch"],
+)
+def test_each_part_starts_without_the_packages_of_the_tests(parts, extras, common, tmp_path):
+    link_modules(tmp_path, packages_of(extras))
     assert not (tmp_path / "pytest").exists()
 
     result = subprocess.run(
-        [sys.executable, "-S", "-c", f"import importlib\nfor name in {PARTS[part]!r}: importlib.import_module(name)"],
+        [sys.executable, "-S", "-c", IMPORT_EACH.format(common=common, parts=parts)],
         env=dict(os.environ) | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])},
         capture_output=True,
         text=True,
         check=False,
-    )  # fmt: skip
+    )
 
     assert result.returncode == 0, result.stderr[-2000:]
