@@ -16,7 +16,7 @@ pytestmark = [
 ]
 
 COLD = {"TUNERY_WARM_START": "false"}
-"""Without the nursery, whose imports take longer than the rest of a start; the first test and the third have one."""
+"""Without the nursery, whose imports take longer than the rest of a start."""
 
 PARTS = ("valkey-server", "app.cli serve", "worker.main", "worker.predictor")
 
@@ -50,7 +50,7 @@ def test_the_service_starts_repairs_itself_and_stops_leaving_nothing(start_up, t
     assert str(up.process.pid) in second.log()
     assert up.process.poll() is None
 
-    assert up.stop() == 0
+    assert up.stop(signal.SIGINT) == 0
     assert up.children() == {}
 
 
@@ -61,38 +61,30 @@ def _ready_or_false(url):
         return False
 
 
-def test_after_kill_9_the_next_start_succeeds_on_the_same_home_and_port(start_up, tmp_path):
-    first = start_up(tmp_path / "home", **COLD)
+def test_of_two_homes_one_is_killed_and_starts_again_while_the_other_runs(start_up, tmp_path):
+    first, second = start_up(tmp_path / "one"), start_up(tmp_path / "two", **COLD)
     url = first.wait_ready()
-    port = int(url.rpartition(":")[2])
-    # A broker that hangs ignores the signal that its parent's death sends it.
-    os.kill(first.pid_of("valkey-server"), signal.SIGSTOP)
+    assert url != second.wait_ready()
+    assert ready(url)
+    broker, others = first.pid_of("valkey-server"), {part: second.pid_of(part) for part in PARTS}
+    assert len(first.children()) > len(PARTS), "with the nursery"
+
+    # kill -9 of the supervisor ends all its parts, but for a broker that hangs: it ignores the signal that it is sent.
+    os.kill(broker, signal.SIGSTOP)
     first.process.kill()
     first.process.wait()
+    assert eventually(lambda: first.children().keys() == {broker}, seconds=10), first.children()
 
-    second = start_up(first.home, port=port, **COLD)
-    assert second.wait_ready() == url
-    assert eventually(lambda: sum("valkey-server" in line for line in second.children().values()) == 1)
-    assert second.stop(signal.SIGINT) == 0
-    assert second.children() == {}
+    again = start_up(first.home, port=int(url.rpartition(":")[2]), **COLD)
+    assert again.wait_ready() == url
+    assert eventually(lambda: sum("valkey-server" in line for line in again.children().values()) == 1)
+    assert broker not in again.children()
+    assert {part: second.pid_of(part) for part in PARTS} == others
 
-
-def test_kill_9_of_the_supervisor_ends_all_its_parts(start_up, tmp_path):
-    up = start_up(tmp_path / "home")
-    up.wait_ready()
-    assert len(up.children()) >= len(PARTS)
-    up.process.kill()
-    up.process.wait()
-    assert eventually(lambda: up.children() == {}, seconds=10), up.children()
-
-
-def test_two_homes_run_side_by_side(start_up, tmp_path):
-    first, second = start_up(tmp_path / "one", **COLD), start_up(tmp_path / "two", **COLD)
-    urls = {first.wait_ready(), second.wait_ready()}
-    assert len(urls) == 2
-    assert all(ready(url) for url in urls)
-    assert first.stop() == 0
-    assert all(second.pid_of(part) for part in PARTS)
+    # Nobody's broker hangs: then nothing is left.
+    again.process.kill()
+    again.process.wait()
+    assert eventually(lambda: again.children() == {}, seconds=10), again.children()
 
     # A part that does not stop is waited for, until a second Ctrl-C.
     os.kill(second.pid_of("worker.main"), signal.SIGSTOP)
