@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from fastapi.testclient import TestClient
 
 from app import db, task_queue
@@ -25,6 +26,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: takes more than ten seconds")
     config.addinivalue_line("markers", "faults: a row of the fault matrix that only `make faults` runs")
     config.addinivalue_line("markers", "long: a further case of what `make test` has one of; `make long` runs these")
+    # Rich's tracebacks, structlog's own choice, take seconds of processor time for one with much around it.
+    plainly = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    structlog.configure(processors=[*structlog.get_config()["processors"][:-1], plainly])
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
