@@ -55,11 +55,3 @@ def test_a_drain_in_its_last_evaluation_leaves_that_to_the_next_attempt(lab):
     stopped = lab.run(checkpoints=drained.checkpoints, on_message=ask_again, eval_strategy="no", save_strategy="no")
     assert sorted(stopped.points("eval/loss")) == [4]
     assert stopped.weights == lab.run(on_message=finish_at(4), eval_strategy="no", save_strategy="no").weights
-
-
-def test_the_word_comes_over_the_control_pipe(lab, start_trainer):
-    trainer = start_trainer(lab.write(num_train_epochs=400, eval_strategy="no", save_strategy="no"))
-    trainer.wait_for("progress")
-    trainer.tell("finish")
-    assert trainer.finish() == ExitCode.SUCCESS
-    assert trainer.seen[-1]["type"] == "result"

@@ -1,12 +1,9 @@
-"""The trainer as a process: how it is stopped, how it dies, and what it leaves."""
+"""The trainer as a process that starts cold: how it is stopped, how it dies, and what it leaves."""
 
 import json
 import os
-import signal
 import subprocess
 import sys
-
-import pytest
 
 from app.manifest import sha256_of, verify
 from app.spec.run import ExitCode
@@ -41,61 +38,12 @@ def test_a_run_by_hand_prints_its_messages_and_seals_its_model(lab):
     assert {path.name for path in folder.iterdir()} <= {"run.json", "checkpoints", "model", "evaluate", "empty"}
 
 
-def test_a_drained_and_then_a_killed_run_end_as_an_undisturbed_one(lab, start_trainer):
-    """Three attempts: drained by the control pipe, killed after a later checkpoint, and the one that ends it."""
-    options = {"num_train_epochs": 10, "save_strategy": "steps", "save_steps": 5, "save_total_limit": 2}
-    undisturbed = lab.run(**options)
-
-    drained = start_trainer(lab.write(**options))
-    drained.wait_for("progress")
-    drained.tell("drain")
-    assert drained.finish() == ExitCode.DRAINED
-    saved = [message for message in drained.seen if message["type"] == "checkpoint"]
-    assert saved, "it ended before it could be drained"
-
-    killed = start_trainer(lab.write(checkpoints=[saved[-1]["path"]], **options))
-    checkpoint = killed.wait_for("checkpoint")
-    killed.process.kill()
-    assert killed.finish() == -signal.SIGKILL
-    assert checkpoint["step"] < 70
-
-    last = lab.run(checkpoints=[checkpoint["path"], saved[-1]["path"]], **options)
-    assert last.weights == undisturbed.weights
-
-
-@pytest.mark.parametrize("when", ["progress", "phase"], ids=["while training", "before training"])
-def test_cancel_ends_it_without_a_checkpoint_of_its_own(lab, start_trainer, when):
-    trainer = start_trainer(lab.write(**LONG | {"save_strategy": "no"}))
-    trainer.wait_for(when)
-    trainer.tell("cancel")
-    assert trainer.finish() == ExitCode.CANCELLED
-    assert not list(trainer.folder.glob("checkpoints/*"))
-
-
-def test_sigterm_drains(lab, start_trainer):
-    trainer = start_trainer(lab.write(**LONG))
-    trainer.wait_for("progress")
-    trainer.process.send_signal(signal.SIGTERM)
-    assert trainer.finish() == ExitCode.DRAINED
-    assert trainer.seen[-1]["type"] in {"checkpoint", "progress", "metrics", "phase"}
-    assert [message for message in trainer.seen if message["type"] == "checkpoint"]
-
-
 def test_it_dies_with_its_worker(lab, start_trainer):
     trainer = start_trainer(lab.write(**LONG))
     trainer.wait_for("progress")
     os.close(trainer.control)
     assert trainer.process.wait(timeout=5) not in {int(code) for code in ExitCode}
     trainer.control = os.open(os.devnull, os.O_WRONLY)
-
-
-def test_bad_data_is_told_and_not_worth_another_try(lab, start_trainer):
-    lab.files["train"].write_text('{"text": "fine", "label": "good"}\n{"text": null, "label": "bad"}\n')
-    trainer = start_trainer(lab.write())
-    assert trainer.finish() == ExitCode.USER_ERROR
-    error = trainer.seen[-1]
-    assert (error["type"], error["code"], error["param"]) == ("error", "null_text", "columns.text")
-    assert "row 2 " in error["message"].lower()
 
 
 def test_model_and_data_of_a_hub_are_trained_on(lab, tiny_model, fake_hub, start_trainer):

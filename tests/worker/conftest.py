@@ -69,14 +69,14 @@ def lab(tmp_path: Path, tiny_model: Path) -> Lab:
     return Lab(tmp_path, model=tiny_model)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def adopting() -> Iterator[None]:
     """This process goes back, in the end, to leaving its grandchildren's orphans to others."""
     yield
     ctypes.CDLL(None).prctl(keeper._PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def shared_nursery(adopting: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keeper]:
     kept = Keeper()
     kept.start(environment=bare(), home=tmp_path_factory.mktemp("nursery"))

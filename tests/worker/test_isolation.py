@@ -83,29 +83,36 @@ def birth(request, without_nursery):
     return request.param
 
 
-def test_what_every_trainer_gives_up(lab, birth, start):
-    run_dir = lab.write(**LONG)
-    trainer = start(run_dir)
-    trainer.wait_for("progress")
-    told, limits = status_of(trainer.pid), limits_of(trainer.pid)
+def assert_it_gave_up(pid: int, run_dir: Path) -> None:
+    """What every trainer does."""
+    told, limits = status_of(pid), limits_of(pid)
     assert (told["NoNewPrivs"], int(told["Umask"], 8)) == ("1", 0o077)
     assert limits["Max core file size"][:2] == ["0", "0"]
     assert int(limits["Max open files"][1]) <= 65_536
-    assert Path(f"/proc/{trainer.pid}/cwd").readlink() == run_dir / "empty"
+    assert Path(f"/proc/{pid}/cwd").readlink() == run_dir / "empty"
     assert stat.S_IMODE((run_dir / "empty").stat().st_mode) == 0o700
 
 
-def test_a_trainer_without_a_network_has_loopback_alone_and_no_way_back(lab, birth, start):
-    trainer = start(confined(lab.write(**LONG), network="none"))
+def test_what_a_trainer_gives_up_that_keeps_its_network(lab, nursery, start):
+    run_dir = lab.write(**LONG)
+    trainer = start(run_dir)
     trainer.wait_for("progress")
+    assert_it_gave_up(trainer.pid, run_dir)
+    assert network_of(trainer.pid) == network_of("self")
+
+
+def test_a_trainer_without_a_network_has_loopback_alone_and_no_way_back(lab, birth, start):
+    run_dir = confined(lab.write(**LONG), network="none")
+    trainer = start(run_dir)
+    trainer.wait_for("progress")
+    assert_it_gave_up(trainer.pid, run_dir)
     assert network_of(trainer.pid) != network_of("self")
     assert interfaces_of(trainer.pid) == ["lo"]
     assert int(status_of(trainer.pid)["CapEff"], 16) == 0
     assert int(status_of(trainer.pid)["CapPrm"], 16) == 0
 
 
-def test_ranks_meet_on_loopback_without_a_network(lab, start, without_nursery):
-    without_nursery()
+def test_ranks_meet_on_loopback_without_a_network(lab, nursery, start):
     trainer = start(confined(lab.write(num_train_epochs=1, spec={"resources": {"processes": 2}}), network="none"))
     assert trainer.finish() == ExitCode.SUCCESS, trainer.log()
 
