@@ -35,9 +35,9 @@ def socket_path():
         yield Path(folder) / "run" / "p.sock"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def predictor(home):
-    """One predictor for the tests of a module that leave it alive."""
+    """One predictor for all tests that leave it alive."""
     with (
         tempfile.TemporaryDirectory(prefix="tun") as folder,
         running_predictor(home, Path(folder) / "p.sock") as process,

@@ -21,11 +21,6 @@ VARIANTS = {"two": {}, "three": {"use_rslora": True, "lora_alpha": 3}, "five": {
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    return tmp_path_factory.mktemp("attached-home")
-
-
-@pytest.fixture(scope="module")
 def base(home):
     return make_base(home / "artefacts")
 

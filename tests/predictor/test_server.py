@@ -1,5 +1,6 @@
 import asyncio
 import os
+import signal
 import socket as sockets
 import stat
 import time
@@ -129,11 +130,17 @@ def test_a_full_queue_is_refused_at_once(home, pair_model, socket_path, talk_to)
         answers = talk_to(process.address, story)
         assert [type(answer) for answer in answers] == [Prediction] * 4 + [Failure] * 8  # torch is still being imported
         assert {answer.code for answer in answers[4:]} == {"overloaded"}
+        assert stat.S_IMODE(socket_path.stat().st_mode) & 0o077 == 0, "the socket is for its user alone"
+        assert stat.S_IMODE(socket_path.parent.stat().st_mode) == 0o700
 
 
-def test_the_least_recently_used_model_leaves_when_memory_is_full(home, new_model, socket_path, talk_to):
+def test_where_memory_is_full_the_least_recently_used_model_leaves_and_rivals_are_all_answered(
+    home, new_model, socket_path, talk_to
+):
     first, second, third = (new_model(f"lru-{name}", hidden_size=64) for name in ("first", "second", "third"))
     size = LoadedModel.load(first.folder).memory_bytes
+    rivals = [new_model(f"rival-{number}", hidden_size=96) for number in range(2)]
+    assert 2 * LoadedModel.load(rivals[0].folder).memory_bytes > 2.5 * size, "they do not fit together"
     with running_predictor(home, socket_path, "--memory-bytes", str(int(2.5 * size))) as process:
 
         async def story(client):
@@ -142,25 +149,15 @@ def test_the_least_recently_used_model_leaves_when_memory_is_full(home, new_mode
                 assert isinstance(await client.predict(TEXTS, **model.question()), Prediction)
             kept = (await client.ping()).models
             assert isinstance(await client.predict(TEXTS, **second.question()), Prediction)
-            return kept, await client.ping()
+            afterwards = await client.ping()
+            together = [client.predict([("cat", None)], **rivals[number % 2].question()) for number in range(20)]
+            return kept, afterwards, await asyncio.gather(*together)
 
-        kept, afterwards = talk_to(process.address, story)
+        kept, afterwards, answers = talk_to(process.address, story)
         assert kept == ["lru-first", "lru-third"]
         assert afterwards.models == ["lru-third", "lru-second"]
         assert afterwards.num_loads == 4
-
-
-def test_two_models_that_do_not_fit_together_are_both_answered(home, new_model, socket_path, talk_to):
-    rivals = [new_model(f"rival-{i}") for i in range(2)]
-    with running_predictor(home, socket_path, "--memory-bytes", "1000") as process:
-
-        async def story(client):
-            await connected(client)
-            return await asyncio.gather(
-                *(client.predict([("cat", None)], **rivals[i % 2].question()) for i in range(20)),
-            )
-
-        assert all(isinstance(answer, Prediction) for answer in talk_to(process.address, story))
+        assert all(isinstance(answer, Prediction) for answer in answers)
 
 
 def test_a_killed_predictor_is_noticed_at_once_and_used_again_when_it_is_back(home, pair_model, socket_path, talk_to):
@@ -191,23 +188,22 @@ def test_a_killed_predictor_is_noticed_at_once_and_used_again_when_it_is_back(ho
         assert isinstance(answer, Prediction)
 
 
-def test_a_hanging_predictor_does_not_keep_callers(home, pair_model, socket_path, talk_to):
-    with running_predictor(home, socket_path) as process:
-
-        async def story(client):
-            await connected(client)
-            await client.predict(TEXTS, **pair_model.question())
-            os.kill(process.process.pid, 19)
+def test_a_hanging_predictor_does_not_keep_callers(predictor, pair_model, ask):
+    async def story(client):
+        await client.predict(TEXTS, **pair_model.question())
+        os.kill(predictor.process.pid, signal.SIGSTOP)
+        try:
             started = time.monotonic()
             with pytest.raises(Unavailable):
                 await client.predict(TEXTS, **pair_model.question())
             hung_seconds = time.monotonic() - started
-            os.kill(process.process.pid, 18)
-            return hung_seconds, await client.predict(TEXTS, **pair_model.question())
+        finally:
+            os.kill(predictor.process.pid, signal.SIGCONT)
+        return hung_seconds, await client.predict(TEXTS, **pair_model.question())
 
-        hung_seconds, answer = talk_to(process.address, story)
-        assert hung_seconds < 8
-        assert isinstance(answer, Prediction)
+    hung_seconds, answer = ask(story)
+    assert hung_seconds < 8
+    assert isinstance(answer, Prediction)
 
 
 def test_sigterm_ends_it_with_success_and_everybody_is_answered(home, pair_model, socket_path, talk_to):
@@ -226,15 +222,6 @@ def test_sigterm_ends_it_with_success_and_everybody_is_answered(home, pair_model
         assert seconds < 5
         # On a busy machine a question may reach a predictor that has stopped listening: that is answered too, by the client.
         assert {getattr(answer, "code", None) for answer in answers} <= {"shutting_down", "predictor_unavailable"}
-
-
-def test_the_socket_is_for_its_user_alone(home, socket_path):
-    with running_predictor(home, socket_path):
-        until = time.monotonic() + 20
-        while not socket_path.exists() and time.monotonic() < until:
-            time.sleep(0.02)
-        assert stat.S_IMODE(socket_path.stat().st_mode) & 0o077 == 0
-        assert stat.S_IMODE(socket_path.parent.stat().st_mode) == 0o700
 
 
 def test_what_is_neither_a_socket_nor_an_address_is_refused(home, socket_path):
