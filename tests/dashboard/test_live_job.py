@@ -8,31 +8,19 @@ from playwright.sync_api import expect
 
 from tests.dashboard.conftest import Dashboard
 from tests.road.conftest import Service
-from tests.road.tiny import build_encoder, reviews
-from tests.stack.processes import Up
+from tests.road.tiny import reviews
 
-pytestmark = [pytest.mark.xdist_group("dashboard"), pytest.mark.slow]
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory):
-    up = Up(tmp_path_factory.mktemp("dashboard") / "home")
-    try:
-        running = Service(up, up.wait_ready())
-        running.register("tiny-bert", build_encoder(tmp_path_factory.mktemp("models") / "tiny-bert"))
-        yield running
-        assert up.stop() == 0, up.log()[-4000:]
-    finally:
-        up.clean_up()
+pytestmark = [pytest.mark.xdist_group("dashboard-road"), pytest.mark.slow]
 
 
-def test_a_job_is_watched_from_the_queue_to_its_model(service, watched, tmp_path):
+def test_a_job_is_watched_from_the_queue_to_its_model(stack: Service, watched, tmp_path):
+    service = stack
     files = {"train": service.upload(reviews(160, seed=1)), "validation": service.upload(reviews(40, seed=2))}
     dashboard = Dashboard(*watched, str(service.http.base_url).rstrip("/"))
     page = dashboard.open()
     expect(page.get_by_role("heading", name="No job yet")).to_be_visible()
     job = service.submit(
-        model="tiny-bert", dataset=files, suffix="watched",
+        model="tiny", dataset=files, suffix="watched",
         training={"max_steps": 60, "logging_steps": 1, "eval_strategy": "steps", "eval_steps": 20},
     )  # fmt: skip
     page.get_by_role("link", name="watched").click()

@@ -1,37 +1,19 @@
 """The whole road in a browser, on a real stack: upload, form, live curves, a model, asking it, two runs compared."""
 
 import re
-import shutil
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
 from tests.dashboard.conftest import Dashboard
-from tests.dashboard.pages_api import register, reviews, save_tiny_model
+from tests.dashboard.pages_api import reviews
 from tests.dashboard.test_access import violations
-from tests.stack.processes import Up
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("dashboard-road")]
 
 HOSTILE = "<script>window.hacked=1</script>"
 ENDED = re.compile("succeeded|failed|cancelled")
 JOB_SECONDS = 240
-
-
-@pytest.fixture(scope="module")
-def stack() -> Iterator[str]:
-    home = Path(tempfile.mkdtemp(prefix="tunery-road-"))
-    up = Up(home / "home")
-    try:
-        url = up.wait_ready()
-        register(url, "tiny", save_tiny_model(home / "tiny"))
-        yield url
-    finally:
-        up.clean_up()
-        shutil.rmtree(home, ignore_errors=True)
 
 
 def wait_until_it_succeeded(page) -> str:
@@ -46,7 +28,7 @@ def wait_until_it_succeeded(page) -> str:
 
 def test_from_an_upload_to_two_runs_compared(watched, stack):
     page, watch = watched
-    dashboard = Dashboard(page, watch, stack)
+    dashboard = Dashboard(page, watch, str(stack.http.base_url).rstrip("/"))
     # another origin than the server's is out of reach for this browser, so that all of this works without a network
     dashboard.open("#/new")
     page.locator("input[type=file]").set_input_files(
