@@ -59,7 +59,7 @@ def nowhere():
     return Tunery("http://127.0.0.1:9")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stack_url():
     home = Path(tempfile.mkdtemp(prefix="tunery-cli-"))
     up = Up(home / "home")
@@ -75,7 +75,7 @@ def tunery(stack_url):
     return Tunery(stack_url)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def tiny_model(tmp_path_factory):
     """A BERT of one small layer with random weights and a vocabulary of a few words."""
     transformers = pytest.importorskip("transformers")
@@ -96,7 +96,7 @@ def tiny_model(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def reviews(tmp_path_factory):
     """Sixty-four reviews, of which one word tells the label."""
     path = tmp_path_factory.mktemp("data") / "reviews.jsonl"

@@ -33,12 +33,12 @@ runpy.run_module("app.cli", run_name="__main__", alter_sys=True)
 """
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def registered(stack_url, tiny_model):
     return Tunery(stack_url).json("models", "add", "tiny", tiny_model)["id"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def followed(stack_url, registered, reviews):
     """A job followed to its end: its id and what the command printed."""
     tunery = Tunery(stack_url)

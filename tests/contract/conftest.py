@@ -14,7 +14,7 @@ from tests.predictor.tiny_models import running_predictor
 KEY = "sk-contract"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stack(tmp_path_factory, migrated_sqlite):
     """A predictor, an API process without a key, and a model of every task. Gives the home beside them."""
     home = tmp_path_factory.mktemp("contract")
@@ -36,12 +36,12 @@ def stack(tmp_path_factory, migrated_sqlite):
         yield home, Endpoints(base=url, address=predictor.address, models=models)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def endpoints(stack) -> Endpoints:
     return stack[1]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def keyed(stack):
     """The same models behind a server that asks for a key, and is impatient."""
     home, endpoints = stack

@@ -102,19 +102,19 @@ def running(home: Path, encoder: Path, **settings: str) -> Iterator[Tried]:
         up.clean_up()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_encoder(tmp_path_factory.mktemp("models") / "tiny-bert")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def production(tmp_path_factory: pytest.TempPathFactory, encoder: Path) -> Iterator[Tried]:
     """A service at production values: no setting is scaled."""
     with running(tmp_path_factory.mktemp("production") / "home", encoder) as service:
         yield service
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def undisturbed(production: Tried) -> Callable[..., str]:
     """SHA-256 of the weights of a job that nothing happens to, by its seed of data and its training."""
     known: dict[str, str] = {}
@@ -153,7 +153,7 @@ def armed_service(folder: Path, encoder: Path, names: Iterable[str]) -> Iterator
         yield Armed(service, marks)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def quick_failpoints(tmp_path_factory: pytest.TempPathFactory, encoder: Path) -> Iterator[Armed]:
     with armed_service(tmp_path_factory.mktemp("armed"), encoder, QUICK_FAILPOINTS) as shared:
         yield shared

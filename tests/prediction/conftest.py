@@ -16,7 +16,7 @@ from tests.predictor.conftest import until_alive
 from tests.predictor.tiny_models import make_model, running_predictor
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def shared_predictor(tmp_path_factory):
     """One predictor for all tests that leave it alive: it takes seconds to import torch."""
     home = tmp_path_factory.mktemp("shared")

@@ -12,7 +12,7 @@ from tests.conftest import reset_process_state
 from tests.storage.seaweed import S3Server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     with S3Server.started(tmp_path_factory.mktemp("seaweed")) as server:
         yield server
