@@ -109,20 +109,26 @@ def test_a_file_of_200_mb_is_stored_with_flat_memory(server, kind):
     assert server.peak_bytes() - before < ALLOWED_GROWTH
 
 
-@pytest.mark.parametrize("lies", [False, True], ids=["as its footer says", "with a footer that lies"])
-def test_a_parquet_file_that_unpacks_to_a_gigabyte_is_refused_with_flat_memory(server, tmp_path, lies):
-    path = tmp_path / "bomb.parquet"
+@pytest.fixture(scope="module")
+def bomb(tmp_path_factory) -> Path:
+    """Of a gigabyte, made by a process of its own."""
+    path = tmp_path_factory.mktemp("bomb") / "bomb.parquet"
     code = (
         "import sys, pyarrow as pa, pyarrow.parquet as pq\n"
         "table = pa.table({'text': ['a' * 2**30, 'b'], 'label': [0, 1]})\n"
         "pq.write_table(table, sys.argv[1], compression='zstd', use_dictionary=False, write_statistics=False)"
     )
     subprocess.run([sys.executable, "-c", code, str(path)], check=True)
-    content = path.read_bytes()
+    return path
+
+
+@pytest.mark.parametrize("lies", [False, True], ids=["as its footer says", "with a footer that lies"])
+def test_a_parquet_file_that_unpacks_to_a_gigabyte_is_refused_with_flat_memory(server, bomb, lies):
+    content = bomb.read_bytes()
     if lies:
-        size = pq.ParquetFile(path).metadata.row_group(0).column(0).total_uncompressed_size
+        size = pq.ParquetFile(bomb).metadata.row_group(0).column(0).total_uncompressed_size
         content = content.replace(zigzag(size), zigzag(size - 2**30 + 2**20).ljust(len(zigzag(size)), b"\0"))
-        assert content != path.read_bytes()
+        assert content != bomb.read_bytes()
     assert len(content) < MIB
     before = server.forget_peak()
     answer = server.upload("bomb.parquet", iter([content]))
