@@ -140,7 +140,7 @@ def test_an_adapter_is_trained_by_two_as_by_one(run):
 
 def test_with_dropout_the_same_number_of_processes_gives_the_same_bytes_stopped_or_not(lab, run, start):
     lab.model = lab.dropout_model
-    options = {"num_train_epochs": 8, "eval_strategy": "steps", "eval_steps": 20}
+    options = {"num_train_epochs": 5, "eval_strategy": "steps", "eval_steps": 20}
     undisturbed, again = run(2, **options), run(2, **options)
     assert sha256(undisturbed) == sha256(again)
     assert points(undisturbed) == points(again)
@@ -149,7 +149,7 @@ def test_with_dropout_the_same_number_of_processes_gives_the_same_bytes_stopped_
     drained.tell("drain")
     assert drained.finish() == ExitCode.DRAINED, drained.log()
     resumed = run(2, checkpoints=checkpoints(drained), **options)
-    assert 0 < resumed.wait_for("started")["resumed_from_step"] < 56
+    assert 0 < resumed.wait_for("started")["resumed_from_step"] < 35
     assert sha256(resumed) == sha256(undisturbed)
     assert points(drained) | points(resumed) == points(undisturbed)
 
