@@ -49,18 +49,14 @@ def test_a_job_survives_the_death_of_the_whole_service(own_service, undisturbed)
         again.clean_up()
 
 
-def test_stopping_the_service_drains_the_job_and_the_next_start_finishes_it(own_service):
-    job_id = own_service.train()
-    own_service.wait_for(job_id, lambda job: job["progress"]["step"] > 60)
-    assert own_service.up.stop() == 0
-    again = Up(own_service.up.home)
-    try:
-        service = Service(again, again.wait_ready())
-        job = service.wait(job_id)
-        assert job["status"] == "succeeded", job["error"]
-        events = service.http.get(f"/jobs/{job_id}/events", params={"limit": 1000}).json()["data"]
-        resumed = [e["data"]["resumed_from_step"] for e in events if e["data"] and "resumed_from_step" in e["data"]]
-        assert resumed[0] == 0
-        assert resumed[1] > 60, "it goes on where it was stopped, not from the last scheduled checkpoint"
-    finally:
-        again.clean_up()
+def test_stopping_the_service_drains_the_job_and_the_next_start_finishes_it(service, undisturbed):
+    job_id = service.train()
+    service.wait_for(job_id, lambda job: job["progress"]["step"] > 60)
+    service.restart()
+    job = service.wait(job_id)
+    assert job["status"] == "succeeded", job["error"]
+    events = service.http.get(f"/jobs/{job_id}/events", params={"limit": 1000}).json()["data"]
+    resumed = [e["data"]["resumed_from_step"] for e in events if e["data"] and "resumed_from_step" in e["data"]]
+    assert resumed[0] == 0
+    assert resumed[1] > 60, "it goes on where it was stopped, not from the last scheduled checkpoint"
+    assert job["model"]["weights_sha256"] == undisturbed

@@ -5,28 +5,13 @@ import signal
 
 import pytest
 
-from tests.road.conftest import TRAINING, Service
+from tests.road.conftest import TRAINING
 from tests.road.tiny import reviews
-from tests.stack.processes import Up
 
 pytestmark = pytest.mark.xdist_group("road")
 
-STALL_SECONDS = 8
 
-
-@pytest.fixture
-def impatient_service(tmp_path, encoder):
-    up = Up(tmp_path / "home", TUNERY_STALL_SECONDS=str(STALL_SECONDS))
-    try:
-        running = Service(up, up.wait_ready())
-        running.register("tiny-bert", encoder)
-        yield running
-    finally:
-        up.clean_up()
-
-
-def test_a_stopped_trainer_is_killed_and_its_job_ends_with_the_same_weights(impatient_service, undisturbed):
-    service = impatient_service
+def test_a_stopped_trainer_is_killed_and_its_job_ends_with_the_same_weights(service, undisturbed):
     job_id = service.train()
     service.wait_for(job_id, lambda job: job["progress"]["step"] > 60)
     os.kill(service.up.pid_of("worker.trainer"), signal.SIGSTOP)
@@ -42,7 +27,7 @@ def test_a_job_that_has_had_its_time_fails_and_keeps_its_checkpoints(service):
         model="tiny-bert",
         dataset={"train": service.upload(reviews(240, seed=9))},
         training=TRAINING | {"num_train_epochs": 4000, "save_steps": 10},
-        max_runtime_seconds=12,
+        max_runtime_seconds=8,
     )
     job = service.wait(job_id)
     assert (job["status"], job["error"]["code"], job["attempt"]) == ("failed", "max_runtime_exceeded", 1)

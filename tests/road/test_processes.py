@@ -12,8 +12,8 @@ from tests.stack.processes import eventually
 pytestmark = pytest.mark.xdist_group("road")
 
 TRAINING = {
-    "num_train_epochs": 20, "per_device_train_batch_size": 8, "learning_rate": 1e-3, "save_strategy": "steps",
-    "save_steps": 50, "eval_strategy": "steps", "eval_steps": 200,
+    "num_train_epochs": 12, "per_device_train_batch_size": 8, "learning_rate": 1e-3, "save_strategy": "steps",
+    "save_steps": 50, "eval_strategy": "steps", "eval_steps": 150,
 }  # fmt: skip
 HANG_SECONDS = 30
 

@@ -1,6 +1,10 @@
 """A sweep over a whole service: real trials, one best model, asked by the sweep's id."""
 
+import pytest
+
 from tests.road.tiny import reviews
+
+pytestmark = pytest.mark.xdist_group("road")
 
 TRAINING = {"num_train_epochs": 3, "per_device_train_batch_size": 16, "logging_steps": 5}
 

@@ -18,7 +18,7 @@ class Up:
     """`tunery up` of one home, from the outside. ``settings`` are further variables of its environment."""
 
     def __init__(self, home: Path, *, port: int = 0, **settings: str) -> None:
-        self.home = home
+        self.home, self.settings = home, settings
         home.mkdir(parents=True, exist_ok=True)
         self.log_path = home.parent / f"{home.name}-{time.monotonic_ns()}.log"
         environment = {name: value for name, value in os.environ.items() if not name.startswith("TUNERY_")}
