@@ -10,6 +10,7 @@ import pytest
 LONG_FIRST = (
     "tests/road/", "tests/worker/", "tests/faults/", "tests/trainer/packed/", "tests/stack/", "tests/predictor/",
     "tests/trainer/", "tests/cli/", "tests/contract/", "tests/prediction/", "tests/hub/", "tests/export/",
+    "tests/dashboard/", "tests/storage/", "tests/file/",
 )  # fmt: skip
 """Folders whose files run longest, in the order in which they are begun."""
 
