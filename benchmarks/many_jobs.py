@@ -4,7 +4,7 @@
 
 ``FOLDER`` must not exist; the database is SQLite in it, or what TUNERY_DATABASE_URL names, which must be empty. Fills it (``--waiting`` of
 a hundred jobs wait, the others are over; ``--projects`` own as many each), starts an API of its own on a free port of the loopback interface, and prints a Markdown table
-of milliseconds: pages of jobs over HTTP, and claims.
+of milliseconds: pages of one project's jobs over HTTP, and claims.
 """
 
 import argparse
@@ -25,6 +25,8 @@ import httpx2
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 AT_ONCE = 2000
+DEFAULT = "default"
+"""The project of callers without a key."""
 
 
 def main() -> None:
@@ -72,7 +74,7 @@ def pages(ids: list[str]) -> list[tuple[str, str]]:
 
 
 def fill(count: int, *, projects: int, waiting: int) -> list[str]:
-    """Ids, the oldest first."""
+    """Ids of those that a caller without a key may see, the oldest first."""
     from sqlalchemy import insert
 
     from app import ids
@@ -87,6 +89,10 @@ def fill(count: int, *, projects: int, waiting: int) -> list[str]:
     )
     data_report = {"splits": {"train": {"num_rows": 1000}}}
     made = []
+
+    def project_of(number: int) -> str:
+        return f"project-{number % projects}" if number % projects else DEFAULT
+
     for start in range(0, count, AT_ONCE):
         jobs, attempts, events, saved = [], [], [], []
         for number in range(start, min(start + AT_ONCE, count)):
@@ -95,7 +101,7 @@ def fill(count: int, *, projects: int, waiting: int) -> list[str]:
             status = "queued" if number % 100 >= 100 - waiting else "failed" if number % 10 == 8 else "succeeded"
             over = status != "queued"
             jobs.append(
-                {"id": job_id, "project_id": f"project-{number % projects}" if projects > 1 else "default", "status": status, "spec": spec, "requested_spec": spec, "job_metadata": {"team": str(number % 100)},
+                {"id": job_id, "project_id": project_of(number), "status": status, "spec": spec, "requested_spec": spec, "job_metadata": {"team": str(number % 100)},
                  "priority": number % 3, "created_at": created, "not_before": created, "progress": {"step": 100, "max_steps": 100},
                  "started_at": created if over else None, "finished_at": created + timedelta(minutes=1) if over else None,
                  "attempt": int(over), "token": int(over), "num_crashes": 0, "num_losses": 0, "last_event_number": 1,
@@ -111,7 +117,8 @@ def fill(count: int, *, projects: int, waiting: int) -> list[str]:
                 saved.append({"id": ids.new_id(ids.CHECKPOINT), "job_id": job_id, "attempt": 1, "step": 100, "epoch": 1.0,
                               "path": f"{job_id}/attempt-1/checkpoints/step-00000100", "manifest_sha256": "0" * 64,
                               "size_bytes": 1, "metrics": {}, "is_best": True, "state": "deleted", "created_at": created})  # fmt: skip
-            made.append(job_id)
+            if project_of(number) == DEFAULT:
+                made.append(job_id)
         with transaction() as session:
             for table, rows in ((Job, jobs), (Attempt, attempts), (JobEvent, events), (Checkpoint, saved)):
                 if rows:
