@@ -32,6 +32,8 @@ from app.key.models import Project
 
 LONGEST_QUEUE: Final = 1000
 """Places are counted up to here, which is quick in any queue."""
+FIRST_COUNT: Final = 50
+"""Jobs of each project are counted up to here first: where many projects wait, a place beyond ``LONGEST_QUEUE`` is reached before that."""
 CHOOSING: Final = 0x74756E65
 """PostgreSQL's advisory lock of those that choose a job."""
 LONGEST_CHOICE: Final = "2s"
@@ -110,25 +112,35 @@ class _Standing:
 
     running: int
     waiting: int
-    """``LONGEST_QUEUE`` at most."""
+    is_cut: bool
+    """Whether more may wait than were counted."""
     among_equals: tuple[int, datetime, str]
     """Who has this less goes first, of projects that have as many running jobs by then: those that have had them for longer."""
 
     def before(self, number: int, *, of: "_Standing") -> int:
-        """How many of its jobs are claimed before that project's nth."""
+        """How many of its jobs are claimed before that project's nth, of those that were counted."""
+        return min(self.waiting, max(0, self._turns(number, of=of)))
+
+    def is_short(self, number: int, *, of: "_Standing") -> bool:
+        """Whether it may be more than ``before`` says."""
+        return self.is_cut and self._turns(number, of=of) > self.waiting
+
+    def _turns(self, number: int, *, of: "_Standing") -> int:
         level = of.running + number - self.running
-        turns = level if self.among_equals < of.among_equals else level - 1
-        return min(self.waiting, max(0, turns))
+        return level if self.among_equals < of.among_equals else level - 1
 
 
-def _standings(session: Session) -> dict[str, _Standing]:
+def _standings(session: Session, *, most: int) -> dict[str, _Standing]:
+    """Of all projects with waiting jobs, of which ``most`` are counted of each."""
     waiting = _projects_that_wait()
     project = waiting.c.project_id
-    jobs = select(Job.id).where(Job.status == JobStatus.QUEUED, Job.project_id == project).limit(LONGEST_QUEUE)
+    jobs = select(Job.id).where(Job.status == JobStatus.QUEUED, Job.project_id == project).limit(most)
     counted = select(func.count()).select_from(jobs.correlate(waiting).subquery()).scalar_subquery()
     query = select(project, _num_running(project), counted, _last_claim(project))
     return {
-        name: _Standing(running=running, waiting=count, among_equals=(-running, claimed_at or _NEVER, name))
+        name: _Standing(
+            running=running, waiting=count, is_cut=count == most, among_equals=(-running, claimed_at or _NEVER, name)
+        )
         for name, running, count, claimed_at in session.execute(query.where(project.is_not(None)))
     }
 
@@ -138,33 +150,42 @@ def places(session: Session, jobs: Collection[Job]) -> dict[str, int]:
     waiting = [job for job in jobs if job.status == JobStatus.QUEUED]
     if not waiting:
         return {}
-    standings = _standings(session)
+    projects = {job.project_id for job in waiting}
+    by_project = _places_by_project(projects, _standings(session, most=FIRST_COUNT))
+    if by_project is None:
+        by_project = _places_by_project(projects, _standings(session, most=LONGEST_QUEUE)) or {}
     found = {job.id: LONGEST_QUEUE + 1 for job in waiting}
-    for project in {job.project_id for job in waiting} & standings.keys():
-        by_number = _places_of(project, standings)
+    for project, by_number in by_project.items():
         ids = session.scalars(best_of(project).limit(len(by_number)))
         found |= {job_id: place for job_id, place in zip(ids, by_number, strict=False) if job_id in found}
     return found
 
 
-def _places_of(project: str, standings: Mapping[str, _Standing]) -> list[int]:
-    """Of the project's first job, its second, and so on, up to ``LONGEST_QUEUE``."""
-    own = standings[project]
-    others = [standing for name, standing in standings.items() if name != project]
-    by_number: list[int] = []
-    for number in range(1, own.waiting + 1):
-        place = number + sum(other.before(number, of=own) for other in others)
-        if place > LONGEST_QUEUE:
-            break
-        by_number.append(place)
-    return by_number
+def _places_by_project(projects: Collection[str], standings: Mapping[str, _Standing]) -> dict[str, list[int]] | None:
+    """Of each project's first job, its second, and so on, up to ``LONGEST_QUEUE``; None if too few jobs were counted to tell."""
+    found: dict[str, list[int]] = {}
+    for project in projects & standings.keys():
+        own = standings[project]
+        others = [standing for name, standing in standings.items() if name != project]
+        found[project] = by_number = []
+        for number in range(1, own.waiting + 1):
+            place = number + sum(other.before(number, of=own) for other in others)
+            if place > LONGEST_QUEUE:
+                break
+            if any(other.is_short(number, of=own) for other in others):
+                return None
+            by_number.append(place)
+        else:
+            if own.is_cut and own.waiting < LONGEST_QUEUE:
+                return None
+    return found
 
 
 def before(session: Session, job: Job, *, limit: int) -> list[Job] | None:
     """The jobs that are claimed before this waiting one, in that order; None if there are more than ``limit``."""
     goes_first = or_(Job.priority > job.priority, and_(Job.priority == job.priority, Job.id < job.id))
     own_before = session.scalars(best_of(job.project_id, fits=[goes_first]).limit(limit + 1)).all()
-    standings = _standings(session)
+    standings = _standings(session, most=limit + 1)
     own = standings.get(job.project_id)
     if own is None:  # it was claimed just now
         return []

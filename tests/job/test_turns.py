@@ -171,8 +171,9 @@ def test_a_forecast_lets_the_others_have_their_turns(database):
 @given(
     running=st.lists(st.sampled_from("abcd"), max_size=6),
     waiting=st.lists(st.tuples(st.sampled_from("abcd"), st.integers(0, 1)), min_size=1, max_size=12),
+    counted_first=st.sampled_from([1, 2, turns.FIRST_COUNT]),
 )
-def test_jobs_are_claimed_in_the_order_of_their_places(database, running, waiting):
+def test_jobs_are_claimed_in_the_order_of_their_places(database, running, waiting, counted_first):
     with transaction() as session:
         session.execute(delete(Job))
     for project in running:
@@ -180,7 +181,9 @@ def test_jobs_are_claimed_in_the_order_of_their_places(database, running, waitin
         claim()
     jobs = [of_project(project, priority=priority) for project, priority in waiting]
     with reading() as session:
-        told = turns.places(session, [session.get_one(Job, job_id) for job_id in jobs])
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(turns, "FIRST_COUNT", counted_first)
+            told = turns.places(session, [session.get_one(Job, job_id) for job_id in jobs])
         last = session.get_one(Job, max(told, key=told.get))
         ahead = [job.id for job in turns.before(session, last, limit=100)]
     claimed = [claim().claim.job_id for _ in jobs]
