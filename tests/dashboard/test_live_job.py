@@ -31,8 +31,10 @@ def test_a_job_is_watched_from_the_queue_to_its_model(stack: Service, watched, t
     page.get_by_role("tab", name="Evaluation").click()
     expect(page.get_by_role("row", name=re.compile("^praise ")).first).to_be_visible()
     page.get_by_role("tab", name="Events").click()
+    events = service.http.get(f"/jobs/{job}/events").json()["data"]
+    expect(page.locator(".events li")).to_have_count(len(events))  # they come as a stream
     told = [int(item.get_attribute("data-number")) for item in page.locator(".events li").all()]
-    assert told == [event["number"] for event in service.http.get(f"/jobs/{job}/events").json()["data"]]
+    assert told == [event["number"] for event in events]
     page.get_by_role("tab", name="Overview").click()
     with page.expect_download() as download:
         page.get_by_role("button", name="Download", exact=True).click()

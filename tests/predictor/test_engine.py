@@ -55,7 +55,7 @@ def test_bfloat16_stays_near_float32_and_its_logits_keep_all_their_digits(new_mo
     exact = LoadedModel.load(new_model("exact").folder).logits(texts)
     model = LoadedModel.load(new_model("half", precision="bfloat16").folder)
     served = model.logits(texts)
-    assert model.memory_bytes < LoadedModel.load(new_model("whole").folder).memory_bytes * 0.6
+    assert model.memory_bytes < LoadedModel.load(new_model("in-float32").folder).memory_bytes * 0.6
     assert np.abs(served - exact).max() < 0.15 * np.abs(exact).max()
     rounded = torch.from_numpy(served).bfloat16().float().numpy()
     assert (rounded != served).mean() > 0.9
@@ -70,7 +70,7 @@ def test_truncation_is_told_and_cuts_to_max_length(pair_model):
 
 
 def test_a_flipped_byte_is_found_before_anything_is_loaded(new_model):
-    broken = new_model("flipped")
+    broken = new_model("with-a-flipped-byte")
     weights = broken.folder / "model.safetensors"
     content = bytearray(weights.read_bytes())
     content[-100] ^= 1
