@@ -35,7 +35,7 @@ export async function mount(root, { signal }) {
     const { data } = await get("/workers", {}, signal);
     patch(lead, words(data), () => words(data));
     patch(card, data.map(({ seen_at, ...lasting }) => lasting), () => data.length === 0
-      ? emptyState({ title: "No worker is there", text: "Jobs wait in the queue until one is. `tunery up` starts one on this machine, `tunery worker` one on another." })
+      ? emptyState({ title: "No worker is there", text: "Jobs wait in the queue until one is. On this machine “tunery up” starts one, on another “tunery worker”." })
       : table({ label: "Workers", rows: data, class: "hover", columns: COLUMNS }));
   }
 }
