@@ -151,9 +151,8 @@ def places(session: Session, jobs: Collection[Job]) -> dict[str, int]:
     if not waiting:
         return {}
     projects = {job.project_id for job in waiting}
-    by_project = _places_by_project(projects, _standings(session, most=FIRST_COUNT))
-    if by_project is None:
-        by_project = _places_by_project(projects, _standings(session, most=LONGEST_QUEUE)) or {}
+    tries = (_places_by_project(projects, _standings(session, most=most)) for most in (FIRST_COUNT, LONGEST_QUEUE))
+    by_project = next(found for found in tries if found is not None)  # the second tells every place that is told
     found = {job.id: LONGEST_QUEUE + 1 for job in waiting}
     for project, by_number in by_project.items():
         ids = session.scalars(best_of(project).limit(len(by_number)))
