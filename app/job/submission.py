@@ -110,6 +110,7 @@ def _check_model(spec: JobSpec, reference: models.ModelReference, *, task: TaskN
             model_type=reference.info.model_type,
             architectures=reference.info.architectures,
             is_encoder_decoder=reference.info.is_encoder_decoder,
+            is_decoder=reference.info.is_decoder,
         )
 
 

@@ -94,6 +94,8 @@ class ModelInfo:
     model_type: str
     is_encoder_decoder: bool
     """It writes an answer to what it reads, and does nothing else here."""
+    is_decoder: bool
+    """Its configuration has it look back only, though others of its type look both ways."""
     architectures: tuple[str, ...]
     hidden_size: int | None
     num_layers: int | None
@@ -135,6 +137,7 @@ def inspect_config(
     return ModelInfo(
         model_type=model_type,
         is_encoder_decoder=model_type in TEXT_TO_TEXT,
+        is_decoder=config.get("is_decoder") is True,
         architectures=tuple(architectures),
         hidden_size=_first(config, _HIDDEN_SIZES),
         num_layers=_first(config, _LAYERS),

@@ -17,14 +17,20 @@ _INSTEAD: Final[dict[TaskName, str]] = {
 
 
 def check_model_fits(
-    task: TaskName, *, model: str, model_type: str, architectures: Sequence[str], is_encoder_decoder: bool
+    task: TaskName,
+    *,
+    model: str,
+    model_type: str,
+    architectures: Sequence[str],
+    is_encoder_decoder: bool,
+    is_decoder: bool,
 ) -> None:
     """Raise InvalidModel if ``model`` is an encoder-decoder and the task is not for one, or the other way round.
 
     The same if there is no head for the task that takes the weights of such a model.
     """
     if is_encoder_decoder == (task == "text2text-generation"):
-        if not has_head(task, model_type=model_type, architectures=architectures):
+        if not has_head(task, model_type=model_type, architectures=architectures, is_decoder=is_decoder):
             raise InvalidModel(
                 f"{model} is a {model_type!r} model, which cannot be fine-tuned for {task}.",
                 param="model",

@@ -43,11 +43,21 @@ OTHER_NAMES: Final = _names(
 """Decoders whose class for question answering calls the layers below its head by other names than their other classes do, and so
 finds none of the weights that one of those saved."""
 
+READS_BOTH_WAYS: Final = _names(
+    """
+    bert big_bird camembert data2vec-text electra ernie megatron-bert rembert roberta roberta-prelayernorm roc_bert roformer
+    xlm xlm-roberta xlm-roberta-xl xlnet xmod
+    """
+)
+"""Have a class that says the next token and looks at it too, unless their configuration makes them decoders."""
 
-def has_head(task: TaskName, *, model_type: str, architectures: Sequence[str]) -> bool:
+
+def has_head(task: TaskName, *, model_type: str, architectures: Sequence[str], is_decoder: bool) -> bool:
     """Whether a model with these entries of its configuration can be given a head for the task."""
     if model_type in WITHOUT_HEAD.get(task, ()):
         return False
+    if task == "text-generation" and model_type in READS_BOTH_WAYS:
+        return is_decoder
     if task == "question-answering" and model_type in OTHER_NAMES and architectures:
         return any(name.endswith(("Model", "ForQuestionAnswering")) for name in architectures)
     return True

@@ -12,14 +12,15 @@ QUESTIONS = [
 ]
 TAGGED = [{"tokens": ["ada", "sat"], "tags": ["B-PER", "O"]}] * 20
 TEXTS = [{"text": f"a text {n}"} for n in range(20)]
+ANSWERED = [{"prompt": f"a question {n}", "completion": f"an answer {n}"} for n in range(20)]
 
 
 @pytest.fixture
 def submit(client, tmp_path):
-    def post(rows, model_type, architecture, **spec):
+    def post(rows, model_type, architecture, *, is_decoder=False, **spec):
         folder = bert_folder(tmp_path / model_type)
         config = json.loads((folder / "config.json").read_text())
-        config |= {"model_type": model_type, "architectures": [architecture]}
+        config |= {"model_type": model_type, "architectures": [architecture], "is_decoder": is_decoder}
         (folder / "config.json").write_text(json.dumps(config))
         (folder / "model.safetensors").write_bytes(safetensors({"weight": [20, 16]}))
         parts = [("files", (path.name, path.read_bytes())) for path in sorted(folder.iterdir())]
@@ -41,6 +42,8 @@ def submit(client, tmp_path):
         (QUESTIONS, "nomic_bert", "NomicBertModel", {}, "encoder such as BERT"),
         (TAGGED, "olmo2", "Olmo2ForCausalLM", {}, "encoder such as BERT"),
         (TEXTS, "distilbert", "DistilBertModel", {"task": "text-generation"}, "decoder such as Qwen3"),
+        (TEXTS, "bert", "BertForMaskedLM", {"task": "text-generation"}, "decoder such as Qwen3"),
+        (ANSWERED, "xlm-roberta", "XLMRobertaModel", {}, "decoder such as Qwen3"),
     ],
 )
 def test_a_model_without_a_head_of_the_task_is_refused(submit, rows, model_type, architecture, spec, instead):
@@ -60,3 +63,9 @@ def test_one_with_such_a_head_is_taken(submit, model_type, architecture):
     answer = submit(QUESTIONS, model_type, architecture)
     assert answer.status_code == 200, answer.text
     assert answer.json()["spec"]["task"] == "question-answering"
+
+
+def test_a_bert_that_looks_back_only_may_learn_to_write(submit):
+    answer = submit(ANSWERED, "bert", "BertLMHeadModel", is_decoder=True)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["spec"]["task"] == "text-generation"

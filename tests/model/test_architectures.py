@@ -7,7 +7,7 @@ from app.model.architectures import (
     TEXT_CLASSIFIERS,
     TEXT_TO_TEXT,
 )
-from app.spec.heads import OTHER_NAMES, WITHOUT_HEAD, has_head
+from app.spec.heads import OTHER_NAMES, READS_BOTH_WAYS, WITHOUT_HEAD, has_head
 from app.spec.positions import POSITIONS_AFTER_PADDING
 
 
@@ -71,8 +71,34 @@ def test_a_decoder_finds_answers_if_the_class_for_that_finds_its_weights(tmp_pat
     _, loading = AutoModelForQuestionAnswering.from_pretrained(tmp_path, output_loading_info=True)
     fits = len(loading["missing_keys"]) == 2
     architectures = model.config.architectures or [type(model).__name__]
-    assert has_head("question-answering", model_type=model_type, architectures=architectures) == fits
+    asked = {"model_type": model_type, "is_decoder": False}
+    assert has_head("question-answering", architectures=architectures, **asked) == fits
     assert fits == (model_type not in OTHER_NAMES)
-    assert has_head("question-answering", model_type=model_type, architectures=["AModel"]), (
-        "whose names are those of its layers"
-    )
+    assert has_head("question-answering", architectures=["AModel"], **asked), "whose names are those of its layers"
+
+
+NEVER_LOOK_BACK_ONLY = {"xlm", "xlnet"}
+
+
+@pytest.mark.parametrize("is_decoder", [False, True])
+@pytest.mark.parametrize("model_type", sorted(READS_BOTH_WAYS))
+def test_the_models_that_read_both_ways_do_so_unless_they_are_decoders(model_type, is_decoder):
+    """What they say before a token depends on it."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    own = {"d_head": 8} if model_type == "xlnet" else {"max_position_embeddings": 32}
+    config = AutoConfig.for_model(
+        model_type, vocab_size=20, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16,
+        embedding_size=16, input_embedding_size=16, output_embedding_size=16, attention_type="original_full",
+        emb_dim=16, n_layers=1, n_heads=2, d_inner=16, n_layer=1, n_head=2, shape_vocab_size=20, pronunciation_vocab_size=20,
+        pad_token_id=1, is_decoder=is_decoder, **own,
+    )  # fmt: skip
+    model = AutoModelForCausalLM.from_config(config).eval()
+    if hasattr(model, "set_default_language"):
+        model.set_default_language("en_XX")
+    with torch.no_grad():
+        first, second = model(input_ids=torch.tensor([[5, 6, 7], [5, 6, 8]]), use_cache=False).logits[:, 0]
+    looks_back_only = torch.allclose(first, second, atol=1e-6)
+    assert looks_back_only == (is_decoder and model_type not in NEVER_LOOK_BACK_ONLY)
+    assert has_head("text-generation", model_type=model_type, architectures=(), is_decoder=is_decoder) == is_decoder

@@ -114,6 +114,7 @@ def prepare(run: RunSpec, *, run_dir: Path, report: Reporter, ranks: Ranks) -> P
         model_type=base.config.model_type,
         architectures=base.config.architectures or (),
         is_encoder_decoder=is_encoder_decoder,
+        is_decoder=getattr(base.config, "is_decoder", False) is True,
     )
     report.send(DataReportMessage(data_report=data.report))
     spec = fill(
