@@ -19,8 +19,10 @@ EVERY_STEP = LONG | {"save_steps": 1}
 UNLIMITED = {"TUNERY_MAX_CRASHES": "1000", "TUNERY_RETRY_BACKOFF_SECONDS": "0"}
 
 
-def being_written(service) -> list:
-    return list((service.up.home / "jobs").rglob(f"{TEMPORARY_PREFIX}*"))
+def being_written(service) -> list[str]:
+    """Names of files and folders; those that go meanwhile are passed over."""
+    found = os.walk(service.up.home / "jobs")
+    return [name for _, folders, files in found for name in folders + files if name.startswith(TEMPORARY_PREFIX)]
 
 
 @pytest.mark.faults
