@@ -111,7 +111,7 @@ def test_wide_layers_whose_sums_depend_on_the_shape_are_cut_into_equal_products(
         linear = PackedLinear({"dense": layer}, threads=2)
         return [linear(inputs[:count]) for count in counts]
 
-    (outputs,) = lanes.compute(rows, [(1, 50, ROW_ROUNDING, 200, MOST_ROWS, 2 * MOST_ROWS)])
+    (outputs,) = lanes.compute(rows, [(1, 16, 48, 50, ROW_ROUNDING, 80, 200, MOST_ROWS, 2 * MOST_ROWS)])
     for output in outputs[:-1]:
         assert torch.equal(output, outputs[-1][: len(output)])
     with torch.no_grad():
@@ -208,6 +208,8 @@ def test_every_token_has_its_place_and_no_batch_is_too_large():
         members = [n for n, start in enumerate(layout.starts) if group.start <= start < group.stop]
         assert {rounded(LENGTHS[n]) for n in members} == {group.length}
         assert len(members) == group.examples
+    assert [lay_out([length], fills_short_rows=False).num_rows for length in (3, 50, 128, 130)] == [16, 64, 128, 192]
+    assert lay_out([3, 40], fills_short_rows=False).num_rows == 64
     batches = micro_batches([*LENGTHS, 600], max_rows=128, num_lanes=2)
     assert sorted(index for batch in batches for index in batch) == list(range(len(LENGTHS) + 1))
     sizes = [sum(rounded([*LENGTHS, 600][index]) for index in batch) for batch in batches]

@@ -45,6 +45,7 @@ class PackedForward:
         self._model, self._encoder, self._pad_id = model, encoder, pad_id
         self._takes_token_types = "token_type_ids" in inspect.signature(model.forward).parameters
         self._linears = lanes.compute(partial(_put_kernels, threads=torch.get_num_threads()), [model])[0]
+        self._fills_short_rows = not all(linear.takes_short_rows for linear in self._linears)
         sample = _sample(model, pad_id=pad_id, max_length=max_length)
         lanes.compute(self._join_layers, [sample])
         self.shares_products = self._is_same_together(sample)
@@ -58,11 +59,11 @@ class PackedForward:
     def _join_layers(self, ids: Sequence[Sequence[int]]) -> None:
         """Have whole layers computed at once, if that gives the same bits."""
         layers = [*post_norm_layers(self._model)]
-        expected = _run(self._model, self._encoder, ids, None, pad_id=self._pad_id)
+        expected = self._run(ids)
         for name, layer in layers:
             _replace(self._model, name, PostNormLayer(layer, self._encoder))
         try:
-            found = _run(self._model, self._encoder, ids, None, pad_id=self._pad_id)
+            found = self._run(ids)
             is_same = all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
         except Exception:  # noqa: BLE001 - whatever a model's own code makes of such a layer
             is_same = False
@@ -72,9 +73,10 @@ class PackedForward:
 
     def _is_same_together(self, ids: Sequence[Sequence[int]]) -> bool:
         """Whether several threads on one batch give the bits of one thread."""
-        run = partial(_run, self._model, self._encoder, types=None, pad_id=self._pad_id)
         for batch in (ids, ids[:1]):
-            (alone,), (shared,) = (lanes.compute(run, [batch], shares_products=shares) for shares in (False, True))
+            (alone,), (shared,) = (
+                lanes.compute(self._run, [batch], shares_products=shares) for shares in (False, True)
+            )
             if not all(np.array_equal(a, b) for a, b in zip(alone, shared, strict=True)):
                 return False
         return True
@@ -111,7 +113,13 @@ class PackedForward:
 
     def _compute(self, batch: Sequence[EncodedText]) -> list[NDArray[np.float32]]:
         types = [item.token_type_ids or [0] * item.num_tokens for item in batch] if self._takes_token_types else None
-        return _run(self._model, self._encoder, [item.input_ids for item in batch], types, pad_id=self._pad_id)
+        return self._run([item.input_ids for item in batch], types)
+
+    def _run(
+        self, ids: Sequence[Sequence[int]], types: Sequence[Sequence[int]] | None = None
+    ) -> list[NDArray[np.float32]]:
+        fills = self._fills_short_rows
+        return _run(self._model, self._encoder, ids, types, pad_id=self._pad_id, fills_short_rows=fills)
 
 
 @torch.inference_mode()
@@ -122,8 +130,9 @@ def _run(
     types: Sequence[Sequence[int]] | None,
     *,
     pad_id: int,
+    fills_short_rows: bool = True,
 ) -> list[NDArray[np.float32]]:
-    layout = lay_out([len(own) for own in ids])
+    layout = lay_out([len(own) for own in ids], fills_short_rows=fills_short_rows)
     encoder.set_layout(layout, positions=layout.positions())
     inputs = {"input_ids": layout.fill(ids, filler=pad_id)}
     if types is not None:

@@ -18,6 +18,8 @@ from worker.packing.groups import Group, padding_bias
 LENGTH_ROUNDING: Final = 16
 ROW_ROUNDING: Final = 64
 """The row is filled up to a multiple of it: the matrix library meets few shapes, and sums each row's products in one order."""
+SHORT_ROW: Final = 128
+"""Up to here it may be left as it is, if that order is seen to be the same; one text alone is mostly filler otherwise."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +65,7 @@ def rounded(length: int) -> int:
     return -(-length // LENGTH_ROUNDING) * LENGTH_ROUNDING
 
 
-def lay_out(lengths: Sequence[int]) -> Layout:
+def lay_out(lengths: Sequence[int], *, fills_short_rows: bool = True) -> Layout:
     """Lay out examples of ``lengths`` tokens, each at least 1."""
     own = np.array(lengths, dtype=np.int64)
     places = -(-own // LENGTH_ROUNDING) * LENGTH_ROUNDING
@@ -82,12 +84,14 @@ def lay_out(lengths: Sequence[int]) -> Layout:
                 bias=padding_bias(is_padding),
             )
         )
+    total = int(places.sum())
+    is_left = total <= SHORT_ROW and not fills_short_rows
     return Layout(
         groups=tuple(groups),
         starts=starts,
         first=torch.from_numpy(starts),
         lengths=own,
-        num_rows=-(-int(places.sum()) // ROW_ROUNDING) * ROW_ROUNDING,
+        num_rows=total if is_left else -(-total // ROW_ROUNDING) * ROW_ROUNDING,
     )
 
 

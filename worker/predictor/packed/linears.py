@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from worker.predictor.packed.lanes import together
-from worker.predictor.packed.layout import ROW_ROUNDING
+from worker.predictor.packed.layout import LENGTH_ROUNDING, ROW_ROUNDING, SHORT_ROW
 
 MOST_ROWS: Final = 512
 """Of a micro-batch. On 64 sentence pairs and MiniLM 640 rows took 1.2 times as long, leaving the cache, 256 also, and 384 1.1 times."""
@@ -36,7 +36,9 @@ class PackedLinear(nn.Module):
         self.put({
             f"{name}.{part}": tensor.detach() for name, layer in layers.items() for part, tensor in layer.named_parameters()
         })  # fmt: skip
-        self._tile = rows_at_once(self._in_features, sum(self.sizes), threads=threads)
+        shape = (self._in_features, sum(self.sizes))
+        self._tile = rows_at_once(*shape, threads=threads)
+        self.takes_short_rows = takes_short_rows(*shape, threads=threads)
 
     @property
     def memory_bytes(self) -> int:
@@ -54,13 +56,14 @@ class PackedLinear(nn.Module):
         flat = inputs.to(HALF).reshape(-1, self._in_features)
         added = None if residual is None else residual.to(HALF).reshape(-1, sum(self.sizes))
         count = len(flat)
-        if missing := -count % ROW_ROUNDING:
+        is_short = self.takes_short_rows and count <= SHORT_ROW and count % LENGTH_ROUNDING == 0
+        if missing := 0 if is_short else -count % ROW_ROUNDING:
             flat = functional.pad(flat, (0, 0, 0, missing))
             added = None if added is None else functional.pad(added, (0, 0, 0, missing))
         return self.rows(flat, added)[:count].view(*inputs.shape[:-1], -1)
 
     def rows(self, flat: torch.Tensor, added: torch.Tensor | None = None) -> torch.Tensor:
-        """The same of ``[rows, in]`` in bfloat16, a multiple of ``ROW_ROUNDING``, with ``added``, ``[rows, out]``."""
+        """The same of ``[rows, in]`` in bfloat16, as many as a layout has, with ``added``, ``[rows, out]``."""
         if len(flat) <= self._tile:
             return _product(flat, self._weight, self._bias, activation=self._activation, added=added)
         rests = [None] * -(-len(flat) // self._tile) if added is None else torch.split(added, self._tile)
@@ -137,21 +140,38 @@ def rows_at_once(in_features: int, out_features: int, *, threads: int) -> int:
 
     To be called by a thread that is alone with its products.
     """
-    chooser = torch.Generator().manual_seed(0)
-    weight = _pack(torch.randn((out_features, in_features), generator=chooser).to(HALF))
-    inputs = torch.randn((MOST_ROWS, in_features), generator=chooser).to(HALF)
-    expected = _product(inputs[:ROW_ROUNDING], weight, None)
+    trial = _Trial(in_features, out_features, threads=threads)
     tile = ROW_ROUNDING
     for count in range(2 * ROW_ROUNDING, MOST_ROWS + 1, ROW_ROUNDING):
-        found = _product(inputs[:count], weight, None)
-        last = _product(inputs[count - ROW_ROUNDING : count], weight, None)
-        with together(threads):
-            shared = _product(inputs[:count], weight, None)
-        is_same = torch.equal(found[:ROW_ROUNDING], expected) and torch.equal(found[-ROW_ROUNDING:], last)
-        if not (is_same and torch.equal(shared, found)):
+        if not trial.gives_the_same(count):
             break
         tile = count
     return tile
+
+
+@functools.cache
+def takes_short_rows(in_features: int, out_features: int, *, threads: int) -> bool:
+    """Whether the same goes for the rows of a layout that is short and was not filled up. To be called as ``rows_at_once``."""
+    trial = _Trial(in_features, out_features, threads=threads)
+    return all(trial.gives_the_same(count) for count in range(LENGTH_ROUNDING, SHORT_ROW + 1, LENGTH_ROUNDING))
+
+
+class _Trial:
+    """Products of one shape, compared with those of ``ROW_ROUNDING`` rows."""
+
+    def __init__(self, in_features: int, out_features: int, *, threads: int) -> None:
+        chooser = torch.Generator().manual_seed(0)
+        self._threads = threads
+        self._weight = _pack(torch.randn((out_features, in_features), generator=chooser).to(HALF))
+        self._inputs = torch.randn((MOST_ROWS, in_features), generator=chooser).to(HALF)
+        parts = torch.split(self._inputs, ROW_ROUNDING)
+        self._expected = torch.cat([_product(part, self._weight, None) for part in parts])
+
+    def gives_the_same(self, count: int) -> bool:
+        found = _product(self._inputs[:count], self._weight, None)
+        with together(self._threads):
+            shared = _product(self._inputs[:count], self._weight, None)
+        return torch.equal(found, self._expected[:count]) and torch.equal(shared, found)
 
 
 @functools.cache
