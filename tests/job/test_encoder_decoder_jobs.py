@@ -28,8 +28,11 @@ def encoder_decoder(tmp_path):
 
 @pytest.fixture
 def submit(client, encoder_decoder, tmp_path):
-    """Checks a job without storing it; models ``t5`` and ``bert`` are there."""
-    for name, folder in (("t5", encoder_decoder), ("bert", bert_folder(tmp_path / "bert"))):
+    """Checks a job without storing it; models ``t5``, ``bert`` and ``decoder``, which looks back only, are there."""
+    decoder = bert_folder(tmp_path / "decoder")
+    config = json.loads((decoder / "config.json").read_text()) | {"is_decoder": True}
+    (decoder / "config.json").write_text(json.dumps(config))
+    for name, folder in (("t5", encoder_decoder), ("bert", bert_folder(tmp_path / "bert")), ("decoder", decoder)):
         parts = [("files", (path.name, path.read_bytes())) for path in sorted(folder.iterdir())]
         assert client.post("/models", data={"name": name}, files=parts).status_code == 201
 
@@ -71,9 +74,9 @@ def test_the_task_of_an_encoder_decoder_is_found_and_the_rest_chosen(submit):
         ({"metrics": ["f1"]}, "metrics", "metric_does_not_fit"),
         ({"label_names": ["no", "yes"]}, "label_names", "setting_does_not_fit"),
         ({"columns": {"label": None}}, "columns.label", "missing_column"),
-        ({"model": "bert", "metrics": ["rougeL"], "columns": {"text": "prompt", "label": None}}, "metrics",
+        ({"model": "decoder", "metrics": ["rougeL"], "columns": {"text": "prompt", "label": None}}, "metrics",
          "metric_does_not_fit"),
-        ({"model": "bert", "training": {"max_target_length": 9}}, "training.max_target_length", "setting_does_not_fit"),
+        ({"model": "decoder", "training": {"max_target_length": 9}}, "training.max_target_length", "setting_does_not_fit"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_the_model_is_refused_at_once(submit, spec, param, code):

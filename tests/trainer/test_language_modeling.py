@@ -3,10 +3,11 @@
 import json
 import math
 import random
+import shutil
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, BertConfig, BertLMHeadModel
+from transformers import AutoModelForCausalLM, AutoTokenizer, XLNetConfig, XLNetLMHeadModel
 
 from app.errors import InvalidData, InvalidModel, InvalidRequest
 from app.prediction.wire import Sampling
@@ -191,19 +192,24 @@ def test_a_text_is_learned_with_an_adapter(writer):
 
 
 def test_an_encoder_is_no_model_that_generates(lab, tmp_path):
-    torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=40, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,
-        max_position_embeddings=64,
-    )  # fmt: skip
+    lab.files = {"train": write_jsonl(tmp_path / "t.jsonl", counting(10, seed=0))}
+    with pytest.raises(InvalidModel, match="cannot be fine-tuned for text-generation"):
+        lab.run(spec=TEXT)
+    lab.model = shutil.copytree(lab.model, tmp_path / "decoder")
+    path = lab.model / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"is_decoder": True}))
+    with pytest.raises(InvalidModel, match="lacks"):
+        lab.run(spec=TEXT)
+
+
+def test_what_a_model_says_of_itself_is_not_believed(lab, tmp_path):
+    config = XLNetConfig(vocab_size=40, d_model=32, n_layer=1, n_head=2, d_inner=32, is_decoder=True)
     encoder = tmp_path / "encoder"
-    BertLMHeadModel(config).save_pretrained(encoder)
+    XLNetLMHeadModel(config).save_pretrained(encoder)
     for path in lab.model.iterdir():
         if path.name.startswith(("vocab", "tokenizer")):
             (encoder / path.name).write_bytes(path.read_bytes())
     lab.files = {"train": write_jsonl(tmp_path / "t.jsonl", counting(10, seed=0))}
-    with pytest.raises(InvalidModel, match="lacks"):
-        lab.run(spec=TEXT)
     lab.model = encoder
     with pytest.raises(InvalidModel, match="both directions"):
         lab.run(spec=TEXT)
