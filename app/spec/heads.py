@@ -49,7 +49,8 @@ READS_BOTH_WAYS: Final = _names(
     xlm xlm-roberta xlm-roberta-xl xlnet xmod
     """
 )
-"""Have a class that says the next token and looks at it too, unless their configuration makes them decoders."""
+"""Have a class that says the next token and looks at it too, unless their configuration makes them decoders (XLM and XLNet do even
+then, which the trainer finds)."""
 
 
 def has_head(task: TaskName, *, model_type: str, architectures: Sequence[str], is_decoder: bool) -> bool:

@@ -48,6 +48,7 @@ class PackedForward:
         self._fills_short_rows = not all(linear.takes_short_rows for linear in self._linears)
         sample = _sample(model, pad_id=pad_id, max_length=max_length)
         lanes.compute(self._join_layers, [sample])
+        self._fills_short_rows |= not lanes.compute(self._is_same_alone, [sample])[0]
         self.shares_products = self._is_same_together(sample)
 
     @classmethod
@@ -70,6 +71,11 @@ class PackedForward:
         if not is_same:
             for name, layer in layers:
                 _replace(self._model, name, layer)
+
+    def _is_same_alone(self, ids: Sequence[Sequence[int]]) -> bool:
+        """Whether texts have the bits by themselves, most of them in short rows, that they have among the others."""
+        among = self._run(ids)
+        return all(np.array_equal(self._run([own])[0], output) for own, output in zip(ids, among, strict=True))
 
     def _is_same_together(self, ids: Sequence[Sequence[int]]) -> bool:
         """Whether several threads on one batch give the bits of one thread."""

@@ -7,7 +7,8 @@ parts. So a product is only made of so many rows at a time as were seen to give 
 import functools
 import threading
 from collections.abc import Mapping
-from typing import Any, Final, Literal
+from itertools import takewhile
+from typing import Any, Final, Literal, NamedTuple
 
 import torch
 from torch import nn
@@ -36,9 +37,8 @@ class PackedLinear(nn.Module):
         self.put({
             f"{name}.{part}": tensor.detach() for name, layer in layers.items() for part, tensor in layer.named_parameters()
         })  # fmt: skip
-        shape = (self._in_features, sum(self.sizes))
-        self._tile = rows_at_once(*shape, threads=threads)
-        self.takes_short_rows = takes_short_rows(*shape, threads=threads)
+        exact = exact_rows(self._in_features, sum(self.sizes), threads=threads)
+        self._tile, self.takes_short_rows = exact.at_once, exact.are_short_ones
 
     @property
     def memory_bytes(self) -> int:
@@ -134,44 +134,36 @@ class Head(nn.Module):
         return found[:count].view(*inputs.shape[:-1], -1)
 
 
+class ExactRows(NamedTuple):
+    """Of how many rows products of one shape give each row the same bits."""
+
+    at_once: int
+    """Any multiple of ``ROW_ROUNDING`` up to here."""
+    are_short_ones: bool
+    """As many as a short layout has that was not filled up, too."""
+
+
 @functools.cache
-def rows_at_once(in_features: int, out_features: int, *, threads: int) -> int:
-    """Up to how many rows products of this shape give each row the same bits, made by one thread or by several of ``threads``.
+def exact_rows(in_features: int, out_features: int, *, threads: int) -> ExactRows:
+    """Seen with random numbers, in products by one thread and by several of ``threads``.
 
     To be called by a thread that is alone with its products.
     """
-    trial = _Trial(in_features, out_features, threads=threads)
-    tile = ROW_ROUNDING
-    for count in range(2 * ROW_ROUNDING, MOST_ROWS + 1, ROW_ROUNDING):
-        if not trial.gives_the_same(count):
-            break
-        tile = count
-    return tile
+    chooser = torch.Generator().manual_seed(0)
+    weight = _pack(torch.randn((out_features, in_features), generator=chooser).to(HALF))
+    inputs = torch.randn((MOST_ROWS, in_features), generator=chooser).to(HALF)
+    expected = torch.cat([_product(part, weight, None) for part in torch.split(inputs, ROW_ROUNDING)])
 
+    def are_exact(count: int) -> bool:
+        found = _product(inputs[:count], weight, None)
+        with together(threads):
+            shared = _product(inputs[:count], weight, None)
+        return torch.equal(found, expected[:count]) and torch.equal(shared, found)
 
-@functools.cache
-def takes_short_rows(in_features: int, out_features: int, *, threads: int) -> bool:
-    """Whether the same goes for the rows of a layout that is short and was not filled up. To be called as ``rows_at_once``."""
-    trial = _Trial(in_features, out_features, threads=threads)
-    return all(trial.gives_the_same(count) for count in range(LENGTH_ROUNDING, SHORT_ROW + 1, LENGTH_ROUNDING))
-
-
-class _Trial:
-    """Products of one shape, compared with those of ``ROW_ROUNDING`` rows."""
-
-    def __init__(self, in_features: int, out_features: int, *, threads: int) -> None:
-        chooser = torch.Generator().manual_seed(0)
-        self._threads = threads
-        self._weight = _pack(torch.randn((out_features, in_features), generator=chooser).to(HALF))
-        self._inputs = torch.randn((MOST_ROWS, in_features), generator=chooser).to(HALF)
-        parts = torch.split(self._inputs, ROW_ROUNDING)
-        self._expected = torch.cat([_product(part, self._weight, None) for part in parts])
-
-    def gives_the_same(self, count: int) -> bool:
-        found = _product(self._inputs[:count], self._weight, None)
-        with together(self._threads):
-            shared = _product(self._inputs[:count], self._weight, None)
-        return torch.equal(found, self._expected[:count]) and torch.equal(shared, found)
+    longer = range(2 * ROW_ROUNDING, MOST_ROWS + 1, ROW_ROUNDING)
+    short = range(LENGTH_ROUNDING, SHORT_ROW + 1, LENGTH_ROUNDING)
+    at_once = max(takewhile(are_exact, longer), default=ROW_ROUNDING)
+    return ExactRows(at_once, are_short_ones=all(map(are_exact, short)))
 
 
 @functools.cache
