@@ -25,6 +25,12 @@ def padded(*, grouped: bool) -> None:
     attempt.choose_forward = lambda *_args, padding, **_options: (forward.PaddedForward(padding), "with padding")
 
 
+def whole_last_layer() -> None:
+    from worker.packing import encoder
+
+    encoder.find_last_layer = lambda _encoder: None
+
+
 def no_kernels() -> None:
     from worker.trainer import forward
 
@@ -81,6 +87,7 @@ WITHOUT: dict[str, tuple[str, Callable[[], None] | None, dict[str, str | None]]]
     "packing": ("padded in groups of like length instead of packed", lambda: padded(grouped=True), {}),
     "packing and groups": ("padded to the longest of the batch, as Trainer does", lambda: padded(grouped=False), {}),
     "groups": ("attention over one group padded to the longest", one_group, {}),
+    "first tokens": ("the last layer made whole", whole_last_layer, {}),
     "kernels": ("packed, but torch's autocast and dropout instead of our bfloat16 layers", no_kernels, {}),
     "lanes": ("dropout masks from torch's generator", torch_dropout, {}),
     "rounding": ("lengths and rows not rounded up", lengths_as_they_come, {}),

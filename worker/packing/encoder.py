@@ -12,11 +12,12 @@ from torch import nn
 from transformers import AttentionInterface, PreTrainedModel
 from transformers.masking_utils import AttentionMaskInterface
 
-from worker.packing.sight import Sight
+from worker.packing.last_layer import find_last_layer
+from worker.packing.sight import EVERYTHING, Sight
 
-HeadInput = Literal["first", "whole", "row"]
-"""What the head is given: the first token of each example, which most heads read; all of each, padded; or the row as it is,
-for heads that answer for every token."""
+HeadInput = Literal["only first", "first", "whole", "row"]
+"""What the head is given: the first token of each example, which most heads read, and the last layer makes nothing else or all;
+all tokens of each, padded; or the row as it is, for heads that answer for every token."""
 
 _numbers = itertools.count()
 
@@ -33,7 +34,10 @@ class Layout(Protocol):
 
 
 class Attend(Protocol):
-    """Attention over packed tokens, each example's to its own: ``[1, heads, rows, size]`` to ``[1, rows, heads, size]``."""
+    """Attention over packed tokens, each example's to its own: ``[1, heads, rows, size]`` to ``[1, rows, heads, size]``.
+
+    Or that of the first token of each alone, where there are as many queries as examples: to ``[1, examples, heads, size]``.
+    """
 
     def __call__(
         self,
@@ -59,19 +63,30 @@ class PackedEncoder:
     in the order of the batch, or ``[1, rows, K]``.
     """
 
-    def __init__(self, model: PreTrainedModel, *, head: HeadInput, attend: Attend, by_thread: bool = False) -> None:
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        *,
+        head: HeadInput,
+        attend: Attend,
+        attend_from_first: Attend,
+        by_thread: bool = False,
+    ) -> None:
         """``by_thread``: several threads may compute at a time, each with a layout of its own.
 
         Raises CannotPackError if the parts that must be hooked are not there.
         """
         self.head = head
-        self._attend_over = attend
+        self._attend_over, self._attend_from_first = attend, attend_from_first
         self._now: Any = threading.local() if by_thread else SimpleNamespace()
         self._model = weakref.ref(model)  # which its hooks keep this alive with: no circle
         self._attention_before: Any = model.config._attn_implementation  # noqa: SLF001 - has no public getter
         encoder: Any = model.base_model
         if encoder is model:
             raise CannotPackError("the model has no encoder of its own below its head")
+        last_layer = find_last_layer(encoder)
+        if head == "only first" and last_layer is None:
+            raise CannotPackError("its last layer is of no known kind")
         self._first_position = _first_position(encoder)
         self._takes_positions = "position_ids" in inspect.signature(encoder.forward).parameters
         self._hooks = [] if self._takes_positions else [self._hook_embeddings(encoder)]
@@ -86,6 +101,11 @@ class PackedEncoder:
         AttentionInterface.register(name, _through(weakref.WeakMethod(self._attend)))
         AttentionMaskInterface.register(name, _no_mask)
         model.set_attn_implementation(name)
+        self._replaced: tuple[str, nn.Module] | None = None
+        if head == "only first" and last_layer is not None:
+            name, kind = last_layer
+            self._replaced = name, encoder.get_submodule(name)
+            encoder.set_submodule(name, kind(self._replaced[1], self))
 
     def remove(self) -> None:
         """Make the model take padded batches again."""
@@ -93,6 +113,8 @@ class PackedEncoder:
             hook.remove()
         if (model := self._model()) is not None:
             model.set_attn_implementation(self._attention_before)
+            if self._replaced is not None:
+                model.base_model.set_submodule(*self._replaced)
 
     def set_layout(self, layout: Layout, *, positions: torch.Tensor) -> None:
         """Where the tokens of the next forward lie. ``positions``: ``[1, rows]``, from 0 within each example."""
@@ -125,13 +147,23 @@ class PackedEncoder:
         return output
 
     def _unpack(self, hidden: torch.Tensor) -> torch.Tensor:
-        """What the head is given, ``[examples, 1 or longest, size]`` or the row, from ``[1, rows, size]``."""
+        """What the head is given, ``[examples, 1 or longest, size]`` or the row, of what the last layer made."""
         layout: Layout = self.layout
         if self.head == "row":
             return hidden
         if self.head == "whole":
             return layout.unpack(hidden)
+        if self.head == "only first":
+            return hidden[0][:, None]
         return hidden[0].index_select(0, layout.first)[:, None]
+
+    def attend_from_first(
+        self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *, scaling: float, dropout: float
+    ) -> torch.Tensor:
+        """For the last layer: ``[1, examples, heads, size]`` of a query an example, ``[1, heads, examples, size]``."""
+        return self._attend_from_first(
+            query, key, value, self.layout, scaling=scaling, dropout=dropout, sight=EVERYTHING
+        )
 
     def _attend(
         self,

@@ -7,6 +7,8 @@ from typing import Any, Final
 from torch import nn
 from transformers.activations import GELUActivation
 
+from worker.packing.last_layer import LastLayer
+
 _PROJECTIONS: Final = (("query", "key", "value"), ("q_lin", "k_lin", "v_lin"), ("q_proj", "k_proj", "v_proj"))
 """The names under which encoders keep the three projections of one input."""
 _OUTPUT_PARTS: Final = {"dense", "dropout", "LayerNorm"}
@@ -42,10 +44,15 @@ def widening_blocks(encoder: nn.Module) -> Iterator[tuple[str, Any]]:
             yield name, module
 
 
-def projections(encoder: nn.Module) -> Iterator[tuple[str, Any, tuple[str, str, str]]]:
-    """Modules that project one input thrice, each with its name and the names of the three layers in it."""
+def projections(encoder: nn.Module) -> Iterator[tuple[str, Any, tuple[str, ...]]]:
+    """Modules that project one input several times, each with its name and the names of these layers in it.
+
+    Of three as a rule; the queries of a last layer that is for the first tokens alone have an input of their own.
+    """
+    last = {layer.projecting for layer in encoder.modules() if isinstance(layer, LastLayer)}
     for name, module in encoder.named_modules():
-        for names in _PROJECTIONS:
+        for known in _PROJECTIONS:
+            names = known[1:] if module in last else known
             layers = [getattr(module, layer, None) for layer in names]
             if all(type(layer) is nn.Linear for layer in layers):
                 found = [layer for layer in layers if layer is not None]

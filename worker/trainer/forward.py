@@ -15,7 +15,7 @@ from worker.packing.encoder import CannotPackError, HeadInput, PackedEncoder
 from worker.predictor.encoder_decoder import NO_TARGET, decoder_inputs, padded
 from worker.predictor.outputs import logits_of
 from worker.trainer.packed import kernels
-from worker.trainer.packed.attention import grouped_attention
+from worker.trainer.packed.attention import attention_from_first, grouped_attention
 from worker.trainer.packed.layout import Layout, cut, lay_out
 from worker.trainer.padding import Padding
 from worker.trainer.tokens import Tokens
@@ -165,13 +165,16 @@ def choose_forward(
     try:
         with torch.no_grad():
             expected = _padded_logits(model, tokens, sample, padding)
-            heads: tuple[HeadInput, ...] = ("first", "whole") if tokens.words is None else ("row",)
+            heads: tuple[HeadInput, ...] = ("only first", "first", "whole") if tokens.words is None else ("row",)
             for head in heads:
                 forward = _packed(model, tokens, sample, padding, head=head, expected=expected)
                 if forward is not None:
                     if (device or next(model.parameters()).device).type == "cpu":
                         put_kernels(model, bf16=bf16)
-                    return PackedForward(forward, padding, head=head), "without padding"
+                    how = "without padding"
+                    if head == "only first":
+                        how += ", in the last layer for the first tokens alone, which is all that the head reads"
+                    return PackedForward(forward, padding, head=head), how
     finally:
         model.train(was_training)
     return PaddedForward(
@@ -189,7 +192,7 @@ def _packed(
     expected: torch.Tensor,
 ) -> PackedEncoder | None:
     try:
-        encoder = PackedEncoder(model, head=head, attend=grouped_attention)
+        encoder = PackedEncoder(model, head=head, attend=grouped_attention, attend_from_first=attention_from_first)
     except (CannotPackError, ValueError, AttributeError):
         return None
     try:

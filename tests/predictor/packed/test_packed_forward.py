@@ -119,6 +119,25 @@ def test_short_rows_are_filled_up_where_their_products_have_other_bits(where, te
         np.testing.assert_array_equal(forward([text])[0], among)
 
 
+@pytest.mark.parametrize("name", ["bert", "roberta", "electra", "distilbert"])
+def test_the_last_layer_is_computed_for_first_tokens_alone(name, texts, monkeypatch):
+    forward = packed(name)
+    really, rows = linears._product, []
+
+    def product(inputs, *others, **more):
+        rows.append(len(inputs))
+        return really(inputs, *others, **more)
+
+    monkeypatch.setattr(linears, "_product", product)
+    forward(texts[:4])
+    few = [count for count in rows if count == min(rows)]
+    assert min(rows) < sum(rounded(text.num_tokens) for text in texts[:4]) <= max(rows)
+    assert len(few) >= 4, "queries, what attention and feed-forward are projected to, and the head's own"
+    assert len(rows) - len(few) == (5 if name != "electra" else 6), (
+        "four of the first layer, keys and values; ELECTRA's embeddings"
+    )
+
+
 def test_wide_layers_whose_sums_depend_on_the_shape_are_cut_into_equal_products():
     """With 3,072 inputs oneDNN orders the sums by the number of rows on CPUs with matrix units; elsewhere nothing is cut."""
     chooser = torch.Generator().manual_seed(1)

@@ -19,9 +19,9 @@ from worker.packing.parts import output_blocks, projections, widening_blocks
 from worker.predictor.encoded import EncodedText
 from worker.predictor.outputs import logits_of
 from worker.predictor.packed import lanes
-from worker.predictor.packed.attention import attend
-from worker.predictor.packed.layers import PostNormLayer, post_norm_layers
-from worker.predictor.packed.layout import lay_out, micro_batches
+from worker.predictor.packed.attention import attend, attend_from_first
+from worker.predictor.packed.layers import joined_layers
+from worker.predictor.packed.layout import ROW_ROUNDING, lay_out, micro_batches
 from worker.predictor.packed.linears import HALF, MOST_ROWS, Head, JointProjections, OutputBlock, PackedLinear
 
 _TOLERANCE: Final = 1e-4
@@ -45,10 +45,13 @@ class PackedForward:
         self._model, self._encoder, self._pad_id = model, encoder, pad_id
         self._takes_token_types = "token_type_ids" in inspect.signature(model.forward).parameters
         self._linears = lanes.compute(partial(_put_kernels, threads=torch.get_num_threads()), [model])[0]
-        self._fills_short_rows = not all(linear.takes_short_rows for linear in self._linears)
+        self._fills_short_rows = False
+        if not all(linear.takes_short_rows for linear in self._linears):
+            self._fill_short_rows()
         sample = _sample(model, pad_id=pad_id, max_length=max_length)
         lanes.compute(self._join_layers, [sample])
-        self._fills_short_rows |= not lanes.compute(self._is_same_alone, [sample])[0]
+        if not lanes.compute(self._is_same_alone, [sample])[0]:
+            self._fill_short_rows()
         self.shares_products = self._is_same_together(sample)
 
     @classmethod
@@ -57,25 +60,30 @@ class PackedForward:
         encoder = _hook(model, pad_id=pad_id, max_length=max_length)
         return None if encoder is None else cls(model, encoder, pad_id=pad_id, max_length=max_length)
 
+    def _fill_short_rows(self) -> None:
+        self._fills_short_rows = True
+        for linear in self._linears:
+            linear.takes_short_rows = False
+
     def _join_layers(self, ids: Sequence[Sequence[int]]) -> None:
         """Have whole layers computed at once, if that gives the same bits."""
-        layers = [*post_norm_layers(self._model)]
+        layers = [*joined_layers(self._model, self._encoder)]
         expected = self._run(ids)
-        for name, layer in layers:
-            _replace(self._model, name, PostNormLayer(layer, self._encoder))
+        for name, _, joined in layers:
+            _replace(self._model, name, joined)
         try:
             found = self._run(ids)
             is_same = all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
         except Exception:  # noqa: BLE001 - whatever a model's own code makes of such a layer
             is_same = False
         if not is_same:
-            for name, layer in layers:
+            for name, layer, _ in layers:
                 _replace(self._model, name, layer)
 
     def _is_same_alone(self, ids: Sequence[Sequence[int]]) -> bool:
-        """Whether texts have the bits by themselves, most of them in short rows, that they have among the others."""
-        among = self._run(ids)
-        return all(np.array_equal(self._run([own])[0], output) for own, output in zip(ids, among, strict=True))
+        """Whether texts have the bits by themselves, most of them in short rows, that they have among many others."""
+        among = self._run([*ids, *[ids[0]] * (ROW_ROUNDING // 4)])
+        return all(np.array_equal(self._run([own])[0], output) for own, output in zip(ids, among, strict=False))
 
     def _is_same_together(self, ids: Sequence[Sequence[int]]) -> bool:
         """Whether several threads on one batch give the bits of one thread."""
@@ -154,7 +162,7 @@ def _run(
 
 def _heads(model: PreTrainedModel) -> tuple[HeadInput, ...]:
     has_row = any(part in type(model).__name__ for part in ("TokenClassification", "QuestionAnswering"))
-    return ("row",) if has_row else ("first", "whole")
+    return ("row",) if has_row else ("only first", "first", "whole")
 
 
 def _hook(model: PreTrainedModel, *, pad_id: int, max_length: int) -> PackedEncoder | None:
@@ -164,9 +172,11 @@ def _hook(model: PreTrainedModel, *, pad_id: int, max_length: int) -> PackedEnco
     largest = max(float(np.abs(output).max()) for output in expected)
     for head in _heads(model):
         try:
-            encoder = PackedEncoder(model, head=head, attend=attend, by_thread=True)
+            encoder = PackedEncoder(
+                model, head=head, attend=attend, attend_from_first=attend_from_first, by_thread=True
+            )
         except (CannotPackError, ValueError, AttributeError):
-            return None
+            continue
         try:
             found = _run(model, encoder, ids, None, pad_id=pad_id)
             differences = [np.abs(a - b).max() for a, b in zip(found, expected, strict=True) if a.shape == b.shape]

@@ -11,7 +11,8 @@ from torch import nn
 from torch.nn import functional
 
 from worker.packing.encoder import PackedEncoder
-from worker.predictor.packed.attention import attend_jointly
+from worker.packing.last_layer import LastLayer
+from worker.predictor.packed.attention import attend_jointly, attend_jointly_from_first
 from worker.predictor.packed.linears import OutputBlock, PackedLinear, Projection
 
 
@@ -22,7 +23,7 @@ class PostNormLayer(nn.Module):
         super().__init__()
         self.attention, self.intermediate, self.output = layer.attention, layer.intermediate, layer.output
         attention = layer.attention.self
-        self._projections: PackedLinear = attention.query.joint.linear
+        self._projections: PackedLinear = attention.key.joint.linear
         self._heads: int = attention.num_attention_heads
         self._scaling: float = attention.scaling
         self._encoder = encoder
@@ -32,17 +33,41 @@ class PostNormLayer(nn.Module):
         flat = hidden_states[0]
         joint = self._projections.rows(flat)
         attended = attend_jointly(joint, self._encoder.layout, heads=self._heads, scaling=self._scaling)
-        flat = _finished(self.attention.output, attended, flat)
-        return _finished(self.output, self.intermediate.rows(flat), flat)[None]
+        return self._finished(attended, flat)[None]
+
+    def _finished(self, attended: torch.Tensor, given: torch.Tensor) -> torch.Tensor:
+        flat = _normed(self.attention.output, attended, given)
+        return _normed(self.output, self.intermediate.rows(flat), flat)
 
 
-def _finished(block: OutputBlock, made: torch.Tensor, given: torch.Tensor) -> torch.Tensor:
+class LastPostNormLayer(PostNormLayer):
+    """The same for the first token of each example alone, see ``worker.packing.last_layer``."""
+
+    def __init__(self, layer: Any, encoder: PackedEncoder) -> None:
+        super().__init__(layer, encoder)
+        self._queries: PackedLinear = layer.attention.self.query
+
+    def forward(self, hidden_states: torch.Tensor, *_args: Any, **_options: Any) -> torch.Tensor:
+        """``[1, examples, size]`` in the order of the batch."""
+        flat, layout = hidden_states[0], self._encoder.layout
+        count = len(layout.first)
+        first = functional.pad(flat.index_select(0, layout.first), (0, 0, 0, layout.num_first_rows - count))
+        attended = attend_jointly_from_first(
+            self._queries.rows(first), self._projections.rows(flat), layout, heads=self._heads, scaling=self._scaling
+        )
+        return self._finished(attended, first)[None, :count]
+
+
+def _normed(block: OutputBlock, made: torch.Tensor, given: torch.Tensor) -> torch.Tensor:
     norm = block.LayerNorm
     return functional.layer_norm(block.dense.rows(made, given), norm.normalized_shape, norm.weight, norm.bias, norm.eps)
 
 
-def post_norm_layers(model: nn.Module) -> Iterator[tuple[str, Any]]:
-    """Layers that may be such, with their names, once their linear layers are packed: whether they are, their answers tell."""
+def joined_layers(model: nn.Module, encoder: PackedEncoder) -> Iterator[tuple[str, nn.Module, PostNormLayer]]:
+    """Layers that may be such, with their names and what to put in their place, once their linear layers are packed.
+
+    Whether they are, their answers tell.
+    """
     for name, layer in model.named_modules():
         parts: Any = dict(layer.named_children())
         if parts.keys() != {"attention", "intermediate", "output"}:
@@ -50,12 +75,12 @@ def post_norm_layers(model: nn.Module) -> Iterator[tuple[str, Any]]:
         attention: Any = dict(parts["attention"].named_children())
         if (
             attention.keys() == {"self", "output"}
-            and all(
-                isinstance(getattr(attention["self"], part, None), Projection) for part in ("query", "key", "value")
-            )
+            and isinstance(getattr(attention["self"], "query", None), PackedLinear | Projection)
+            and all(isinstance(getattr(attention["self"], part, None), Projection) for part in ("key", "value"))
             and all(hasattr(attention["self"], known) for known in ("num_attention_heads", "scaling"))
             and isinstance(attention["output"], OutputBlock)
             and isinstance(parts["intermediate"], PackedLinear)
             and isinstance(parts["output"], OutputBlock)
         ):
-            yield name, layer
+            kind = LastPostNormLayer if isinstance(layer, LastLayer) else PostNormLayer
+            yield name, layer, kind(layer, encoder)

@@ -31,9 +31,13 @@ class Layout:
     """``[examples]``: number in the row of the first token of each."""
     first: torch.Tensor
     """The same."""
+    order: torch.Tensor
+    """``[examples]``: their numbers in the order of the row, which is that of the groups."""
     lengths: np.ndarray
     """``[examples]``, in tokens."""
     num_rows: int
+    num_first_rows: int
+    """Rows that products of the first tokens alone are made of."""
     biases: dict[object, torch.Tensor | None] = field(default_factory=dict, repr=False)
     """What attention adds to its scores: made for the first layer, used by all."""
 
@@ -85,14 +89,21 @@ def lay_out(lengths: Sequence[int], *, fills_short_rows: bool = True) -> Layout:
             )
         )
     total = int(places.sum())
-    is_left = total <= SHORT_ROW and not fills_short_rows
     return Layout(
         groups=tuple(groups),
         starts=starts,
         first=torch.from_numpy(starts),
+        order=torch.from_numpy(order),
         lengths=own,
-        num_rows=total if is_left else -(-total // ROW_ROUNDING) * ROW_ROUNDING,
+        num_rows=filled_up(total, fills_short_rows=fills_short_rows),
+        num_first_rows=filled_up(len(own), fills_short_rows=fills_short_rows),
     )
+
+
+def filled_up(num_rows: int, *, fills_short_rows: bool) -> int:
+    """Rows that products are made of where ``num_rows`` are wanted."""
+    short = rounded(num_rows)
+    return short if short <= SHORT_ROW and not fills_short_rows else -(-num_rows // ROW_ROUNDING) * ROW_ROUNDING
 
 
 def micro_batches(lengths: Sequence[int], *, max_rows: int, num_lanes: int) -> list[list[int]]:

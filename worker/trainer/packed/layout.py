@@ -33,6 +33,8 @@ class Layout:
     """``[places]``: the number in the row of the token at each place of the groups; the first filler's for padding."""
     first: torch.Tensor
     """``[examples]``: number in the row of the first token of each example."""
+    order: torch.Tensor
+    """``[examples]``: their numbers in the order of the groups."""
     lengths: torch.Tensor
     """``[examples]``, in tokens."""
     num_tokens: int
@@ -82,6 +84,7 @@ class Layout:
             groups=groups,
             row_of_place=self.row_of_place.to(device),
             first=self.first.to(device),
+            order=self.order.to(device),
             lengths=self.lengths.to(device),
             num_tokens=self.num_tokens,
             num_rows=self.num_rows,
@@ -125,6 +128,7 @@ def lay_out(lengths: np.ndarray) -> Layout:
         groups=tuple(groups),
         row_of_place=torch.from_numpy(np.concatenate(rows)),
         first=torch.from_numpy(first),
+        order=torch.from_numpy(order),
         lengths=torch.from_numpy(lengths.astype(np.int64)),
         num_tokens=num_tokens,
         num_rows=(num_tokens // ROW_ROUNDING + 1) * ROW_ROUNDING,

@@ -1,0 +1,116 @@
+"""The last layer of an encoder whose head reads nothing but the first token of each example.
+
+Keys and values are computed of all tokens, all else of the first tokens alone: of a layer's twelve products of equal size ten are as
+good as gone, forward and backward. Nothing that the head reads is left out, so that the logits are the same.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+
+class Attends(Protocol):
+    """What the layer asks the encoder that it is in."""
+
+    @property
+    def layout(self) -> Any: ...
+
+    def attend_from_first(
+        self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *, scaling: float, dropout: float
+    ) -> torch.Tensor: ...
+
+
+class LastLayer(nn.Module):
+    """A layer of attention and feed-forward, each added to what it was given and normed. Its parts have the names that they had."""
+
+    names: tuple[str, str, str]
+    """Of the projections to queries, keys and values in ``projecting``."""
+
+    def __init__(self, layer: nn.Module, encoder: Attends) -> None:
+        super().__init__()
+        for name, part in layer.named_children():
+            self.add_module(name, part)
+        self.training = layer.training
+        self._encoder = encoder
+
+    def forward(self, hidden_states: torch.Tensor, *_args: Any, **_options: Any) -> torch.Tensor:
+        """``[1, examples, size]``, in the order of the batch, of ``[1, rows, size]``; masks and positions are in the layout."""
+        first = hidden_states.index_select(1, self._encoder.layout.first)
+        query, key, value = (getattr(self.projecting, name) for name in self.names)
+        attended = self._encoder.attend_from_first(
+            self._by_head(query(first)),
+            self._by_head(key(hidden_states)),
+            self._by_head(value(hidden_states)),
+            scaling=self.projecting.scaling,
+            dropout=self.projecting.dropout.p if self.training else 0.0,
+        )
+        return self.finished(attended.flatten(2), first)
+
+    def _by_head(self, projected: torch.Tensor) -> torch.Tensor:
+        """``[1, heads, rows, size]``"""
+        return projected.view(*projected.shape[:-1], -1, self.projecting.attention_head_size).transpose(1, 2)
+
+    @property
+    def projecting(self) -> Any:
+        """The part that projects to queries, keys and values."""
+        raise NotImplementedError
+
+    def finished(self, attended: torch.Tensor, given: torch.Tensor) -> torch.Tensor:
+        """What comes behind attention. ``given``: what the layer was."""
+        raise NotImplementedError
+
+
+class _LikeBert(LastLayer):
+    names = ("query", "key", "value")
+
+    @property
+    def projecting(self) -> Any:
+        return self.get_submodule("attention.self")
+
+    def finished(self, attended: torch.Tensor, given: torch.Tensor) -> torch.Tensor:
+        attended = self.get_submodule("attention.output")(attended, given)
+        made: torch.Tensor = self.get_submodule("output")(self.get_submodule("intermediate")(attended), attended)
+        return made
+
+
+class _LikeDistilBert(LastLayer):
+    names = ("q_lin", "k_lin", "v_lin")
+
+    @property
+    def projecting(self) -> Any:
+        return self.get_submodule("attention")
+
+    def finished(self, attended: torch.Tensor, given: torch.Tensor) -> torch.Tensor:
+        made = self.get_submodule("attention.out_lin")(attended)
+        attended = self.get_submodule("sa_layer_norm")(made + given)
+        out: torch.Tensor = self.get_submodule("output_layer_norm")(self.get_submodule("ffn")(attended) + attended)
+        return out
+
+
+def find_last_layer(encoder: nn.Module) -> tuple[str, type[LastLayer]] | None:
+    """The name of the last layer, and what to make of it; None if it is of no known kind. Whether it is, answers tell."""
+    found = [*_known_layers(encoder)]
+    return found[-1] if found else None
+
+
+def _known_layers(encoder: nn.Module) -> Iterator[tuple[str, type[LastLayer]]]:
+    for name, layer in encoder.named_modules():
+        parts: Any = dict(layer.named_children())
+        if parts.keys() == {"attention", "sa_layer_norm", "ffn", "output_layer_norm"}:
+            if _children(parts["attention"]) == {"q_lin", "k_lin", "v_lin", "out_lin", "dropout"}:
+                yield name, _LikeDistilBert
+        elif parts.keys() == {"attention", "intermediate", "output"}:
+            attention: Any = dict(parts["attention"].named_children())
+            if attention.keys() == {"self", "output"} and _children(attention["self"]) == {
+                "query",
+                "key",
+                "value",
+                "dropout",
+            }:
+                yield name, _LikeBert
+
+
+def _children(module: nn.Module) -> set[str]:
+    return {name for name, _ in module.named_children()}
