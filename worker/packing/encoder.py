@@ -116,6 +116,13 @@ class PackedEncoder:
             if self._replaced is not None:
                 model.base_model.set_submodule(*self._replaced)
 
+    def keep(self) -> None:
+        """Forget the layer that was replaced, for a model that is to stay packed: parts of it may be replaced in their turn.
+
+        One weight of it that nobody needs any more would hold all of the file in memory that it was read from.
+        """
+        self._replaced = None
+
     def set_layout(self, layout: Layout, *, positions: torch.Tensor) -> None:
         """Where the tokens of the next forward lie. ``positions``: ``[1, rows]``, from 0 within each example."""
         self._now.layout, self._now.positions = layout, positions + self._first_position

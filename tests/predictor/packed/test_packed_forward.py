@@ -1,7 +1,9 @@
 """Served packed: what the padded model answers, up to bfloat16, and the same bits in every batch."""
 
+import gc
 import inspect
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -180,6 +182,19 @@ def test_a_text_alone_is_computed_by_several_threads_to_the_same_bits(name, text
             np.testing.assert_array_equal(forward([text])[0], expected)
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_weights_as_they_were_read_are_let_go(name):
+    """One that was kept would hold the whole file in memory that it is a part of."""
+    model = model_of(name)
+    was = {
+        place: weakref.ref(module.weight) for place, module in model.named_modules() if type(module) is torch.nn.Linear
+    }
+    forward = PackedForward.of(model, pad_id=pad_of(name), max_length=70)
+    assert forward is not None
+    gc.collect()
+    assert [place for place, weight in was.items() if weight() is not None] == []
 
 
 @pytest.mark.usefixtures("two_lanes")

@@ -43,6 +43,7 @@ class PackedForward:
 
     def __init__(self, model: PreTrainedModel, encoder: PackedEncoder, *, pad_id: int, max_length: int) -> None:
         self._model, self._encoder, self._pad_id = model, encoder, pad_id
+        encoder.keep()
         self._takes_token_types = "token_type_ids" in inspect.signature(model.forward).parameters
         self._linears = lanes.compute(partial(_put_kernels, threads=torch.get_num_threads()), [model])[0]
         self._fills_short_rows = False
