@@ -98,19 +98,23 @@ def find_last_layer(encoder: nn.Module) -> tuple[str, type[LastLayer]] | None:
 def _known_layers(encoder: nn.Module) -> Iterator[tuple[str, type[LastLayer]]]:
     for name, layer in encoder.named_modules():
         parts: Any = dict(layer.named_children())
+        attention: Any = parts.get("attention")
         if parts.keys() == {"attention", "sa_layer_norm", "ffn", "output_layer_norm"}:
-            if _children(parts["attention"]) == {"q_lin", "k_lin", "v_lin", "out_lin", "dropout"}:
+            if _is_made_of(attention, {"q_lin", "k_lin", "v_lin", "out_lin", "dropout"}) and _has_nothing_else(layer):
                 yield name, _LikeDistilBert
-        elif parts.keys() == {"attention", "intermediate", "output"}:
-            attention: Any = dict(parts["attention"].named_children())
-            if attention.keys() == {"self", "output"} and _children(attention["self"]) == {
-                "query",
-                "key",
-                "value",
-                "dropout",
-            }:
-                yield name, _LikeBert
+        elif (
+            parts.keys() == {"attention", "intermediate", "output"}
+            and _is_made_of(attention, {"self", "output"})
+            and _is_made_of(attention.get_submodule("self"), {"query", "key", "value", "dropout"})
+            and _has_nothing_else(layer)
+        ):
+            yield name, _LikeBert
 
 
-def _children(module: nn.Module) -> set[str]:
-    return {name for name, _ in module.named_children()}
+def _is_made_of(module: nn.Module, names: set[str]) -> bool:
+    """These parts, and no weight beside them: one that does nothing yet would pass unseen, and never be trained."""
+    return {name for name, _ in module.named_children()} == names and _has_nothing_else(module)
+
+
+def _has_nothing_else(module: nn.Module) -> bool:
+    return not [*module.parameters(recurse=False), *module.buffers(recurse=False)]

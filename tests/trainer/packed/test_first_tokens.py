@@ -80,6 +80,16 @@ def test_mean_pooling_and_decoders_keep_their_last_layer(tokens):
         assert not last_layers(model)
 
 
+@pytest.mark.parametrize("place", ["", ".attention", ".attention.self"])
+def test_a_layer_with_weights_of_its_own_is_left_whole(place, tokens):
+    """A gate that is still open answers as if it were not there."""
+    model = classifier("bert")
+    model.get_submodule(f"bert.encoder.layer.1{place}").gate = nn.Parameter(torch.ones(()))
+    chosen(model, tokens)
+    assert not last_layers(model)
+    assert any("gate" in name for name in model.state_dict())
+
+
 @pytest.mark.parametrize("bf16", [False, True])
 @pytest.mark.parametrize("name", FIRST_ALONE)
 def test_dropout_is_as_it_was(name, bf16, tokens):
