@@ -12,7 +12,7 @@ from torch import nn
 from transformers import AttentionInterface, PreTrainedModel
 from transformers.masking_utils import AttentionMaskInterface
 
-from worker.packing.last_layer import find_last_layer
+from worker.packing.last_layer import LastLayer, find_last_layer
 from worker.packing.sight import EVERYTHING, Sight
 
 HeadInput = Literal["only first", "first", "whole", "row"]
@@ -105,7 +105,7 @@ class PackedEncoder:
         if head == "only first" and last_layer is not None:
             name, kind = last_layer
             self._replaced = name, encoder.get_submodule(name)
-            encoder.set_submodule(name, kind(self._replaced[1], self))
+            encoder.set_submodule(name, LastLayer(self._replaced[1], kind, self))
 
     def remove(self) -> None:
         """Make the model take padded batches again."""

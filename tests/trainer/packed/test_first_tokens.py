@@ -45,7 +45,7 @@ def test_it_makes_as_many_rows_as_there_are_examples(name, tokens):
     num_rows = {count for _, count in seen if count != len(ORDER)}
     assert len(num_rows) == 1
     wide = [module for module, count in seen if count != len(ORDER)]
-    key, value = (getattr(last.projecting, part) for part in last.names[1:])
+    key, value = (getattr(last.projecting, part) for part in last.kind.names[1:])
     assert len(seen) == 6
     assert wide == [key, value]
     assert "first tokens" in how
