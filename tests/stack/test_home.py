@@ -59,9 +59,12 @@ def test_a_run_folder_that_is_a_link_is_refused(tmp_path):
     settings = Settings(home=tmp_path / "home")
     settings.home_dir.mkdir()
     (tmp_path / "elsewhere").mkdir()
-    settings.run_dir.symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(StartError, match="not safe"):
-        prepare_folders(settings)
+    settings.run_dir.symlink_to(tmp_path / "elsewhere")  # not below tmp_path, so that nobody else takes it away
+    try:
+        with pytest.raises(StartError, match="not safe"):
+            prepare_folders(settings)
+    finally:
+        settings.run_dir.unlink()
 
 
 def test_a_home_that_cannot_be_made_is_said_in_words(tmp_path):

@@ -194,7 +194,6 @@ class Lab:
             attempt.code = stop.code
         finally:
             report.close()
-            torch.set_flush_denormal(False)  # set by the attempt for its process, which here goes on to other tests
         return attempt
 
     def run_until(self, step: int, *, request: ExitCode = ExitCode.DRAINED, **options: Any) -> Attempt:
