@@ -79,13 +79,6 @@ def profile_inputs(rows: Callable[[], Iterable[Row]], resolved: ResolvedData) ->
     return inputs.profile(rows)
 
 
-def fits(found: InputsProfile, resolved: ResolvedData) -> bool:
-    """Whether it was found for these columns, read in this way."""
-    return (found.text, found.text_pair, found.label, found.problem_type) == (
-        resolved.text, resolved.text_pair, resolved.label, resolved.problem_type,
-    )  # fmt: skip
-
-
 def _plain(label: Any) -> Any:
     """A whole number that is written with a point is the integer."""
     if isinstance(label, list | tuple):

@@ -5,9 +5,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from app.dataset.answers import num_without_answer
-from app.dataset.inputs import fits
 from app.dataset.problem import label_column
-from app.dataset.profile import ColumnProfile, DatasetProfile
+from app.dataset.profile import ColumnProfile, DatasetProfile, InputsProfile
 from app.dataset.resolved import SPLITS, ResolvedData, Split
 
 
@@ -65,7 +64,7 @@ def label_balance(counts: Mapping[str, int]) -> dict[str, Any]:
 
 def _inputs_report(profile: DatasetProfile, resolved: ResolvedData) -> dict[str, Any]:
     inputs = profile.inputs
-    if inputs is None or not fits(inputs, resolved):
+    if inputs is None or not _fits(inputs, resolved):
         return {}
     return {
         "num_rows_compared": inputs.num_rows,
@@ -93,3 +92,10 @@ def _labels_report(profile: DatasetProfile, resolved: ResolvedData) -> dict[str,
         lists = profile.column(resolved.label)
         report["num_without_labels"] = 0 if lists is None else lists.num_empty_lists
     return report
+
+
+def _fits(found: InputsProfile, resolved: ResolvedData) -> bool:
+    """Whether it was found for these columns, read in this way."""
+    return (found.text, found.text_pair, found.label, found.problem_type) == (
+        resolved.text, resolved.text_pair, resolved.label, resolved.problem_type,
+    )  # fmt: skip

@@ -7,9 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Final
 
 from app.dataset.formats import HEAD_BYTES, DataFormat, find_format
-from app.dataset.inputs import profile_inputs
 from app.dataset.profile import DatasetProfile
-from app.dataset.readers import profile_arriving, read_rows
 from app.dataset.suggestion import suggest
 from app.errors import InvalidData, InvalidRequest
 
@@ -120,6 +118,8 @@ def _short_text(part: UploadPart) -> str:
 
 
 def _receive_file(part: UploadPart, *, folder: Path, max_row_bytes: int) -> ReceivedFile:
+    from app.dataset.readers import profile_arriving  # noqa: PLC0415  pyarrow: 50 MB of a process that may take no uploads
+
     filename = safe_filename(part.filename)
     head, blocks = _peek(part.blocks)
     format_ = find_format(filename, head=head)
@@ -132,6 +132,9 @@ def _receive_file(part: UploadPart, *, folder: Path, max_row_bytes: int) -> Rece
 
 def _with_inputs(profile: DatasetProfile, *, path: Path, format: DataFormat, max_row_bytes: int) -> DatasetProfile:  # noqa: A002 - the word of the API
     """Which rows ask the same is read once more from the disk, when it is known what the columns are."""
+    from app.dataset.inputs import profile_inputs  # noqa: PLC0415  as above
+    from app.dataset.readers import read_rows  # noqa: PLC0415
+
     try:
         resolved = suggest(profile)
     except InvalidData:
