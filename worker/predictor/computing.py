@@ -2,7 +2,9 @@
 
 import gc
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import structlog
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from worker.predictor.generation_requests import GenerationRequests
 
 log = structlog.get_logger(__name__)
+Returned = TypeVar("Returned")
 
 
 def load_models(scheduler: Scheduler, *, reply: Reply) -> None:
@@ -41,9 +44,7 @@ def load_models(scheduler: Scheduler, *, reply: Reply) -> None:
         code: FailureCode
         try:
             started = time.monotonic()
-            model = _load(key, bases=bases)
-            if model.generator is not None:
-                model.generator.try_out()
+            model = _in_thread_of_its_own(lambda: _loaded_and_tried(key, bases=bases))
         except CorruptArtefactError as error:
             code, problem = "artifact_corrupt", error
         except StoreUnavailable as error:
@@ -59,6 +60,23 @@ def load_models(scheduler: Scheduler, *, reply: Reply) -> None:
         log.error("model could not be loaded", folder=str(key.folder), code=code, error=str(problem))
         for pending in scheduler.load_failed(key):
             reply(pending, failure(pending, code, str(problem)))
+
+
+def _in_thread_of_its_own(function: Callable[[], Returned]) -> Returned:
+    """What ``function`` returns or raises.
+
+    The threads with which OpenMP helps a thread end with it. Did they stay, they would be counted, and with more of them than
+    processors none of the process spins while it waits for work: a text alone would then take half as long again.
+    """
+    with ThreadPoolExecutor(1, thread_name_prefix="load") as thread:
+        return thread.submit(function).result()
+
+
+def _loaded_and_tried(key: ModelKey, *, bases: "Bases") -> "LoadedModel":
+    model = _load(key, bases=bases)
+    if model.generator is not None:
+        model.generator.try_out()
+    return model
 
 
 def _load(key: ModelKey, *, bases: "Bases") -> "LoadedModel":
