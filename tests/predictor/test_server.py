@@ -4,6 +4,7 @@ import signal
 import socket as sockets
 import stat
 import time
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -103,6 +104,14 @@ def test_garbage_is_dropped_and_the_predictor_lives_on(predictor, ask):
     context.destroy(linger=0)
     pid = ask(lambda client: client.ping()).pid
     assert pid == predictor.process.pid
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").is_file(), reason="needs Linux's /proc")
+def test_nothing_is_in_memory_that_no_prediction_needs(predictor, ask, pair_model):
+    assert isinstance(ask(lambda client: client.predict(TEXTS, **pair_model.question())), Prediction)
+    mapped = Path(f"/proc/{predictor.process.pid}/maps").read_text()
+    assert "/torch/" in mapped
+    assert [name for name in ("scipy", "pyarrow", "pandas", "sklearn") if f"/{name}/" in mapped] == []
 
 
 def test_late_requests_cost_nothing(ask, pair_model):

@@ -9,6 +9,8 @@ from pathlib import Path
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the predictor. What is not given comes from the settings (``TUNERY_*``)."""
+    # transformers imports it, where it is installed, for losses of tasks that are not ours: 35 MB. None: not to be found.
+    sys.modules["scipy"] = None  # type: ignore[assignment]
     import torch  # noqa: PLC0415  the environment below comes first
 
     from app import log  # noqa: PLC0415
