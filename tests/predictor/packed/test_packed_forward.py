@@ -18,8 +18,8 @@ from tests.trainer.packed.conftest import VOCABULARY, classifier
 from worker.predictor.encoded import EncodedText
 from worker.predictor.packed import lanes, linears
 from worker.predictor.packed.forward import PackedForward, packs
-from worker.predictor.packed.layout import ROW_ROUNDING, lay_out, micro_batches, rounded
-from worker.predictor.packed.linears import MOST_ROWS, PackedLinear, exact_rows
+from worker.predictor.packed.layout import ROW_ROUNDING, filled_up, lay_out, micro_batches, rounded
+from worker.predictor.packed.linears import MOST_ROWS, ExactRows, PackedLinear, exact_rows
 
 ENCODERS = ["bert", "roberta", "electra", "distilbert", "modernbert"]
 LENGTHS = [5, 16, 17, 31, 40, 64, 70, 1, 48, 23, 16, 9]
@@ -103,20 +103,23 @@ def test_an_answer_is_the_same_to_the_bit_whatever_else_is_in_the_batch(name, au
             np.testing.assert_array_equal(output, alone[number])
 
 
-@pytest.mark.parametrize("where", ["every product", "products with GELU"])
+@pytest.mark.parametrize("which", ["none", "gelu", "added"])
+@pytest.mark.parametrize("told_by", ["a product", "the answers of the model"])
 @pytest.mark.usefixtures("two_lanes")
-def test_short_rows_are_filled_up_where_their_products_have_other_bits(where, texts, monkeypatch):
-    """Of the latter only answers of the whole model tell: shapes are tried without what follows a product."""
+def test_short_rows_are_filled_up_where_their_products_have_other_bits(which, told_by, texts, monkeypatch):
     really = linears._product
 
-    def product(inputs, *others, activation="none", **more):
-        found = really(inputs, *others, activation=activation, **more)
-        is_other = len(inputs) % ROW_ROUNDING != 0 and (where == "every product" or activation == "gelu")
-        return found * 1.02 if is_other else found
+    def product(inputs, *others, activation="none", added=None):
+        found = really(inputs, *others, activation=activation, added=added)
+        is_meant = which in (activation, "none" if added is None else "added")
+        return found * 1.02 if is_meant and len(inputs) % ROW_ROUNDING != 0 else found
 
+    trial = exact_rows.__wrapped__ if told_by == "a product" else lambda *_args, **_options: ExactRows(MOST_ROWS, True)
     monkeypatch.setattr(linears, "_product", product)
-    monkeypatch.setattr(linears, "exact_rows", exact_rows.__wrapped__)
+    monkeypatch.setattr(linears, "exact_rows", trial)
     forward = packed("bert")
+    short = [linear.takes_short_rows for linear in forward._linears]
+    assert not any(short), "one that cannot decides for all"
     for text, among in zip(texts, forward(texts), strict=True):
         np.testing.assert_array_equal(forward([text])[0], among)
 
@@ -133,7 +136,7 @@ def test_the_last_layer_is_computed_for_first_tokens_alone(name, texts, monkeypa
     monkeypatch.setattr(linears, "_product", product)
     forward(texts[:4])
     few = [count for count in rows if count == min(rows)]
-    assert min(rows) < sum(rounded(text.num_tokens) for text in texts[:4]) <= max(rows)
+    assert min(rows) < sum(text.num_tokens for text in texts[:4]) <= max(rows)
     assert len(few) >= 4, "queries, what attention and feed-forward are projected to, and the head's own"
     assert len(rows) - len(few) == (5 if name != "electra" else 6), (
         "four of the first layer, keys and values; ELECTRA's embeddings"
@@ -165,8 +168,8 @@ def test_no_lane_has_much_more_to_do_than_another(num_texts, num_lanes):
     batches = micro_batches(lengths, max_rows=MOST_ROWS, num_lanes=num_lanes)
     loads = [0] * num_lanes
     for batch in batches:
-        loads[loads.index(min(loads))] += sum(rounded(lengths[index]) for index in batch)
-    assert max(loads) - min(loads) <= 2 * max(map(rounded, lengths))
+        loads[loads.index(min(loads))] += filled_up(sum(lengths[index] for index in batch), fills_short_rows=True)
+    assert max(loads) - min(loads) <= 2 * ROW_ROUNDING
 
 
 @pytest.mark.parametrize("name", ENCODERS)
@@ -250,20 +253,39 @@ def test_asking_whether_a_model_packs_leaves_it_alone(texts):
     assert {type(part) for part in model.modules() if isinstance(part, torch.nn.Linear)} == {torch.nn.Linear}
 
 
-def test_every_token_has_its_place_and_no_batch_is_too_large():
+def test_every_token_has_its_place():
     layout = lay_out(LENGTHS)
     places = [set(range(start, start + length)) for start, length in zip(layout.starts, LENGTHS, strict=True)]
-    assert sum(map(len, places)) == len(set.union(*places)), "no two tokens share one"
-    assert layout.num_rows % ROW_ROUNDING == 0
-    assert max(max(own) for own in places) < layout.num_rows
+    assert set.union(*places) == set(range(sum(LENGTHS))), "no two tokens share one, and none is left out"
+    assert layout.num_rows == filled_up(sum(LENGTHS), fills_short_rows=True)
+    for row, place in enumerate(layout.place_of_row[: sum(LENGTHS)]):
+        assert layout.row_of_place[place] == row
     for group in layout.groups:
-        members = [n for n, start in enumerate(layout.starts) if group.start <= start < group.stop]
-        assert {rounded(LENGTHS[n]) for n in members} == {group.length}
-        assert len(members) == group.examples
+        rows = layout.row_of_place[group.start : group.stop].view(group.examples, group.length)
+        for number, own in enumerate(rows):
+            [example] = [n for n, members in enumerate(places) if int(own[0]) in members]
+            assert set(own.tolist()) == places[example], "padding takes nothing from another example"
+            assert own[: LENGTHS[example]].tolist() == sorted(places[example])
+            assert rounded(LENGTHS[example]) == group.length
+            if group.bias is not None:
+                seen = group.bias[number, 0] == 0
+                assert seen.tolist() == [True] * LENGTHS[example] + [False] * (group.length - LENGTHS[example])
+    assert sum(group.examples for group in layout.groups) == len(LENGTHS)
     assert [lay_out([length], fills_short_rows=False).num_rows for length in (3, 50, 128, 130)] == [16, 64, 128, 192]
-    assert lay_out([3, 40], fills_short_rows=False).num_rows == 64
-    batches = micro_batches([*LENGTHS, 600], max_rows=128, num_lanes=2)
-    assert sorted(index for batch in batches for index in batch) == list(range(len(LENGTHS) + 1))
-    sizes = [sum(rounded([*LENGTHS, 600][index]) for index in batch) for batch in batches]
-    assert sizes[0] == 608
-    assert all(size <= 128 for size in sizes[1:])
+    assert lay_out([3, 40], fills_short_rows=False).num_rows == 48
+
+
+def test_no_batch_is_too_large_and_none_forgotten():
+    lengths = [*LENGTHS, 600]
+    batches = micro_batches(lengths, max_rows=128, num_lanes=2)
+    assert sorted(index for batch in batches for index in batch) == list(range(len(lengths)))
+    [long] = [batch for batch in batches if len(lengths) - 1 in batch]
+    assert long == [len(lengths) - 1]
+    assert all(sum(lengths[index] for index in batch) <= 128 for batch in batches if batch is not long)
+
+
+def test_few_rows_of_many_texts_are_filler():
+    lengths = np.random.default_rng(0).integers(20, 90, 64).tolist()
+    batches = micro_batches(lengths, max_rows=MOST_ROWS, num_lanes=2)
+    rows = sum(filled_up(sum(lengths[index] for index in batch), fills_short_rows=True) for batch in batches)
+    assert rows < 1.06 * sum(lengths)

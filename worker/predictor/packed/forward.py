@@ -114,7 +114,10 @@ class PackedForward:
         """Of each input ``[K]``, or ``[tokens, K]`` where tokens have logits. The same whatever the others are."""
         outputs: list[NDArray[np.float32]] = [np.empty(0, dtype=np.float32)] * len(encoded)
         batches = micro_batches(
-            [item.num_tokens for item in encoded], max_rows=MOST_ROWS, num_lanes=torch.get_num_threads()
+            [item.num_tokens for item in encoded],
+            max_rows=MOST_ROWS,
+            num_lanes=torch.get_num_threads(),
+            fills_short_rows=self._fills_short_rows,
         )
         found = lanes.compute(
             self._compute,
@@ -220,7 +223,7 @@ def _put_kernels(model: PreTrainedModel, *, threads: int) -> list[PackedLinear]:
             setattr(module, layer, joint.part(number))
         made.append(linear)
     for name, block in [*output_blocks(model)]:
-        linear = PackedLinear({f"{name}.dense": block.dense}, threads=threads)
+        linear = PackedLinear({f"{name}.dense": block.dense}, threads=threads, adds=True)
         _replace(model, name, OutputBlock(linear, block.LayerNorm))
         made.append(linear)
     for name, block in [*widening_blocks(model)]:

@@ -1,11 +1,12 @@
 """Where the tokens of a batch lie when they are served.
 
-The row holds the examples one after the other, shortest first, each filled up to a multiple of ``LENGTH_ROUNDING``. Examples of
-the same rounded length are a group, which attention takes as it lies there. How much an example is filled up depends on
-itself alone, and that is what makes its answer the same in every batch; in training, where batches are what they are,
-groups are cut for speed (``worker.trainer.packed.layout``).
+The row holds the tokens of all examples, one after the other, shortest first, without padding. For attention each is given as many
+places as its length, filled up to a multiple of ``LENGTH_ROUNDING``; examples with as many places are a group. How many an example
+is given depends on itself alone, and that is what makes its answer the same in every batch; in training, where batches are
+what they are, groups are cut for speed (``worker.trainer.packed.layout``).
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -20,6 +21,8 @@ ROW_ROUNDING: Final = 64
 """The row is filled up to a multiple of it: the matrix library meets few shapes, and sums each row's products in one order."""
 SHORT_ROW: Final = 128
 """Up to here it may be left as it is, if that order is seen to be the same; one text alone is mostly filler otherwise."""
+_SLACK: Final = 12
+"""Rows that stay filler in a batch, about. (Of 64 texts of MRPC 3.7 % are filler; without it 6.5, with texts in order of length 9.3.)"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +30,13 @@ class Layout:
     """The places of one batch. Examples are numbered in the order in which they were given."""
 
     groups: tuple[Group, ...]
+    row_of_place: torch.Tensor | None
+    """``[places]``: number in the row of the token at each place of the groups, for padding that of the example's first token.
+
+    None: the places are the row as it lies.
+    """
+    place_of_row: torch.Tensor | None
+    """``[rows]``: the place of each token, and any place for filler. None likewise."""
     starts: np.ndarray
     """``[examples]``: number in the row of the first token of each."""
     first: torch.Tensor
@@ -75,27 +85,32 @@ def lay_out(lengths: Sequence[int], *, fills_short_rows: bool = True) -> Layout:
     places = -(-own // LENGTH_ROUNDING) * LENGTH_ROUNDING
     order = np.argsort(places, kind="stable")
     starts = np.empty_like(own)
-    starts[order] = np.cumsum(places[order]) - places[order]
-    groups = []
+    starts[order] = np.cumsum(own[order]) - own[order]
+    groups: list[Group] = []
+    rows, are_tokens = [], []
     for length in np.unique(places):
         members = order[places[order] == length]
-        is_padding = np.arange(length) >= own[members][:, None]
-        groups.append(
-            Group(
-                start=int(starts[members[0]]),
-                examples=len(members),
-                length=int(length),
-                bias=padding_bias(is_padding),
-            )
-        )
-    total = int(places.sum())
+        is_token = np.arange(length) < own[members][:, None]
+        rows.append((starts[members][:, None] + np.where(is_token, np.arange(length), 0)).ravel())
+        are_tokens.append(is_token.ravel())
+        start = groups[-1].stop if groups else 0
+        groups.append(Group(start=start, examples=len(members), length=int(length), bias=padding_bias(~is_token)))
+    num_rows = filled_up(int(own.sum()), fills_short_rows=fills_short_rows)
+    row_of_place = place_of_row = None
+    if len(own) > 1:  # of one alone the padding lies where the filler of the row does
+        row, is_token = np.concatenate(rows), np.concatenate(are_tokens)
+        place = np.zeros(num_rows, dtype=np.int64)
+        place[row[is_token]] = np.flatnonzero(is_token)
+        row_of_place, place_of_row = torch.from_numpy(row), torch.from_numpy(place)
     return Layout(
         groups=tuple(groups),
+        row_of_place=row_of_place,
+        place_of_row=place_of_row,
         starts=starts,
         first=torch.from_numpy(starts),
         order=torch.from_numpy(order),
         lengths=own,
-        num_rows=filled_up(total, fills_short_rows=fills_short_rows),
+        num_rows=num_rows,
         num_first_rows=filled_up(len(own), fills_short_rows=fills_short_rows),
     )
 
@@ -106,25 +121,31 @@ def filled_up(num_rows: int, *, fills_short_rows: bool) -> int:
     return short if short <= SHORT_ROW and not fills_short_rows else -(-num_rows // ROW_ROUNDING) * ROW_ROUNDING
 
 
-def micro_batches(lengths: Sequence[int], *, max_rows: int, num_lanes: int) -> list[list[int]]:
-    """Indices into ``lengths`` by batch, of like lengths, longest first; no batch has more than ``max_rows`` places.
+def micro_batches(
+    lengths: Sequence[int], *, max_rows: int, num_lanes: int, fills_short_rows: bool = True
+) -> list[list[int]]:
+    """Indices into ``lengths`` by batch, mostly of like lengths, longest first; no batch has more than ``max_rows`` tokens.
 
-    An example with more is a batch of its own. Batches are about equal in places and, as far as there are examples, a multiple of
-    ``num_lanes`` in number, so that no lane has less to do than another.
+    An example with more is a batch of its own. Batches are about equal in tokens and, as far as there are examples, a multiple of
+    ``num_lanes`` in number, so that no lane has less to do than another. Each is given the longest that still fit into as many
+    rows as its products will be made of, so that few of these are filler.
     """
-    order = sorted(range(len(lengths)), key=lambda i: lengths[i], reverse=True)
-    total = sum(map(rounded, lengths))
-    count = -(-total // (max_rows * num_lanes)) * num_lanes
+    left = sorted(range(len(lengths)), key=lambda i: lengths[i])
+    own = [lengths[i] for i in left]
+    total = sum(own)
+    count = min(-(-total // (max_rows * num_lanes)) * num_lanes, len(own))
+    is_short = total <= SHORT_ROW * count and not fills_short_rows
+    unit = LENGTH_ROUNDING if is_short else ROW_ROUNDING
+    units = -(-(total + count * _SLACK) // unit)
     batches: list[list[int]] = []
-    room, before = 0, 0
-    for index in order:
-        places = rounded(lengths[index])
-        # An example belongs to the share of all places that its middle lies in.
-        is_next = (2 * before + places) * count >= 2 * total * len(batches)
-        if places > room or is_next:
-            batches.append([])
-            room = max_rows
-        batches[-1].append(index)
-        room -= places
-        before += places
+    while left:
+        number = len(batches)
+        share = (units * (number + 1) // count - units * number // count) * unit if number < count - 1 else max_rows
+        room = min(share, max_rows)
+        batch: list[int] = []
+        while left and (own[0] <= room or not batch):
+            longest_that_fits = bisect_right(own, room) - 1 if own[0] <= room else -1
+            batch.append(left.pop(longest_that_fits))
+            room -= own.pop(longest_that_fits)
+        batches.append(batch)
     return batches

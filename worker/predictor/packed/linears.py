@@ -27,8 +27,10 @@ Activation = Literal["none", "gelu"]
 class PackedLinear(nn.Module):
     """One linear layer, or several of one input side by side. It has no parameters: ``put`` gives it weights."""
 
-    def __init__(self, layers: Mapping[str, nn.Linear], *, threads: int, activation: Activation = "none") -> None:
-        """``layers`` by the names that their weights have in the model; ``threads``: of the process."""
+    def __init__(
+        self, layers: Mapping[str, nn.Linear], *, threads: int, activation: Activation = "none", adds: bool = False
+    ) -> None:
+        """``layers`` by the names that their weights have in the model; ``threads``: of the process; ``adds``: a residual."""
         super().__init__()
         self.names = tuple(layers)
         self.sizes = [layer.out_features for layer in layers.values()]
@@ -37,7 +39,14 @@ class PackedLinear(nn.Module):
         self.put({
             f"{name}.{part}": tensor.detach() for name, layer in layers.items() for part, tensor in layer.named_parameters()
         })  # fmt: skip
-        exact = exact_rows(self._in_features, sum(self.sizes), threads=threads)
+        exact = exact_rows(
+            self._in_features,
+            sum(self.sizes),
+            threads=threads,
+            has_bias=self._bias is not None,
+            activation=activation,
+            adds=adds,
+        )
         self._tile, self.takes_short_rows = exact.at_once, exact.are_short_ones
 
     @property
@@ -143,20 +152,35 @@ class ExactRows(NamedTuple):
 
 
 @functools.cache
-def exact_rows(in_features: int, out_features: int, *, threads: int) -> ExactRows:
+def exact_rows(
+    in_features: int,
+    out_features: int,
+    *,
+    threads: int,
+    has_bias: bool = True,
+    activation: Activation = "none",
+    adds: bool = False,
+) -> ExactRows:
     """Seen with random numbers, in products by one thread and by several of ``threads``.
 
-    To be called by a thread that is alone with its products.
+    To be called by a thread that is alone with its products. The kernels that are compiled for it are those of such layers.
     """
     chooser = torch.Generator().manual_seed(0)
-    weight = _pack(torch.randn((out_features, in_features), generator=chooser).to(HALF))
+    weight = _pack((torch.randn((out_features, in_features), generator=chooser) * in_features**-0.5).to(HALF))
+    bias = torch.randn(out_features, generator=chooser).to(HALF) if has_bias else None
     inputs = torch.randn((MOST_ROWS, in_features), generator=chooser).to(HALF)
-    expected = torch.cat([_product(part, weight, None) for part in torch.split(inputs, ROW_ROUNDING)])
+    added = torch.randn((MOST_ROWS, out_features), generator=chooser).to(HALF) if adds else None
+
+    def product(rows: slice) -> torch.Tensor:
+        return _product(inputs[rows], weight, bias, activation=activation, added=None if added is None else added[rows])
+
+    starts = range(0, MOST_ROWS, ROW_ROUNDING)
+    expected = torch.cat([product(slice(start, start + ROW_ROUNDING)) for start in starts])
 
     def are_exact(count: int) -> bool:
-        found = _product(inputs[:count], weight, None)
+        found = product(slice(count))
         with together(threads):
-            shared = _product(inputs[:count], weight, None)
+            shared = product(slice(count))
         return torch.equal(found, expected[:count]) and torch.equal(shared, found)
 
     longer = range(2 * ROW_ROUNDING, MOST_ROWS + 1, ROW_ROUNDING)
