@@ -8,7 +8,7 @@ the time of one, and only by a model that was seen to give the same bits then (h
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -35,15 +35,27 @@ def compute(
     if shares_products and len(batches) == 1:
         with together(count):
             return [function(batches[0])]
-    futures = [_others(count - 1).submit(function, batch) for batch in batches[1:]] if count > 1 else []
-    with _alone(count):
-        found = [function(batch) for batch in batches[: len(batches) - len(futures)]]
-        # The others begin with the first; what is still to be begun at the end is the caller's.
-        behind = [
-            function(batch) if future.cancel() else future.result()
-            for future, batch in zip(futures[::-1], batches[::-1], strict=False)
-        ]
-    return found + behind[::-1]
+    found: dict[int, Found] = {}
+    numbers = iter(range(len(batches)))  # whoever is done takes the next
+
+    def work() -> None:
+        try:
+            for number in numbers:
+                found[number] = function(batches[number])
+        finally:
+            for _ in numbers:  # after an error nobody begins another
+                pass
+
+    others = [_others(count - 1).submit(work) for _ in range(min(count, len(batches)) - 1)]
+    try:
+        with _alone(count):
+            work()
+    finally:
+        begun = [other for other in others if not other.cancel()]  # a lane may be with another caller all the while
+        wait(begun)
+    for other in begun:
+        other.result()
+    return [found[number] for number in range(len(batches))]
 
 
 @contextmanager

@@ -9,6 +9,7 @@ what they are, groups are cut for speed (``worker.trainer.packed.layout``).
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -124,24 +125,25 @@ def filled_up(num_rows: int, *, fills_short_rows: bool) -> int:
 def micro_batches(
     lengths: Sequence[int], *, max_rows: int, num_lanes: int, fills_short_rows: bool = True
 ) -> list[list[int]]:
-    """Indices into ``lengths`` by batch, mostly of like lengths, longest first; no batch has more than ``max_rows`` tokens.
+    """Indices into ``lengths`` by batch, mostly of like lengths, in the order in which lanes should take them.
 
-    An example with more is a batch of its own. Batches are about equal in tokens and, as far as there are examples, a multiple of
-    ``num_lanes`` in number, so that no lane has less to do than another. Each is given the longest that still fit into as many
-    rows as its products will be made of, so that few of these are filler.
+    No batch has more than ``max_rows`` tokens, but for an example with more, which is one by itself. All are full but the last of each
+    lane, as far as there are examples: those share the rest, so that no lane has less to do than another and none waits long
+    at the end. Each is given the longest that still fit into as many rows as its products will be made of: few of these are filler.
     """
     left = sorted(range(len(lengths)), key=lambda i: lengths[i])
     own = [lengths[i] for i in left]
     total = sum(own)
     count = min(-(-total // (max_rows * num_lanes)) * num_lanes, len(own))
-    is_short = total <= SHORT_ROW * count and not fills_short_rows
-    unit = LENGTH_ROUNDING if is_short else ROW_ROUNDING
-    units = -(-(total + count * _SLACK) // unit)
+    num_full = max(0, count - num_lanes)
+    num_shares = count - num_full
+    rest = max(0, total - num_full * (max_rows - _SLACK)) + num_shares * _SLACK
+    unit = LENGTH_ROUNDING if rest <= SHORT_ROW * num_shares and not fills_short_rows else ROW_ROUNDING
+    bounds = [-(-rest // unit) * number // num_shares * unit for number in range(num_shares)]
+    shares = [max_rows] * num_full + [min(end - begin, max_rows) for begin, end in pairwise(bounds)]
     batches: list[list[int]] = []
     while left:
-        number = len(batches)
-        share = (units * (number + 1) // count - units * number // count) * unit if number < count - 1 else max_rows
-        room = min(share, max_rows)
+        room = shares[len(batches)] if len(batches) < len(shares) else max_rows  # the last takes what is left
         batch: list[int] = []
         while left and (own[0] <= room or not batch):
             longest_that_fits = bisect_right(own, room) - 1 if own[0] <= room else -1
