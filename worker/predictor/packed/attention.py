@@ -1,7 +1,7 @@
-"""Attention over packed tokens, group by group, in float32.
+"""Attention over packed tokens, group by group: their rows are gathered into the places of the groups, and back.
 
-torch's fused attention makes many small products, which take no longer in float32 and need no rounding in between. (One product for
-all heads of a group is up to a third faster, and costs half a megabyte for each shape that a group may have.)
+By torch's fused attention. One product for the scores of all heads of a group is up to a third faster at these shapes, makes no
+difference to a whole batch, and costs half a megabyte for each shape that a group may have.
 """
 
 import torch
