@@ -23,7 +23,8 @@ ROW_ROUNDING: Final = 64
 SHORT_ROW: Final = 128
 """Up to here it may be left as it is, if that order is seen to be the same; one text alone is mostly filler otherwise."""
 _SLACK: Final = 12
-"""Rows that stay filler in a batch, about. (Of 64 texts of MRPC 3.7 % are filler; without it 6.5, with texts in order of length 9.3.)"""
+"""Rows that stay filler in a batch, about. (Of 64 texts of MRPC the fuller of two lanes has 3.4 % more rows than half of the tokens; were
+it 0, 4.9 %; were texts taken in order of length, 9.3 %. Of 4 texts 20, 38 and 41 %.)"""
 
 
 @dataclass(frozen=True, kw_only=True)
