@@ -140,7 +140,8 @@ def micro_batches(
     num_shares = count - num_full
     rest = max(0, total - num_full * (max_rows - _SLACK)) + num_shares * _SLACK
     unit = LENGTH_ROUNDING if rest <= SHORT_ROW * num_shares and not fills_short_rows else ROW_ROUNDING
-    bounds = [-(-rest // unit) * number // num_shares * unit for number in range(num_shares)]
+    units = -(-rest // unit)
+    bounds = [units * number // num_shares * unit for number in range(num_shares)]
     shares = [max_rows] * num_full + [min(end - begin, max_rows) for begin, end in pairwise(bounds)]
     batches: list[list[int]] = []
     while left:
