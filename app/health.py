@@ -1,8 +1,11 @@
 """Which parts of the service answer."""
 
 from datetime import timedelta
+from typing import Any
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from sqlalchemy.exc import DBAPIError
 
 from app.config import get_settings
@@ -37,16 +40,14 @@ async def predictor_answers() -> bool:
 
 
 def _broker_answers() -> bool:
+    """Asked once: redis-py would try thrice more, with pauses, for whoever wants an answer and not a state."""
     url = get_settings().broker
+    options: dict[str, Any] = {"socket_timeout": BROKER_TIMEOUT_SECONDS, "retry": Retry(NoBackoff(), 0)}
     try:
         if url.startswith("redis+socket://"):
-            client = redis.Redis(
-                unix_socket_path=url.removeprefix("redis+socket://"), socket_timeout=BROKER_TIMEOUT_SECONDS
-            )
+            client = redis.Redis(unix_socket_path=url.removeprefix("redis+socket://"), **options)
         else:
-            client = redis.Redis.from_url(
-                url, socket_timeout=BROKER_TIMEOUT_SECONDS, socket_connect_timeout=BROKER_TIMEOUT_SECONDS
-            )
+            client = redis.Redis.from_url(url, socket_connect_timeout=BROKER_TIMEOUT_SECONDS, **options)
         with client:
             return bool(client.ping())
     except redis.RedisError:

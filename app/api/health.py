@@ -1,5 +1,6 @@
 """Is the process up, and can the service do its work?"""
 
+import asyncio
 from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Query, Response
@@ -49,8 +50,10 @@ async def ready(
         Query(description="What is needed, if it is not database, schema, worker and predictor; may be repeated"),
     ] = None,
 ) -> Readiness:
-    parts, problem = await run_in_threadpool(health.stored_parts)
-    parts["predictor"] = await health.predictor_answers()
+    (parts, problem), answers = await asyncio.gather(
+        run_in_threadpool(health.stored_parts), health.predictor_answers()
+    )  # what is away is found out by waiting, and a probe does not wait for long
+    parts["predictor"] = answers
     if not all(parts[name] for name in part or NEEDED):
         response.status_code = 503
         return Readiness(status="unavailable", parts=parts, message=problem)
