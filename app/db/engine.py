@@ -20,6 +20,11 @@ from app.config import get_settings
 
 BUSY_TIMEOUT_MS = 10_000
 
+SILENCE_SECONDS: Final = 25
+"""A PostgreSQL whose machine is gone, or whose network is, closes no connection. So long one is waited for that does not even
+confirm that bytes came; the system itself waits for a quarter of an hour, and for an answer two hours. A server that only
+hangs is not meant: its machine goes on confirming."""
+
 
 def create_database_engine(url: str) -> Engine:
     """An engine for SQLite or PostgreSQL. Makes the folder of a SQLite file."""
@@ -33,7 +38,13 @@ def create_database_engine(url: str) -> Engine:
         max_overflow=16,
         json_serializer=_dumps,
         json_deserializer=orjson.loads,
-        connect_args={"connect_timeout": 5},
+        connect_args={
+            "connect_timeout": 5,
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": (SILENCE_SECONDS - 10) // 5,
+            "tcp_user_timeout": SILENCE_SECONDS * 1000,
+        },
     )
 
 
