@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from app.errors import InvalidModel
 from worker.export.graph import OUTPUT
 from worker.predictor.encoded import EncodedText
-from worker.predictor.engine import LoadedModel, TextPair
+from worker.predictor.encoding import TextPair
+from worker.predictor.engine import LoadedModel
 
 TOLERANCE: Final = 1e-3
 """Largest difference of two logits, relative to those above 1: in float32 it is a hundredth of that."""

@@ -6,19 +6,16 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
-import numpy as np
 import structlog
-from numpy.typing import NDArray
 
 from app import storage
 from app.manifest import CorruptArtefactError
-from app.prediction.wire import Entity, Failure, FailureCode, LabelScore, Prediction
+from app.prediction.wire import Failure, FailureCode
 from app.storage import StoreUnavailable
-from worker.predictor.decode import FUNCTIONS, label_scores, scores_of
-from worker.predictor.entities import served_entities
+from worker.predictor.answering import answer
 from worker.predictor.errors import ModelLoadError, UnfitInputError
 from worker.predictor.fetching import discard_copies, fetch_model
-from worker.predictor.questions import found_answers, too_long, unfit_for_answers, unfit_for_others
+from worker.predictor.questions import too_long, unfit_for_answers, unfit_for_others
 from worker.predictor.replies import OF_ONE_REQUEST, Reply, failure, refuse
 from worker.predictor.scheduler import ModelKey, Pending, Scheduler, Turn
 from worker.predictor.written_answers import answer_sources
@@ -128,7 +125,7 @@ def take_turns(scheduler: Scheduler, *, max_tokens: int, max_cache_bytes: int, r
         if batch and turn.model.writes_answers:
             answer_sources(batch[0], turn.model, reply=reply)
         elif batch:
-            _answer(batch, turn.model, max_tokens=max_tokens, reply=reply)
+            answer(batch, turn.model, max_tokens=max_tokens, reply=reply)
     for writer in writers.values():
         writer.shut_down()
 
@@ -239,77 +236,3 @@ def _cut(requests: list[Pending], *, max_tokens: int) -> tuple[list[Pending], li
         if position and total > max_tokens:
             return requests[:position], requests[position:]
     return requests, []
-
-
-def _answer(batch: list[Pending], model: "LoadedModel", *, max_tokens: int, reply: Reply) -> None:
-    started = time.monotonic()
-    try:
-        logits = model.forward([item for pending in batch for item in pending.encoded or ()], max_tokens=max_tokens)
-    except OF_ONE_REQUEST as error:
-        if len(batch) > 1:
-            for pending in batch:
-                _answer([pending], model, max_tokens=max_tokens, reply=reply)
-            return
-        refuse(batch[0], error, reply=reply)
-        return
-    inference_ms = (time.monotonic() - started) * 1000
-    position = 0
-    for pending in batch:
-        num_rows = sum(item.num_rows for item in pending.encoded or ())
-        rows = logits[position : position + num_rows]
-        position += num_rows
-        if not np.isfinite(rows[_seen(pending)]).all():
-            reply(pending, failure(pending, "prediction_failed", "the model's outputs are not finite numbers"))
-            continue
-        request, encoded = pending.request, pending.encoded or []
-        waited_seconds = started - pending.received_at - pending.tokenization_seconds
-        reply(
-            pending,
-            Prediction(
-                request_id=request.request_id,
-                predictions=[] if model.tags_words or model.finds_answers else _labels(pending, rows, model),
-                entities=_entities(pending, rows, model) if model.tags_words else [],
-                texts=[],
-                answers=found_answers(request, encoded, rows, spec=model.spec) if model.finds_answers else [],
-                num_tokens=sum(item.num_tokens for item in encoded),
-                truncated=[item.truncated for item in encoded],
-                tokenization_ms=pending.tokenization_seconds * 1000,
-                queue_ms=max(0.0, waited_seconds * 1000),
-                inference_ms=inference_ms,
-            ),
-        )
-
-
-def _seen(pending: Pending) -> NDArray[np.bool_]:
-    """Which of its rows the model answers; those of words that it does not see are NaN."""
-    return np.concatenate([
-        [True] * item.num_rows if item.first_tokens is None else np.array(item.first_tokens, dtype=np.int64) >= 0
-        for item in pending.encoded or ()
-    ]).astype(bool)  # fmt: skip
-
-
-def _labels(pending: Pending, rows: np.ndarray, model: "LoadedModel") -> list[list[LabelScore]]:
-    request = pending.request
-    return label_scores(
-        rows,
-        labels=model.spec.labels,
-        function_to_apply=request.function_to_apply or FUNCTIONS[model.spec.problem_type],
-        top_k=request.top_k,
-        threshold=request.threshold,
-    )
-
-
-def _entities(pending: Pending, rows: np.ndarray, model: "LoadedModel") -> list[list[Entity]]:
-    scores = scores_of(rows, function_to_apply=FUNCTIONS[model.spec.problem_type])
-    encoded = pending.encoded or []
-    by_text = np.split(scores, np.cumsum([item.num_rows for item in encoded])[:-1])
-    return [
-        served_entities(
-            scores_of_text,
-            text=text,
-            words=item.words or [],
-            labels=model.spec.labels,
-            threshold=pending.request.threshold,
-        )
-        for (text, _), item, scores_of_text in zip(pending.request.inputs, encoded, by_text, strict=True)
-    ]

@@ -18,20 +18,19 @@ from transformers import PreTrainedModel
 
 from app.prediction.wire import Generated, Sampling
 from app.spec.serving import Precision, ServingSpec
-from app.spec.words import Span, first_tokens, split_words
+from app.spec.words import Span
 from worker.predictor.answer_generation import write_answers
 from worker.predictor.attached import Attachment
 from worker.predictor.bases import Bases
 from worker.predictor.batching import padded_length, token_budget_batches
 from worker.predictor.encoded import EncodedText
-from worker.predictor.encoder_decoder import measure_answers, source_text
+from worker.predictor.encoder_decoder import measure_answers
+from worker.predictor.encoding import TextEncoder, TextPair
 from worker.predictor.footprint import Footprint
 from worker.predictor.generation import TextGenerator
 from worker.predictor.loading import GENERATING, load_parts
 from worker.predictor.outputs import logits_of
 from worker.predictor.packed.forward import PackedForward
-from worker.predictor.prompts import write_prompt
-from worker.predictor.windows import encode_questions
 
 DEFAULT_MAX_TOKENS: Final = 16_384
 CPU_TOKENS_PER_THREAD: Final = 512
@@ -41,9 +40,6 @@ LEAST_CPU_TOKENS: Final = 1_024
 
 MEASURES: Final = ("loss", "correct")
 """Of a token: minus the logarithm of its probability, and whether it is the most probable one."""
-
-TextPair = tuple[str, str | None]
-"""A text, and the second text of a pair where there is one."""
 
 
 class LoadedModel:
@@ -77,7 +73,7 @@ class LoadedModel:
         """Writes texts in turns, if the model is made for it."""
         self.finds_answers = spec.task == "question-answering"
         """Each input is a question and the context that its answer stands in."""
-        self._prompt_format = spec.prompt_format
+        self._encoder = TextEncoder(spec, tokenizer, takes_token_types=self._takes_token_types)
         self.num_outputs = len(MEASURES) if self.generates else len(spec.labels)
         """Columns of what ``forward`` gives."""
 
@@ -150,58 +146,8 @@ class LoadedModel:
     def encode(
         self, pairs: Sequence[TextPair], *, words: Sequence[list[Span] | None] | None = None
     ) -> list[EncodedText]:
-        """Tokenise as the model was trained, cut to its ``max_length`` (longest text of a pair first).
-
-        ``words`` are those of each text, for a model that tags them; where there are none they are found.
-        """
-        if self.writes_answers:
-            return self._tokenize([source_text(text, pair) for text, pair in pairs], None)
-        if self.generates:
-            return [self._encode_prompt(text, pair) for text, pair in pairs]
-        if self.finds_answers:
-            return self._encode_questions(pairs)
-        if self.tags_words:
-            given = words or [None] * len(pairs)
-            return self._tokenize_words([text for text, _ in pairs], given)
-        encoded: dict[int, EncodedText] = {}
-        singles = [index for index, (_, pair) in enumerate(pairs) if pair is None]
-        doubles = [index for index, (_, pair) in enumerate(pairs) if pair is not None]
-        for indices in (singles, doubles):
-            if indices:
-                texts = [pairs[index][0] for index in indices]
-                seconds = None if indices is singles else [pairs[index][1] for index in indices]
-                encoded.update(zip(indices, self._tokenize(texts, seconds), strict=True))
-        return [encoded[index] for index in range(len(pairs))]
-
-    def _tokenize(self, texts: list[str], seconds: Sequence[str | None] | None) -> list[EncodedText]:
-        options = {"truncation": True, "max_length": self.spec.max_length, "return_attention_mask": False}
-        batch = self._tokenizer(texts, seconds, **options)
-        ids: list[list[int]] = batch["input_ids"]
-        types: list[list[int]] | list[None] = batch.get("token_type_ids") or [None] * len(ids)
-        if self._tokenizer.is_fast:
-            truncated = [bool(encoding.overflowing) for encoding in batch.encodings]
-        else:
-            whole = self._tokenizer(texts, seconds, truncation=False, verbose=False)["input_ids"]
-            truncated = [len(cut) < len(full) for cut, full in zip(ids, whole, strict=True)]
-        return [
-            EncodedText(input_ids=row, token_type_ids=row_types, truncated=cut)
-            for row, row_types, cut in zip(ids, types, truncated, strict=True)
-        ]
-
-    def _encode_questions(self, pairs: Sequence[TextPair]) -> list[EncodedText]:
-        return encode_questions(
-            self._tokenizer,
-            [(question, context or "") for question, context in pairs],
-            max_length=self.spec.max_length,
-            doc_stride=self.spec.doc_stride or 0,
-        )
-
-    def _encode_prompt(self, text: str, context: str | None) -> EncodedText:
-        """A prompt as those of training were written, whole. Raises ValueError for a chat that its template does not take."""
-        written = self._prompt_format or "plain"
-        prompt = write_prompt(text, context, prompt_format=written, tokenizer=self._tokenizer)
-        ids = self._tokenizer(prompt, add_special_tokens=written != "chat", return_attention_mask=False)["input_ids"]
-        return EncodedText(input_ids=ids or [self._tokenizer.bos_token_id or 0], token_type_ids=None, truncated=False)
+        """As ``TextEncoder.encode``."""
+        return self._encoder.encode(pairs, words=words)
 
     def generate(
         self, encoded: Sequence[EncodedText], sampling: Sampling, *, stopped: Callable[[], bool]
@@ -221,40 +167,41 @@ class LoadedModel:
             found.text for found in self.generate(encoded, Sampling(max_new_tokens=max_new_tokens), stopped=stopped)
         ]
 
-    def _tokenize_words(self, texts: list[str], words: Sequence[list[Span] | None]) -> list[EncodedText]:
-        return [
-            EncodedText(
-                input_ids=item.ids,
-                token_type_ids=item.type_ids if self._takes_token_types else None,
-                truncated=bool(item.overflowing),
-                words=(spans := split_words(text) if given is None else given),
-                first_tokens=first_tokens(item.offsets, spans),
-            )
-            for text, given, item in zip(
-                texts,
-                words,
-                self._tokenizer(texts, truncation=True, max_length=self.spec.max_length).encodings,
-                strict=True,
-            )
-        ]
-
     def forward(self, encoded: Sequence[EncodedText], *, max_tokens: int = DEFAULT_MAX_TOKENS) -> NDArray[np.float32]:
         """Logits ``[rows, K]``, the rows of one input behind those of the other, in the order given.
 
         A text has one row; where words are tagged, each word has, of NaN if the model does not see it; of a model that generates
         they are ``MEASURES`` of each target; of one that finds answers each token of each window has one. ``max_tokens`` bounds one forward of padded inputs, padding counted.
         """
-        encoded = [part for item in encoded for part in item.parts]
-        places = row_places(encoded)
+        parts = [part for item in encoded for part in item.parts]
+        places = row_places(parts)
         logits = np.empty((places[-1], self.num_outputs), dtype=np.float32)
-        for indices in self._batches(encoded, max_tokens=max_tokens):
-            for index, rows in zip(indices, self._rows_of_batch([encoded[index] for index in indices]), strict=True):
-                logits[places[index] : places[index + 1]] = rows
+
+        def take(number: int, rows: NDArray[np.float32]) -> None:
+            logits[places[number] : places[number + 1]] = rows
+
+        self.forward_each(parts, take, max_tokens=max_tokens)
         return logits
 
-    def _batches(self, encoded: Sequence[EncodedText], *, max_tokens: int) -> list[list[int]]:
+    def forward_each(
+        self,
+        parts: Sequence[EncodedText],
+        take: Callable[[int, NDArray[np.float32]], None],
+        *,
+        max_tokens: int = DEFAULT_MAX_TOKENS,
+    ) -> None:
+        """Gives ``take`` the number of each of ``parts``, which have no windows, and its rows as ``forward`` has them.
+
+        Soon after they are computed, and from whichever thread did it.
+        """
         if self._packed is not None:
-            return [[*range(len(encoded))]] if encoded else []
+            self._packed.each(parts, lambda number, output: take(number, self._rows(parts[number], output)))
+            return
+        for indices in self._batches(parts, max_tokens=max_tokens):
+            for number, rows in zip(indices, self._rows_of_batch([parts[number] for number in indices]), strict=True):
+                take(number, rows)
+
+    def _batches(self, encoded: Sequence[EncodedText], *, max_tokens: int) -> list[list[int]]:
         if self.device.type == "cpu":
             max_tokens = min(max_tokens, max(LEAST_CPU_TOKENS, CPU_TOKENS_PER_THREAD * torch.get_num_threads()))
         lengths = [item.num_tokens + (item.num_rows if self.writes_answers else 0) for item in encoded]
@@ -263,13 +210,12 @@ class LoadedModel:
     def _rows_of_batch(self, batch: Sequence[EncodedText]) -> list[NDArray[np.float32]]:
         if self.writes_answers:
             return measure_answers(self._model, batch, pad_id=self._pad_id, device=self.device)
-        outputs = self._forward_batch(batch) if self._packed is None else self._packed(batch)
-        return [self._rows(item, output) for item, output in zip(batch, outputs, strict=True)]
+        return [self._rows(item, output) for item, output in zip(batch, self._forward_batch(batch), strict=True)]
 
     def _rows(self, encoded: EncodedText, output: NDArray[np.float32]) -> NDArray[np.float32]:
         """An input's rows of logits from the model's output for it: ``[K]``, or ``[tokens, K]`` where words are tagged."""
         if encoded.first_tokens is None:
-            return output
+            return output[None]
         tokens = np.array(encoded.first_tokens, dtype=np.int64)
         if encoded.targets is not None:
             return _measured(output[tokens], np.array(encoded.targets, dtype=np.int64))

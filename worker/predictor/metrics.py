@@ -41,7 +41,7 @@ class PredictorCounts:
         self.batch_tokens.add(sum([item.num_tokens for item in encoded]))
 
     def answered(self, answer: Answer) -> None:
-        """Predictions are counted by the thread that computes alone, failures by any."""
+        """Predictions are counted by one thread at a time, one of those that compute; failures by any."""
         if isinstance(answer, Prediction):
             self.queue.add(answer.queue_ms / 1000)
             self.tokenization.add(answer.tokenization_ms / 1000)

@@ -4,7 +4,7 @@ Nothing here asks which architecture it is: a model that answers packed what it 
 """
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -112,22 +112,24 @@ class PackedForward:
 
     def __call__(self, encoded: Sequence[EncodedText]) -> list[NDArray[np.float32]]:
         """Of each input ``[K]``, or ``[tokens, K]`` where tokens have logits. The same whatever the others are."""
-        outputs: list[NDArray[np.float32]] = [np.empty(0, dtype=np.float32)] * len(encoded)
+        outputs: dict[int, NDArray[np.float32]] = {}
+        self.each(encoded, outputs.__setitem__)
+        return [outputs[number] for number in range(len(encoded))]
+
+    def each(self, encoded: Sequence[EncodedText], take: Callable[[int, NDArray[np.float32]], None]) -> None:
+        """Gives ``take`` the number of each input and its output, soon after they are computed and from the thread that did it."""
         batches = micro_batches(
             [item.num_tokens for item in encoded],
             max_rows=MOST_ROWS,
             num_lanes=torch.get_num_threads(),
             fills_short_rows=self._fills_short_rows,
         )
-        found = lanes.compute(
-            self._compute,
-            [[encoded[index] for index in batch] for batch in batches],
-            shares_products=self.shares_products,
-        )
-        for batch, outputs_of_batch in zip(batches, found, strict=True):
-            for index, output in zip(batch, outputs_of_batch, strict=True):
-                outputs[index] = output
-        return outputs
+
+        def compute(batch: Sequence[int]) -> None:
+            for number, output in zip(batch, self._compute([encoded[number] for number in batch]), strict=True):
+                take(number, output)
+
+        lanes.compute(compute, batches, shares_products=self.shares_products)
 
     def _compute(self, batch: Sequence[EncodedText]) -> list[NDArray[np.float32]]:
         types = [item.token_type_ids or [0] * item.num_tokens for item in batch] if self._takes_token_types else None
