@@ -9,9 +9,10 @@ import torch
 
 from app.prediction.wire import Failure, Predict, Prediction
 from worker.predictor.answering import answer
+from worker.predictor.computing import take_turns
 from worker.predictor.engine import LoadedModel
 from worker.predictor.packed.forward import PackedForward
-from worker.predictor.scheduler import ModelKey, Pending
+from worker.predictor.scheduler import ModelKey, Pending, Scheduler
 
 TEXT = "the cat sat on the mat and the dog " * 4
 
@@ -95,3 +96,28 @@ def test_what_fails_for_one_is_his_alone_and_nobody_is_answered_twice(model, thr
     kinds = {number: type(each) for number, each in found}
     assert kinds.pop(25) is Failure
     assert set(kinds.values()) == {Prediction}
+
+
+def test_a_turn_is_no_longer_than_what_fills_the_threads(model, threads, pendings, tmp_path, monkeypatch):
+    """Who waits behind hundreds of others is answered among the first of them, and not with the last."""
+    scheduler = Scheduler(max_texts=1000, memory_bytes=2**40, idle_seconds=60.0)
+    scheduler.loaded(pendings[0].key, model=model, name="m")
+    turns, found = [], []
+    monkeypatch.setattr(scheduler.counts, "batch", lambda batch: turns.append([*batch]))
+    for pending in pendings:
+        pending.encoded = None
+        scheduler.submit(pending)
+
+    def reply(pending, each):
+        found.append(each)
+        if len(found) == len(pendings):
+            scheduler.stop()
+
+    take_turns(scheduler, max_tokens=16384, max_cache_bytes=0, reply=reply)
+    assert [pending for turn in turns for pending in turn] == pendings
+    tokens = [sum(item.num_tokens for pending in turn for item in pending.encoded) for turn in turns]
+    if model.precision == "float32":
+        assert len(tokens) == 1
+    else:
+        assert max(tokens) <= 512 * torch.get_num_threads()
+        assert min(tokens[:-1]) > 512 * torch.get_num_threads() - 3 * 32

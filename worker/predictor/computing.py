@@ -118,7 +118,8 @@ def take_turns(scheduler: Scheduler, *, max_tokens: int, max_cache_bytes: int, r
                 writers[turn.key] = _new_writer(turn.model, max_tokens=max_tokens, reply=reply)
             _write(turn, ready, writers, scheduler=scheduler, max_cache_bytes=max_cache_bytes)
             continue
-        batch, rest = (ready[:1], ready[1:]) if turn.model.writes_answers else _cut(ready, max_tokens=max_tokens)
+        most = min(max_tokens, turn.model.tokens_at_once or max_tokens)
+        batch, rest = (ready[:1], ready[1:]) if turn.model.writes_answers else _cut(ready, max_tokens=most)
         scheduler.put_back(rest)
         if batch:
             scheduler.counts.batch(batch)

@@ -128,6 +128,11 @@ class LoadedModel:
         tensors = [*self._model.parameters(), *self._model.buffers()]
         return Footprint(own_bytes=sum(tensor.numel() * tensor.element_size() for tensor in tensors))
 
+    @property
+    def tokens_at_once(self) -> int | None:
+        """What its threads have in hand at a time: who is taken with others beyond that waits for them. None: a whole forward."""
+        return None if self._packed is None else self._packed.tokens_at_once
+
     @torch.no_grad()
     def take_weights(self, weights: Mapping[str, torch.Tensor]) -> None:
         """Copy a state dict of the same architecture into this model, each tensor into the precision chosen for it.

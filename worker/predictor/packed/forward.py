@@ -102,6 +102,11 @@ class PackedForward:
         tensors = [*self._model.parameters(), *self._model.buffers()]
         return sum(t.numel() * t.element_size() for t in tensors) + sum(part.memory_bytes for part in self._linears)
 
+    @property
+    def tokens_at_once(self) -> int:
+        """What fills its threads."""
+        return MOST_ROWS * torch.get_num_threads()
+
     @torch.no_grad()
     def take_weights(self, weights: Mapping[str, torch.Tensor]) -> None:
         """Replace all weights by those of a state dict of the model as it was."""
