@@ -156,6 +156,7 @@ class Prediction(_Message, frozen=True, kw_only=True):
     queue_ms: float
     """From receipt to the first forward, tokenisation left out; loading of the model counted."""
     inference_ms: float
+    """From there until its own texts were computed, whoever shared the forward."""
 
 
 class Piece(_Message, frozen=True, kw_only=True):

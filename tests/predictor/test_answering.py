@@ -12,6 +12,7 @@ from worker.predictor.answering import answer
 from worker.predictor.computing import take_turns
 from worker.predictor.engine import LoadedModel
 from worker.predictor.packed.forward import PackedForward
+from worker.predictor.packed.linears import MOST_ROWS
 from worker.predictor.scheduler import ModelKey, Pending, Scheduler
 
 TEXT = "the cat sat on the mat and the dog " * 4
@@ -119,5 +120,6 @@ def test_a_turn_is_no_longer_than_what_fills_the_threads(model, threads, pending
     if model.precision == "float32":
         assert len(tokens) == 1
     else:
-        assert max(tokens) <= 512 * torch.get_num_threads()
-        assert min(tokens[:-1]) > 512 * torch.get_num_threads() - 3 * 32
+        most = MOST_ROWS * torch.get_num_threads()
+        assert max(tokens) <= most
+        assert min(tokens[:-1]) > most - 3 * model.spec.max_length
