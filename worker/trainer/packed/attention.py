@@ -98,11 +98,15 @@ def _product(
     return torch.baddbmm(plus, left, right, alpha=scale, out=out)
 
 
-def _by_head(bias: torch.Tensor | None, group: Group, heads: int) -> torch.Tensor | None:
-    """``[examples x heads, length or 1, length]``"""
-    if bias is None:
-        return None
-    return bias.expand(group.examples, heads, -1, -1).reshape(-1, bias.shape[2], group.length)
+def _bias_by_head(layout: Layout, group: Group, sight: Sight, *, like: torch.Tensor, heads: int) -> torch.Tensor | None:
+    """``[examples x heads, length or 1, length]``, of the type of ``like``. Made once for all layers that see alike."""
+    about = (group.start, heads, sight, like.dtype)
+    if about not in layout.biases:
+        bias = bias_of(group, sight, dtype=like.dtype, device=like.device)
+        if bias is not None:
+            bias = bias.expand(group.examples, heads, -1, -1).reshape(-1, bias.shape[2], group.length)
+        layout.biases[about] = bias
+    return layout.biases[about]
 
 
 def _with_examples(layout: Layout) -> Iterator[tuple[Group, slice]]:
@@ -186,7 +190,7 @@ class _GroupedAttention(torch.autograd.Function):
         saved: list[torch.Tensor | None] = [together]
         for group in layout.groups:
             q, k, v = _of_group(together, group, 3, heads).flatten(1, 2)
-            bias = _by_head(bias_of(group, sight, dtype=q.dtype, device=q.device), group, heads)
+            bias = _bias_by_head(layout, group, sight, like=q, heads=heads)
             target = _of_group(attended, group, 1, heads).flatten(0, 2)
             saved += _attend(q, k, v, bias, scaling=scaling, masks=masks, out=target)
         ctx.save_for_backward(*saved)
@@ -236,7 +240,7 @@ class _AttentionFromFirst(torch.autograd.Function):
         saved: list[torch.Tensor | None] = [together, queries]
         for group, own in _with_examples(layout):
             k, v = _of_group(together, group, 2, heads).flatten(1, 2)
-            bias = _by_head(bias_of(group, sight, dtype=k.dtype, device=k.device), group, heads)
+            bias = _bias_by_head(layout, group, sight, like=k, heads=heads)
             q, target = (part[own].view(-1, 1, size) for part in (queries, attended))
             saved += _attend(q, k, v, bias, scaling=scaling, masks=masks, out=target)
         ctx.save_for_backward(*saved)

@@ -40,6 +40,8 @@ class Layout:
     num_tokens: int
     num_rows: int
     """Length of the row: the tokens, and at least one filler."""
+    biases: dict[Any, torch.Tensor | None] = field(default_factory=dict, repr=False)
+    """What attention has made of the groups' biases."""
     _gathers: dict[tuple[int, int], tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict, repr=False)
 
     def gathers(self, parts: int, heads: int) -> tuple[torch.Tensor, torch.Tensor]:

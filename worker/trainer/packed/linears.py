@@ -72,8 +72,8 @@ def _grads_of_weights(
     """For each layer its weight's and its bias's."""
     if not any(layer.weight.requires_grad for layer in rounded.layers):
         return [None] * (2 * len(rounded.layers))
+    d_bias = grad.sum(0).float() * scale  # first, while the gradient is in the cache
     d_weight = torch.addmm(grad.new_empty(()), grad.t(), flat, beta=0, alpha=scale).float()
-    d_bias = grad.sum(0).float() * scale
     grads: list[torch.Tensor | None] = []
     for layer, of_weight, of_bias in zip(
         rounded.layers, torch.split(d_weight, rounded.sizes), torch.split(d_bias, rounded.sizes), strict=True
