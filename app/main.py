@@ -2,11 +2,10 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import cache
 from importlib.metadata import version
 from typing import Final
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 from starlette.routing import BaseRoute
 
 from app import log, sweep, telemetry
@@ -56,6 +55,7 @@ from app.webhook import sending
 DESCRIPTION = "Fine-tune Hugging Face models on your own machines: upload labelled text, post a job, ask the model."
 
 MODULES: Final = (
+    predict,
     health,
     files,
     finished_models,
@@ -67,7 +67,6 @@ MODULES: Final = (
     events,
     sweeps,
     keys,
-    predict,
     metrics,
     webhooks,
     hub_token,
@@ -80,7 +79,8 @@ MODULES: Final = (
     openai_models,
     openai_chat,
 )
-"""Ids of models hold slashes: what asks one comes before the route of a model, and longer paths before shorter ones."""
+"""Routes are tried in this order: first what is asked most. Ids of models hold slashes: what asks one comes before the route of a
+model, and longer paths before shorter ones."""
 
 
 def create_app() -> FastAPI:
@@ -94,7 +94,7 @@ def create_app() -> FastAPI:
         redoc_url=None,
         lifespan=_lifespan,
     )
-    app.router.routes += _api().routes
+    app.router.routes += _routes()
     install_error_handlers(app)
     guard(app.routes)
     complete_description(app)
@@ -105,22 +105,17 @@ def create_app() -> FastAPI:
     return app
 
 
-@cache
-def _api() -> APIRouter:
-    """Every route of the service. An application works out what FastAPI knows of them once, and the next one of its process has it."""
-    api = APIRouter()
-    for module in MODULES:
-        api.include_router(module.router)
-    return api
+def _routes() -> list[BaseRoute]:
+    """Every route of the service, in one list: of a router in a router each would be matched twice."""
+    return [route for module in MODULES for route in module.router.routes]
 
 
 def _add_middleware(app: FastAPI, settings: Settings) -> None:
     """The last one added is the first one a request meets."""
-    routes: list[BaseRoute] = [route for module in MODULES for route in module.router.routes]
     app.add_middleware(BodyLimitMiddleware, max_bytes=settings.max_body_bytes)
     app.add_middleware(SecurityMiddleware, settings=settings, keys=app.state.key_ring)
     app.add_middleware(SecurityHeadersMiddleware)
-    app.add_middleware(AuditMiddleware, routes=routes)
+    app.add_middleware(AuditMiddleware, routes=_routes())
     app.add_middleware(TracingMiddleware)
     app.add_middleware(RequestIdMiddleware)
     app.add_middleware(RequestMetricsMiddleware, counts=app.state.request_counts)
