@@ -6,8 +6,8 @@
 
 VENV         ?= .venv
 ARGS         ?=
-# Three processes for two cores: many tests wait for leases and processes. One runs the tests of a file, or of an xdist_group; tests/distribution.py says which come first.
-PYTEST_FLAGS ?= -n 3 --dist loadgroup --no-loadscope-reorder
+# Four processes for two cores: many tests wait for leases and processes. One runs the tests of a file, or of an xdist_group; tests/distribution.py says which come first.
+PYTEST_FLAGS ?= -n 4 --dist loadgroup --no-loadscope-reorder
 
 BOOTSTRAP    := docker/bootstrap.sh
 BUILT_FROM   := pyproject.toml $(BOOTSTRAP)
