@@ -22,10 +22,10 @@ JOB_SECONDS = 120
 STALL_SECONDS = 20
 """After so long without a word a trainer of the shared service hangs: soon for a test, and long for a busy machine."""
 TRAINING = {
-    "num_train_epochs": 24, "per_device_train_batch_size": 8, "learning_rate": 1e-3, "save_strategy": "steps",
+    "num_train_epochs": 16, "per_device_train_batch_size": 8, "learning_rate": 1e-3, "save_strategy": "steps",
     "save_steps": 50, "eval_strategy": "epoch",
 }  # fmt: skip
-"""648 steps of a tiny encoder; something can happen meanwhile."""
+"""432 steps of a tiny encoder; something can happen meanwhile."""
 
 
 class Service:
