@@ -150,7 +150,8 @@ def test_a_model_that_writes_is_not_unloaded_but_ends_when_another_needs_its_roo
     key = ModelKey(folder=new_model("needs-room").folder, manifest_sha256="")
     begun = [stage.ask("writer", max_new_tokens=3) for _ in range(2)]
     turn = stage.scheduler.next_turn()
-    assert [pending.request.request_id for pending in turn.requests] == begun
+    taken = stage.scheduler.take_prompts(turn.key)
+    assert [pending.request.request_id for pending in taken] == begun
     stage.ask("writer", max_new_tokens=3)
     other = Predict(request_id=99, model_id="", folder="", manifest_sha256="", inputs=[("a", None)], timeout_ms=1e4)
     stage.scheduler.submit(Pending(identity=b"", request=other, key=key, received_at=time.monotonic()))
@@ -159,9 +160,9 @@ def test_a_model_that_writes_is_not_unloaded_but_ends_when_another_needs_its_roo
     loading.start()
     time.sleep(RESIDENCE_SECONDS * 1.4)
     assert stage.scheduler.model_names() == ["writer"]
-    stage.scheduler.turn_ended(turn.key, generating=turn.requests, num_wanted=60)
+    stage.scheduler.turn_ended(turn.key, generating=taken, num_wanted=60)
     again = stage.scheduler.next_turn()
-    assert again.requests == [], "nothing new is begun"
+    assert stage.scheduler.take_prompts(again.key) == [], "nothing new is begun"
     stage.scheduler.turn_ended(turn.key, generating=[], num_wanted=64)
     loading.join(5)
     assert to_load == [key]

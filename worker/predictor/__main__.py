@@ -51,6 +51,8 @@ if __name__ == "__main__":
     # once would be woken a hundred times for one short text.
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    # Processors that are busy with one batch have no use for threads that each tokenise a text or two of the next.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     # Nothing is ever fetched to serve a model, whatever its configuration names.
     os.environ["HF_HUB_OFFLINE"] = "1"
     code = main()

@@ -6,8 +6,8 @@ in the last digits.
 """
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,11 +26,13 @@ from worker.predictor.batching import padded_length, token_budget_batches
 from worker.predictor.encoded import EncodedText
 from worker.predictor.encoder_decoder import measure_answers
 from worker.predictor.encoding import TextEncoder, TextPair
+from worker.predictor.errors import OF_ONE_REQUEST
 from worker.predictor.footprint import Footprint
 from worker.predictor.generation import TextGenerator
 from worker.predictor.loading import GENERATING, load_parts
 from worker.predictor.outputs import logits_of
 from worker.predictor.packed.forward import PackedForward
+from worker.predictor.parts import MOST_CHOICES, GivenParts, Part, Parts
 
 DEFAULT_MAX_TOKENS: Final = 16_384
 CPU_TOKENS_PER_THREAD: Final = 512
@@ -178,33 +180,47 @@ class LoadedModel:
         A text has one row; where words are tagged, each word has, of NaN if the model does not see it; of a model that generates
         they are ``MEASURES`` of each target; of one that finds answers each token of each window has one. ``max_tokens`` bounds one forward of padded inputs, padding counted.
         """
-        parts = [part for item in encoded for part in item.parts]
-        places = row_places(parts)
+        encoded_parts = [part for item in encoded for part in item.parts]
+        places = row_places(encoded_parts)
         logits = np.empty((places[-1], self.num_outputs), dtype=np.float32)
 
         def take(number: int, rows: NDArray[np.float32]) -> None:
             logits[places[number] : places[number + 1]] = rows
 
-        self.forward_each(parts, take, max_tokens=max_tokens)
+        parts = [Part(encoded=own, take=partial(take, number)) for number, own in enumerate(encoded_parts)]
+        at_once = len(parts) if self._packed is None else MOST_CHOICES
+        self.compute(GivenParts(parts, at_once=at_once), max_tokens=max_tokens)
         return logits
 
-    def forward_each(
-        self,
-        parts: Sequence[EncodedText],
-        take: Callable[[int, NDArray[np.float32]], None],
-        *,
-        max_tokens: int = DEFAULT_MAX_TOKENS,
-    ) -> None:
-        """Gives ``take`` the number of each of ``parts``, which have no windows, and its rows as ``forward`` has them.
+    def compute(self, parts: Parts, *, max_tokens: int = DEFAULT_MAX_TOKENS) -> None:
+        """Give each of ``parts`` its rows as ``forward`` has them, until there is none left to take.
 
-        Soon after they are computed, and from whichever thread did it.
+        Of those that are computed packed one may be given its rows while another is.
         """
         if self._packed is not None:
-            self._packed.each(parts, lambda number, output: take(number, self._rows(parts[number], output)))
+            self._packed.compute(partial(self._give, parts, self._packed.outputs), parts)
             return
-        for indices in self._batches(parts, max_tokens=max_tokens):
-            for number, rows in zip(indices, self._rows_of_batch([parts[number] for number in indices]), strict=True):
-                take(number, rows)
+        while taken := parts.take(lambda lengths: range(len(lengths))):
+            for indices in self._batches([part.encoded for part in taken], max_tokens=max_tokens):
+                self._give(parts, self._outputs, [taken[index] for index in indices])
+
+    def _give(
+        self,
+        parts: Parts,
+        outputs: Callable[[Sequence[EncodedText]], Iterable[NDArray[np.float32]]],
+        batch: list[Part],
+    ) -> None:
+        """Compute ``batch``, and give each of it its rows."""
+        try:
+            for part, output in zip(batch, outputs([part.encoded for part in batch]), strict=True):
+                part.take(self._rows(part.encoded, output))
+        except OF_ONE_REQUEST as error:
+            owners = {part.owner for part in batch}
+            if len(owners) == 1:
+                parts.failed(batch[0], error)
+                return
+            for owner in owners:
+                self._give(parts, outputs, [part for part in batch if part.owner is owner])
 
     def _batches(self, encoded: Sequence[EncodedText], *, max_tokens: int) -> list[list[int]]:
         if self.device.type == "cpu":
@@ -212,13 +228,15 @@ class LoadedModel:
         lengths = [item.num_tokens + (item.num_rows if self.writes_answers else 0) for item in encoded]
         return token_budget_batches(lengths, max_tokens=max_tokens)
 
-    def _rows_of_batch(self, batch: Sequence[EncodedText]) -> list[NDArray[np.float32]]:
+    def _outputs(self, batch: Sequence[EncodedText]) -> Iterable[NDArray[np.float32]]:
         if self.writes_answers:
             return measure_answers(self._model, batch, pad_id=self._pad_id, device=self.device)
-        return [self._rows(item, output) for item, output in zip(batch, self._forward_batch(batch), strict=True)]
+        return self._forward_batch(batch)
 
     def _rows(self, encoded: EncodedText, output: NDArray[np.float32]) -> NDArray[np.float32]:
         """An input's rows of logits from the model's output for it: ``[K]``, or ``[tokens, K]`` where words are tagged."""
+        if self.writes_answers:
+            return output
         if encoded.first_tokens is None:
             return output[None]
         tokens = np.array(encoded.first_tokens, dtype=np.int64)

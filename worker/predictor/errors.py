@@ -1,5 +1,10 @@
 """What is wrong with a model, or with a request that only the model can tell."""
 
+from typing import Final
+
+OF_ONE_REQUEST: Final = (RuntimeError, MemoryError, ValueError, TypeError, IndexError, OverflowError)
+"""What tokenising or a forward may raise for one request's sake (or for lack of memory); the others are tried alone."""
+
 
 class ModelLoadError(Exception):
     """The folder is whole, but what it holds cannot be served."""

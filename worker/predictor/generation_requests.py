@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from app.prediction.wire import Piece, Prediction, Sampling
 from worker.predictor.choosing import NotFiniteError
-from worker.predictor.errors import PromptTooLongError
+from worker.predictor.errors import OF_ONE_REQUEST, PromptTooLongError
 from worker.predictor.generation import TextGenerator
-from worker.predictor.replies import OF_ONE_REQUEST, Reply, failure, refuse
+from worker.predictor.replies import Reply, failure, refuse
 from worker.predictor.scheduler import Pending
 from worker.predictor.writing import Writing
 

@@ -11,7 +11,8 @@ from app.metrics.tally import SECONDS, Tally, exposition, histogram
 from app.prediction.wire import Answer, Failure, FailureCode, Prediction
 
 if TYPE_CHECKING:
-    from worker.predictor.scheduler import Pending, Scheduler
+    from worker.predictor.encoded import EncodedText
+    from worker.predictor.scheduler import Scheduler
 
 TEXTS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 TOKENS: Final = (16, 64, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536)
@@ -34,9 +35,8 @@ class PredictorCounts:
         self.failures: Counter[FailureCode] = Counter()
         self._lock = threading.Lock()
 
-    def batch(self, requests: "Sequence[Pending]") -> None:
-        """These go through their model together. For the thread that computes."""
-        encoded = [item for pending in requests for item in pending.encoded or ()]
+    def batch(self, encoded: "Sequence[EncodedText]") -> None:
+        """These go through their model together. For one thread at a time."""
         self.batch_texts.add(len(encoded))
         self.batch_tokens.add(sum([item.num_tokens for item in encoded]))
 

@@ -1,7 +1,6 @@
 """How the predictor's threads answer: through ``reply``, which may be called from any of them."""
 
 from collections.abc import Callable
-from typing import Final
 
 import structlog
 
@@ -9,9 +8,6 @@ from app.prediction.wire import Answer, Failure, FailureCode
 from worker.predictor.scheduler import Pending
 
 log = structlog.get_logger(__name__)
-
-OF_ONE_REQUEST: Final = (RuntimeError, MemoryError, ValueError, TypeError, IndexError, OverflowError)
-"""What tokenising or a forward may raise for one request's sake (or for lack of memory); the others are tried alone."""
 
 Reply = Callable[[Pending, Answer], None]
 

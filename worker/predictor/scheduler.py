@@ -1,8 +1,9 @@
 """Which model is loaded next and whose turn it is: the state that the predictor's threads share.
 
-There is no waiting window: whatever came while the last batch ran is the next batch of its model, whoever asked. A model that writes
-texts takes a turn for every token, and between two of its turns come all who have waited longer than it: it waits since the end
-of its last turn. So a long text delays others by a token's time, and a flood of others does not keep it from going on.
+There is no waiting window: whatever came while the last batch ran is the next batch of its model, whoever asked. A model's turn lasts
+until nothing waits for it, or a request for another has waited longer. A model that writes texts takes a turn for every token, and
+between two of its turns come all who have waited longer than it: it waits since the end of its last turn. So a long text delays
+others by a token's time, and a flood of others does not keep it from going on.
 """
 
 import threading
@@ -10,6 +11,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -19,13 +21,14 @@ from worker.predictor.footprint import Footprint, stored_footprint, total_bytes
 from worker.predictor.metrics import PredictorCounts
 
 if TYPE_CHECKING:
+    from worker.predictor.classifying import Progress
     from worker.predictor.encoded import EncodedText
     from worker.predictor.engine import LoadedModel
 
-MAX_TEXTS_TAKEN: Final = 512
-"""Texts tokenised at a time; many more would only wait, and be tokenised in vain if their caller leaves."""
 MAX_PROMPTS_TAKEN: Final = 64
 """Texts that a model which has none to write is given at once."""
+_MOST_BEGUN: Final = 4
+"""Requests at the head of a queue that may be begun, and be waiting for a shorter time than the next."""
 RESIDENCE_SECONDS: Final = 2.0
 """A model with waiting requests is not unloaded sooner, so that two models that do not fit together both get on."""
 
@@ -53,15 +56,22 @@ class Pending:
     received_at: float
     encoded: "list[EncodedText] | None" = None
     tokenization_seconds: float = 0.0
+    progress: "Progress | None" = None
+    """Of a request to a classifier that has been taken: its texts that are computed."""
     is_cancelled: bool = False
-    """Nobody wants the answer; set while its texts are generated, from another thread."""
+    """Nobody wants the answer; set while its texts are computed, from another thread."""
 
     @property
     def num_texts(self) -> int:
         return len(self.request.inputs)
 
-    def is_late(self) -> bool:
-        return time.monotonic() > self.received_at + self.request.timeout_ms / 1000
+    @property
+    def waits_since(self) -> float:
+        """One that is begun waits since some of its texts were taken, so that it does not hold up others until its last."""
+        return self.received_at if self.progress is None else self.progress.taken_at
+
+    def is_late(self, now: float | None = None) -> bool:
+        return (time.monotonic() if now is None else now) > self.received_at + self.request.timeout_ms / 1000
 
 
 @dataclass(eq=False, kw_only=True)
@@ -74,12 +84,11 @@ class _Resident:
 
 @dataclass(frozen=True, kw_only=True)
 class Turn:
-    """What to do next: with one model, for the requests that were taken from its queue."""
+    """What to do next: something with one model, for what waits for it or what it was busy with."""
 
     key: ModelKey
     model: "LoadedModel"
-    requests: list[Pending]
-    """None, perhaps, of a model that has texts to go on with."""
+    begun_at: float
 
 
 @dataclass(eq=False, kw_only=True)
@@ -112,7 +121,9 @@ class Scheduler:
         self._leaving: set[ModelKey] = set()
         """Models that end what they are writing and begin nothing, because another needs their room."""
         self._stopped = False
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._may_compute = threading.Condition(self._lock)
+        self._may_load = threading.Condition(self._lock)
 
     @property
     def num_waiting(self) -> int:
@@ -122,23 +133,23 @@ class Scheduler:
     @property
     def num_generating(self) -> int:
         """Texts of requests that are being generated."""
-        with self._changed:
+        with self._lock:
             return sum(pending.num_texts for busy in self._generating.values() for pending in busy.requests)
 
     @property
     def used_bytes(self) -> int:
         """What the loaded models take."""
-        with self._changed:
+        with self._lock:
             return self._used_bytes()
 
     def model_names(self) -> list[str]:
         """Names of the loaded models, least recently used first."""
-        with self._changed:
+        with self._lock:
             return [resident.name for resident in self._residents.values()]
 
     def precisions(self) -> dict[str, Precision]:
         """What the loaded models are computed in, by their names."""
-        with self._changed:
+        with self._lock:
             return {resident.name: resident.model.precision for resident in self._residents.values()}
 
     def is_loaded(self, key: ModelKey) -> bool:
@@ -149,7 +160,7 @@ class Scheduler:
 
         Raises OverloadedError when more than ``max_texts`` would wait that are not late.
         """
-        with self._changed:
+        with self._lock:
             late: list[Pending] = []
             if self._num_waiting + pending.num_texts > self._max_texts:
                 late = [other for queue in self._waiting.values() for other in queue if other.is_late()]
@@ -158,7 +169,10 @@ class Scheduler:
                 self._remove(late.__contains__)
             self._waiting.setdefault(pending.key, deque()).append(pending)
             self._num_waiting += pending.num_texts
-            self._changed.notify_all()
+            if pending.key in self._residents:
+                self._may_compute.notify_all()
+            else:
+                self._may_load.notify_all()
             return late
 
     def cancel(self, identity: bytes, *, request_id: int | None = None) -> None:
@@ -167,65 +181,103 @@ class Scheduler:
         def is_meant(other: Pending) -> bool:
             return other.identity == identity and request_id in {None, other.request.request_id}
 
-        with self._changed:
-            self._remove(is_meant)
+        with self._lock:
+            for other in self._remove(is_meant):
+                other.is_cancelled = True
             for busy in self._generating.values():
                 for other in filter(is_meant, busy.requests):
                     other.is_cancelled = True
 
     def next_turn(self) -> Turn | None:
-        """Wait for the turn of the loaded model that has waited longest, and take requests for it."""
-        with self._changed:
-            while True:
-                if self._stopped:
-                    return None
-                if ready := {key: since for key in self._residents if (since := self._waits_since(key)) is not None}:
-                    break
-                self._changed.wait()
-            key = min(ready, key=ready.__getitem__)
-            self._residents.move_to_end(key)
-            self._residents[key].used_at = time.monotonic()
-            model = self._residents[key].model
-            return Turn(key=key, model=model, requests=self._take_for(key, generates=model.generator is not None))
+        """Wait for the turn of the loaded model that has waited longest."""
+        with self._lock:
+            while not self._stopped:
+                if (key := self._longest_waiting()) is not None:
+                    return Turn(key=key, model=self._residents[key].model, begun_at=time.monotonic())
+                self._may_compute.wait()
+            return None
+
+    def may_go_on(self, turn: Turn, *, is_due: bool) -> bool:
+        """Whether its model may take more: nothing for another has waited longer, or it ``is_due`` what came before the turn began."""
+        with self._lock:
+            if self._stopped or turn.key not in self._residents:
+                return False
+            since = self._waits_since(turn.key)
+            return (is_due and since is not None and since <= turn.begun_at) or self._longest_waiting() in {
+                turn.key,
+                None,
+            }
+
+    def has_waiting(self, key: ModelKey) -> bool:
+        """Whether requests for a model wait."""
+        return key in self._waiting
+
+    def wait_for(self, until: Callable[[], bool]) -> None:
+        """Wait for what may come with requests of loaded models; ``wake`` has it looked at in between."""
+        with self._lock:
+            self._may_compute.wait_for(until)
+
+    def wake(self) -> None:
+        with self._lock:
+            self._may_compute.notify_all()
+
+    def take(self, key: ModelKey, *, at_most: int) -> list[Pending]:
+        """The oldest requests for a model that has the turn: as many whole ones as have so many texts together, one at least, if one waits."""
+        with self._lock:
+            self._is_used(key)
+            return self._take(key, at_most=at_most) if key in self._waiting else []
+
+    def take_prompts(self, key: ModelKey) -> list[Pending]:
+        """The same for a model that writes texts, as many as it wants; what it goes on with, ``turn_ended`` is told."""
+        with self._lock:
+            self._is_used(key)
+            now = time.monotonic()
+            busy = self._generating.setdefault(key, _Generating(requests=[], num_wanted=MAX_PROMPTS_TAKEN, since=now))
+            may_begin = key in self._waiting and key not in self._leaving and busy.num_wanted > 0
+            taken = self._take(key, at_most=busy.num_wanted) if may_begin else []
+            busy.requests.extend(taken)
+            return taken
 
     def turn_ended(self, key: ModelKey, *, generating: Sequence[Pending], num_wanted: int) -> None:
         """A model that generates had its turn: it goes on with the requests ``generating``, and wants some texts more."""
-        with self._changed:
+        with self._lock:
             self._residents[key].used_at = now = time.monotonic()
             if generating:
                 self._generating[key] = _Generating(requests=[*generating], num_wanted=num_wanted, since=now)
             else:
                 del self._generating[key]
-            self._changed.notify_all()
+            if self._leaving:
+                self._may_load.notify_all()
+
+    def _longest_waiting(self) -> ModelKey | None:
+        """Of the loaded models that have something to do."""
+        ready = {key: since for key in self._residents if (since := self._waits_since(key)) is not None}
+        return min(ready, key=ready.__getitem__, default=None)
+
+    def _is_used(self, key: ModelKey) -> None:
+        if (resident := self._residents.get(key)) is not None:
+            self._residents.move_to_end(key)
+            resident.used_at = time.monotonic()
 
     def _waits_since(self, key: ModelKey) -> float | None:
         """The instant from which a model waits for its turn; None: it has nothing to do."""
         if busy := self._generating.get(key):
             return busy.since
-        return self._waiting[key][0].received_at if key in self._waiting and key not in self._leaving else None
-
-    def _take_for(self, key: ModelKey, *, generates: bool) -> list[Pending]:
-        if not generates:
-            return self._take(key, at_most=MAX_TEXTS_TAKEN)
-        busy = self._generating.setdefault(
-            key, _Generating(requests=[], num_wanted=MAX_PROMPTS_TAKEN, since=time.monotonic())
-        )
-        may_begin = key in self._waiting and key not in self._leaving and busy.num_wanted > 0
-        taken = self._take(key, at_most=busy.num_wanted) if may_begin else []
-        busy.requests.extend(taken)
-        return taken
+        if key not in self._waiting or key in self._leaving:
+            return None
+        return min(pending.waits_since for pending in islice(self._waiting[key], _MOST_BEGUN))
 
     def put_back(self, requests: Sequence[Pending]) -> None:
-        """Return requests of one model, which did not fit into the batch, to the head of its queue."""
-        with self._changed:
+        """Return requests of one model, which were not taken whole, to the head of its queue."""
+        with self._lock:
             if requests:
                 self._waiting.setdefault(requests[0].key, deque()).extendleft(reversed(requests))
-                self._num_waiting += sum(pending.num_texts for pending in requests)
-                self._changed.notify_all()
+                self._num_waiting += sum([pending.num_texts for pending in requests])
+                self._may_compute.notify_all()
 
     def next_load(self) -> ModelKey | None:
         """Wait for a model that is asked for and not loaded, having unloaded others to make room for it."""
-        with self._changed:
+        with self._lock:
             while not self._stopped:
                 self._unload_idle()
                 missing = [key for key in self._waiting if key not in self._residents]
@@ -235,13 +287,13 @@ class Scheduler:
                     if self._make_room(longest_asked):
                         return longest_asked
                 if asked_to_leave - self._leaving:
-                    self._changed.notify_all()  # those may begin texts again
-                self._changed.wait(RESIDENCE_SECONDS / 4 if missing else self._idle_seconds)
+                    self._may_compute.notify_all()  # those may begin texts again
+                self._may_load.wait(RESIDENCE_SECONDS / 4 if missing else self._idle_seconds)
             return None
 
     def loaded(self, key: ModelKey, *, model: "LoadedModel", name: str) -> list[str]:
         """Make ``model`` available, and unload the least recently used until all fit. Returns the names of those."""
-        with self._changed:
+        with self._lock:
             now = time.monotonic()
             self._residents[key] = _Resident(model=model, name=name, loaded_at=now, used_at=now)
             self._footprints[key] = model.footprint
@@ -253,19 +305,20 @@ class Scheduler:
                     break
                 unloaded.append(self._residents.pop(oldest).name)
                 self.counts.unloads["memory"] += 1
-            self._changed.notify_all()
+            self._may_compute.notify_all()
             return unloaded
 
     def load_failed(self, key: ModelKey) -> list[Pending]:
         """Take out everybody who waits for a model that cannot be loaded."""
-        with self._changed:
+        with self._lock:
             return self._remove(lambda other: other.key == key)
 
     def stop(self) -> list[Pending]:
-        """Wake all threads for the last time. Returns the requests that will not be worked on."""
-        with self._changed:
+        """Wake all threads. Returns the requests that will not be worked on; once more for those put back meanwhile."""
+        with self._lock:
             self._stopped = True
-            self._changed.notify_all()
+            self._may_compute.notify_all()
+            self._may_load.notify_all()
             return self._remove(lambda _: True)
 
     def _take(self, key: ModelKey, *, at_most: int) -> list[Pending]:

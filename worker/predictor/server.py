@@ -115,10 +115,14 @@ class Server:
             ),
         )
         self._serve(router)
+        self._refuse_waiting()
+        computing.join(STOP_SECONDS)
+        self._refuse_waiting()
+        self._send_answers(router)
+
+    def _refuse_waiting(self) -> None:
         for pending in self._scheduler.stop():
             self._reply(pending, failure(pending, "shutting_down", "the predictor is shutting down"))
-        computing.join(STOP_SECONDS)
-        self._send_answers(router)
 
     def _serve(self, router: zmq.Socket[bytes]) -> None:
         poller = zmq.Poller()

@@ -4,7 +4,8 @@ import time
 from typing import TYPE_CHECKING
 
 from app.prediction.wire import Prediction, Sampling
-from worker.predictor.replies import OF_ONE_REQUEST, Reply, failure, refuse
+from worker.predictor.errors import OF_ONE_REQUEST
+from worker.predictor.replies import Reply, failure, refuse
 from worker.predictor.scheduler import Pending
 
 if TYPE_CHECKING:

@@ -16,10 +16,12 @@ from transformers import (
 
 from tests.trainer.packed.conftest import VOCABULARY, classifier
 from worker.predictor.encoded import EncodedText
+from worker.predictor.packed import forward as forward_module
 from worker.predictor.packed import lanes, linears
 from worker.predictor.packed.forward import PackedForward, packs
-from worker.predictor.packed.layout import ROW_ROUNDING, filled_up, lay_out, micro_batches, rounded
+from worker.predictor.packed.layout import ROW_ROUNDING, filled_count, filled_up, lay_out, rounded
 from worker.predictor.packed.linears import MOST_ROWS, ExactRows, PackedLinear, exact_rows
+from worker.predictor.parts import GivenParts, Part
 
 ENCODERS = ["bert", "roberta", "electra", "distilbert", "modernbert"]
 LENGTHS = [5, 16, 17, 31, 40, 64, 70, 1, 48, 23, 16, 9]
@@ -49,9 +51,26 @@ def model_of(name, auto_model=AutoModelForSequenceClassification):
 
 
 def packed(name, auto_model=AutoModelForSequenceClassification):
-    forward = PackedForward.of(model_of(name, auto_model), pad_id=pad_of(name), max_length=70)
+    return computing(PackedForward.of(model_of(name, auto_model), pad_id=pad_of(name), max_length=70))
+
+
+def computing(forward):
+    """A function of texts: their outputs. ``forward`` is what it asks."""
     assert forward is not None, "it is packed"
-    return forward
+
+    def outputs(texts):
+        found = {}
+
+        def compute(batch):
+            outputs = forward.outputs([part.encoded for part in batch])
+            found.update({part.owner: output for part, output in zip(batch, outputs, strict=True)})
+
+        parts = [Part(encoded=text, take=found.get, owner=number) for number, text in enumerate(texts)]
+        forward.compute(compute, GivenParts(parts, at_once=16))
+        return [found[number] for number in range(len(texts))]
+
+    outputs.forward = forward
+    return outputs
 
 
 def plain(model, texts):
@@ -109,7 +128,7 @@ def test_short_rows_are_filled_up_where_their_products_have_other_bits(which, to
     monkeypatch.setattr(linears, "_product", product)
     monkeypatch.setattr(linears, "exact_rows", trial)
     forward = packed("bert")
-    short = [linear.takes_short_rows for linear in forward._linears]
+    short = [linear.takes_short_rows for linear in forward.forward._linears]
     assert not any(short), "one that cannot decides for all"
     for text, among in zip(texts, forward(texts), strict=True):
         np.testing.assert_array_equal(forward([text])[0], among)
@@ -144,23 +163,15 @@ def test_wide_layers_whose_sums_depend_on_the_shape_are_cut_into_equal_products(
         linear = PackedLinear({"dense": layer}, threads=2)
         return [linear(inputs[:count]) for count in counts]
 
-    (outputs,) = lanes.compute(rows, [(1, 16, 48, 50, ROW_ROUNDING, 80, 200, MOST_ROWS, 2 * MOST_ROWS)])
+    with lanes.together(1):
+        outputs = rows((1, 16, 48, 50, ROW_ROUNDING, 80, 200, MOST_ROWS, 2 * MOST_ROWS))
     for output in outputs[:-1]:
         assert torch.equal(output, outputs[-1][: len(output)])
     with torch.no_grad():
         expected = torch.nn.functional.linear(inputs.float(), layer.weight.bfloat16().float(), layer.bias)
     assert float((outputs[-1].float() - expected).abs().max()) < 0.05
-    assert ROW_ROUNDING <= lanes.compute(lambda _: exact_rows(3072, 768, threads=2), [0])[0].at_once <= MOST_ROWS
-
-
-@pytest.mark.parametrize(("num_texts", "num_lanes"), [(2, 2), (8, 2), (9, 2), (20, 4), (33, 2), (100, 4)])
-def test_no_lane_has_much_more_to_do_than_another(num_texts, num_lanes):
-    lengths = np.random.default_rng(num_texts).integers(8, 65, num_texts).tolist()
-    batches = micro_batches(lengths, max_rows=MOST_ROWS, num_lanes=num_lanes)
-    loads = [0] * num_lanes
-    for batch in batches:
-        loads[loads.index(min(loads))] += filled_up(sum(lengths[index] for index in batch), fills_short_rows=True)
-    assert max(loads) - min(loads) <= 2 * ROW_ROUNDING
+    with lanes.together(1):
+        assert ROW_ROUNDING <= exact_rows(3072, 768, threads=2).at_once <= MOST_ROWS
 
 
 @pytest.mark.parametrize("name", ENCODERS)
@@ -171,7 +182,7 @@ def test_a_text_alone_is_computed_by_several_threads_to_the_same_bits(name, text
         alone = packed(name)(texts)
         torch.set_num_threads(3)
         forward = packed(name)
-        assert forward.shares_products, "the kernels of this machine allow it"
+        assert forward.forward.shares_products, "the kernels of this machine allow it"
         for text, expected in zip(texts, alone, strict=True):
             np.testing.assert_array_equal(forward([text])[0], expected)
     finally:
@@ -199,8 +210,8 @@ def test_weights_can_be_replaced_by_those_of_another_step(texts):
     with torch.no_grad():
         for parameter in other.parameters():
             parameter.add_(0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(2)))
-    forward.take_weights(other.state_dict())
-    fresh = PackedForward.of(other, pad_id=0, max_length=70)
+    forward.forward.take_weights(other.state_dict())
+    fresh = computing(PackedForward.of(other, pad_id=0, max_length=70))
     for output, expected, old in zip(forward(texts), fresh(texts), before, strict=True):
         np.testing.assert_array_equal(output, expected)
         assert not np.array_equal(output, old)
@@ -244,6 +255,35 @@ def test_asking_whether_a_model_packs_leaves_it_alone(texts):
     assert {type(part) for part in model.modules() if isinstance(part, torch.nn.Linear)} == {torch.nn.Linear}
 
 
+def test_attention_meets_few_numbers_of_examples():
+    assert [filled_count(count) for count in (1, 2, 3, 4, 5, 7, 9, 13, 17, 25)] == [1, 2, 3, 4, 6, 8, 12, 16, 24, 32]
+    assert all(count <= filled_count(count) <= 1.5 * count for count in range(1, 600))
+
+
+@pytest.mark.parametrize("name", ["bert", "modernbert"])
+@pytest.mark.usefixtures("two_lanes")
+def test_scores_that_no_power_of_two_bears_are_attended_carefully(name, texts, monkeypatch):
+    forward = packed(name)
+    model = model_of(name)
+    with torch.no_grad():
+        for place, parameter in model.named_parameters():
+            if "query" in place or "Wqkv" in place:
+                parameter.mul_(2000)
+    forward.forward.take_weights(model.state_dict())
+    careful = []
+    lay_out = forward_module.lay_out
+    monkeypatch.setattr(
+        forward_module,
+        "lay_out",
+        lambda *args, **options: (careful.append(options["is_careful"]), lay_out(*args, **options))[1],
+    )
+    among = forward(texts)
+    assert True in careful
+    for text, output in zip(texts, among, strict=True):
+        assert np.isfinite(output).all()
+        np.testing.assert_array_equal(forward([text])[0], output)
+
+
 def test_every_token_has_its_place():
     layout = lay_out(LENGTHS)
     places = [set(range(start, start + length)) for start, length in zip(layout.starts, LENGTHS, strict=True)]
@@ -261,22 +301,10 @@ def test_every_token_has_its_place():
             if group.bias is not None:
                 seen = group.bias[number, 0] == 0
                 assert seen.tolist() == [True] * LENGTHS[example] + [False] * (group.length - LENGTHS[example])
-    assert sum(group.examples for group in layout.groups) == len(LENGTHS)
+    numbers = layout.order.tolist()
+    assert [numbers[place] for place in layout.place_of_example.tolist()] == [*range(len(LENGTHS))]
+    [shortest] = [group for group in layout.groups if group.length == 16]
+    assert (shortest.examples, sum(length <= 16 for length in LENGTHS)) == (6, 5), "filled up with the first of them"
+    assert len(numbers) == sum(group.examples for group in layout.groups) == len(LENGTHS) + 1
     assert [lay_out([length], fills_short_rows=False).num_rows for length in (3, 50, 128, 130)] == [16, 64, 128, 192]
     assert lay_out([3, 40], fills_short_rows=False).num_rows == 48
-
-
-def test_no_batch_is_too_large_and_none_forgotten():
-    lengths = [*LENGTHS, 600]
-    batches = micro_batches(lengths, max_rows=128, num_lanes=2)
-    assert sorted(index for batch in batches for index in batch) == list(range(len(lengths)))
-    [long] = [batch for batch in batches if len(lengths) - 1 in batch]
-    assert long == [len(lengths) - 1]
-    assert all(sum(lengths[index] for index in batch) <= 128 for batch in batches if batch is not long)
-
-
-def test_few_rows_of_many_texts_are_filler():
-    lengths = np.random.default_rng(0).integers(20, 90, 64).tolist()
-    batches = micro_batches(lengths, max_rows=MOST_ROWS, num_lanes=2)
-    rows = sum(filled_up(sum(lengths[index] for index in batch), fills_short_rows=True) for batch in batches)
-    assert rows < 1.06 * sum(lengths)

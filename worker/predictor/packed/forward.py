@@ -5,7 +5,6 @@ Nothing here asks which architecture it is: a model that answers packed what it 
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Final
 
 import numpy as np
@@ -20,9 +19,11 @@ from worker.predictor.encoded import EncodedText
 from worker.predictor.outputs import logits_of
 from worker.predictor.packed import lanes
 from worker.predictor.packed.attention import attend, attend_from_first
+from worker.predictor.packed.filling import fill, row_room
 from worker.predictor.packed.layers import joined_layers
-from worker.predictor.packed.layout import ROW_ROUNDING, lay_out, micro_batches
+from worker.predictor.packed.layout import ROW_ROUNDING, lay_out
 from worker.predictor.packed.linears import HALF, MOST_ROWS, Head, JointProjections, OutputBlock, PackedLinear
+from worker.predictor.parts import Part, Parts
 
 _TOLERANCE: Final = 1e-4
 """Largest difference of a logit between packed and padded, both in float32, relative to the largest."""
@@ -45,14 +46,17 @@ class PackedForward:
         self._model, self._encoder, self._pad_id = model, encoder, pad_id
         encoder.keep()
         self._takes_token_types = "token_type_ids" in inspect.signature(model.forward).parameters
-        self._linears = lanes.compute(partial(_put_kernels, threads=torch.get_num_threads()), [model])[0]
+        threads = torch.get_num_threads()
+        with lanes.together(1):
+            self._linears = _put_kernels(model, threads=threads)
         self._fills_short_rows = False
         if not all(linear.takes_short_rows for linear in self._linears):
             self._fill_short_rows()
         sample = _sample(model, pad_id=pad_id, max_length=max_length)
-        lanes.compute(self._join_layers, [sample])
-        if not lanes.compute(self._is_same_alone, [sample])[0]:
-            self._fill_short_rows()
+        with lanes.together(1):
+            self._join_layers(sample)
+            if not self._is_same_alone(sample):
+                self._fill_short_rows()
         self.shares_products = self._is_same_together(sample)
 
     @classmethod
@@ -89,12 +93,14 @@ class PackedForward:
     def _is_same_together(self, ids: Sequence[Sequence[int]]) -> bool:
         """Whether several threads on one batch give the bits of one thread."""
         for batch in (ids, ids[:1]):
-            (alone,), (shared,) = (
-                lanes.compute(self._run, [batch], shares_products=shares) for shares in (False, True)
-            )
+            alone, shared = (self._run_by(count, batch) for count in (1, torch.get_num_threads()))
             if not all(np.array_equal(a, b) for a, b in zip(alone, shared, strict=True)):
                 return False
         return True
+
+    def _run_by(self, count: int, ids: Sequence[Sequence[int]]) -> list[NDArray[np.float32]]:
+        with lanes.together(count):
+            return self._run(ids)
 
     @property
     def memory_bytes(self) -> int:
@@ -115,36 +121,54 @@ class PackedForward:
         for name, tensor in self._model.state_dict().items():
             tensor.copy_(weights[name])
 
-    def __call__(self, encoded: Sequence[EncodedText]) -> list[NDArray[np.float32]]:
+    def compute(self, function: Callable[[list[Part]], None], parts: Parts) -> None:
+        """``function`` of all parts, as many at a time as go well through the model, in several threads."""
+        batches = _MicroBatches(parts, fills_short_rows=self._fills_short_rows)
+        lanes.compute(function, batches, shares_products=self.shares_products)
+
+    def outputs(self, batch: Sequence[EncodedText]) -> list[NDArray[np.float32]]:
         """Of each input ``[K]``, or ``[tokens, K]`` where tokens have logits. The same whatever the others are."""
-        outputs: dict[int, NDArray[np.float32]] = {}
-        self.each(encoded, outputs.__setitem__)
-        return [outputs[number] for number in range(len(encoded))]
-
-    def each(self, encoded: Sequence[EncodedText], take: Callable[[int, NDArray[np.float32]], None]) -> None:
-        """Gives ``take`` the number of each input and its output, soon after they are computed and from the thread that did it."""
-        batches = micro_batches(
-            [item.num_tokens for item in encoded],
-            max_rows=MOST_ROWS,
-            num_lanes=torch.get_num_threads(),
-            fills_short_rows=self._fills_short_rows,
-        )
-
-        def compute(batch: Sequence[int]) -> None:
-            for number, output in zip(batch, self._compute([encoded[number] for number in batch]), strict=True):
-                take(number, output)
-
-        lanes.compute(compute, batches, shares_products=self.shares_products)
-
-    def _compute(self, batch: Sequence[EncodedText]) -> list[NDArray[np.float32]]:
         types = [item.token_type_ids or [0] * item.num_tokens for item in batch] if self._takes_token_types else None
-        return self._run([item.input_ids for item in batch], types)
+        found = self._run([item.input_ids for item in batch], types)
+        for number, output in enumerate(found):
+            if not np.isfinite(output).all():
+                own_types = None if types is None else types[number : number + 1]
+                [found[number]] = self._run([batch[number].input_ids], own_types, is_careful=True)
+        return found
 
     def _run(
-        self, ids: Sequence[Sequence[int]], types: Sequence[Sequence[int]] | None = None
+        self,
+        ids: Sequence[Sequence[int]],
+        types: Sequence[Sequence[int]] | None = None,
+        *,
+        is_careful: bool = False,
     ) -> list[NDArray[np.float32]]:
-        fills = self._fills_short_rows
-        return _run(self._model, self._encoder, ids, types, pad_id=self._pad_id, fills_short_rows=fills)
+        return _run(
+            self._model,
+            self._encoder,
+            ids,
+            types,
+            pad_id=self._pad_id,
+            fills_short_rows=self._fills_short_rows,
+            is_careful=is_careful,
+        )
+
+
+class _MicroBatches:
+    """Parts by the rows that a lane takes at a time."""
+
+    def __init__(self, parts: Parts, *, fills_short_rows: bool) -> None:
+        self._parts, self._fills_short_rows = parts, fills_short_rows
+        self.are_left, self.wait, self.wake = parts.are_left, parts.wait, parts.wake
+
+    def take(self, num_free: int) -> list[Part] | None:
+        def choose(lengths: Sequence[int]) -> list[int]:
+            room = row_room(
+                sum(lengths), max_rows=MOST_ROWS, num_free=num_free, fills_short_rows=self._fills_short_rows
+            )
+            return fill(lengths, room)
+
+        return self._parts.take(choose) or None
 
 
 @torch.inference_mode()
@@ -156,8 +180,9 @@ def _run(
     *,
     pad_id: int,
     fills_short_rows: bool = True,
+    is_careful: bool = False,
 ) -> list[NDArray[np.float32]]:
-    layout = lay_out([len(own) for own in ids], fills_short_rows=fills_short_rows)
+    layout = lay_out([len(own) for own in ids], fills_short_rows=fills_short_rows, is_careful=is_careful)
     encoder.set_layout(layout, positions=layout.positions())
     inputs = {"input_ids": layout.fill(ids, filler=pad_id)}
     if types is not None:

@@ -16,12 +16,24 @@ from worker.predictor.packed.attention import attend_jointly, attend_jointly_fro
 from worker.predictor.packed.linears import OutputBlock, PackedLinear, Projection
 
 
+class _Normed:
+    """An output block without its modules, each of which would be looked up and called."""
+
+    def __init__(self, block: OutputBlock) -> None:
+        self._dense, norm = block.dense, block.LayerNorm
+        self._norm = norm.normalized_shape, norm.weight, norm.bias, norm.eps
+
+    def __call__(self, made: torch.Tensor, given: torch.Tensor) -> torch.Tensor:
+        return torch.layer_norm(self._dense.rows(made, given), *self._norm)
+
+
 class PostNormLayer(nn.Module):
     """Attention and feed-forward, each added to what it was given and normed. Its parts have the names that they had."""
 
     def __init__(self, layer: Any, encoder: PackedEncoder) -> None:
         super().__init__()
         self.attention, self.intermediate, self.output = layer.attention, layer.intermediate, layer.output
+        self._after_attention, self._after_all = _Normed(layer.attention.output), _Normed(layer.output)
         attention = layer.attention.self
         self._projections: PackedLinear = attention.key.joint.linear
         self._heads: int = attention.num_attention_heads
@@ -36,8 +48,8 @@ class PostNormLayer(nn.Module):
         return self._finished(attended, flat)[None]
 
     def _finished(self, attended: torch.Tensor, given: torch.Tensor) -> torch.Tensor:
-        flat = _normed(self.attention.output, attended, given)
-        return _normed(self.output, self.intermediate.rows(flat), flat)
+        flat = self._after_attention(attended, given)
+        return self._after_all(self.intermediate.rows(flat), flat)
 
 
 class LastPostNormLayer(PostNormLayer):
@@ -56,11 +68,6 @@ class LastPostNormLayer(PostNormLayer):
             self._queries.rows(first), self._projections.rows(flat), layout, heads=self._heads, scaling=self._scaling
         )
         return self._finished(attended, first)[None, :count]
-
-
-def _normed(block: OutputBlock, made: torch.Tensor, given: torch.Tensor) -> torch.Tensor:
-    norm = block.LayerNorm
-    return functional.layer_norm(block.dense.rows(made, given), norm.normalized_shape, norm.weight, norm.bias, norm.eps)
 
 
 def joined_layers(model: nn.Module, encoder: PackedEncoder) -> Iterator[tuple[str, nn.Module, PostNormLayer]]:

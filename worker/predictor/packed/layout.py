@@ -6,11 +6,9 @@ is given depends on itself alone, and that is what makes its answer the same in 
 what they are, groups are cut for speed (``worker.trainer.packed.layout``).
 """
 
-from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -22,9 +20,7 @@ ROW_ROUNDING: Final = 64
 """The row is filled up to a multiple of it: the matrix library meets few shapes, and sums each row's products in one order."""
 SHORT_ROW: Final = 128
 """Up to here it may be left as it is, if that order is seen to be the same; one text alone is mostly filler otherwise."""
-_SLACK: Final = 12
-"""Rows that stay filler in a batch, about. (Of 64 texts of MRPC the fuller of two lanes has 3.4 % more rows than half of the tokens; were
-it 0, 4.9 %; were texts taken in order of length, 9.3 %. Of 4 texts 20, 38 and 41 %.)"""
+_ZERO: Final = torch.zeros(1, dtype=torch.int64)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,14 +40,23 @@ class Layout:
     first: torch.Tensor
     """The same."""
     order: torch.Tensor
-    """``[examples]``: their numbers in the order of the row, which is that of the groups."""
+    """``[examples of the groups]``: their numbers. A group may be filled up with some of the first one's."""
+    place_of_example: torch.Tensor
+    """``[examples]``: where each is among those of the groups."""
     lengths: np.ndarray
     """``[examples]``, in tokens."""
     num_rows: int
     num_first_rows: int
     """Rows that products of the first tokens alone are made of."""
-    biases: dict[object, torch.Tensor | None] = field(default_factory=dict, repr=False)
-    """What attention adds to its scores: made for the first layer, used by all."""
+    is_careful: bool = False
+    """Attention is to bear scores of any size."""
+    _made: dict[tuple[object, ...], Any] = field(default_factory=dict, repr=False)
+
+    def once(self, *about: object, make: Callable[[], Any]) -> Any:
+        """What attention needs besides its inputs: made for the first layer, used by all."""
+        if about not in self._made:
+            self._made[about] = make()
+        return self._made[about]
 
     def fill(self, values: Sequence[Sequence[int]], *, filler: int) -> torch.Tensor:
         """``[1, rows]``: the values of each example's tokens where they lie."""
@@ -81,39 +86,71 @@ def rounded(length: int) -> int:
     return -(-length // LENGTH_ROUNDING) * LENGTH_ROUNDING
 
 
-def lay_out(lengths: Sequence[int], *, fills_short_rows: bool = True) -> Layout:
+def filled_count(count: int) -> int:
+    """How many examples attention takes where ``count`` are wanted: it has kernels for each number, of a megabyte each."""
+    power = 1 << (count - 1).bit_length()
+    return power * 3 // 4 if count <= power * 3 // 4 and power > 2 else power
+
+
+def lay_out(lengths: Sequence[int], *, fills_short_rows: bool = True, is_careful: bool = False) -> Layout:
     """Lay out examples of ``lengths`` tokens, each at least 1."""
     own = np.array(lengths, dtype=np.int64)
+    num_rows = filled_up(sum(lengths), fills_short_rows=fills_short_rows)
+    num_first_rows = filled_up(len(lengths), fills_short_rows=fills_short_rows)
+    if len(lengths) == 1:
+        return _of_one_alone(own, num_rows=num_rows, num_first_rows=num_first_rows, is_careful=is_careful)
     places = -(-own // LENGTH_ROUNDING) * LENGTH_ROUNDING
     order = np.argsort(places, kind="stable")
     starts = np.empty_like(own)
     starts[order] = np.cumsum(own[order]) - own[order]
     groups: list[Group] = []
-    rows, are_tokens = [], []
+    rows, are_tokens, filled = [], [], []
+    place_of_example = np.empty_like(own)
     for length in np.unique(places):
         members = order[places[order] == length]
+        place_of_example[members] = sum(group.examples for group in groups) + np.arange(len(members))
+        members = np.append(members, np.repeat(members[:1], filled_count(len(members)) - len(members)))
         is_token = np.arange(length) < own[members][:, None]
         rows.append((starts[members][:, None] + np.where(is_token, np.arange(length), 0)).ravel())
         are_tokens.append(is_token.ravel())
+        filled.append(members)
         start = groups[-1].stop if groups else 0
         groups.append(Group(start=start, examples=len(members), length=int(length), bias=padding_bias(~is_token)))
-    num_rows = filled_up(int(own.sum()), fills_short_rows=fills_short_rows)
-    row_of_place = place_of_row = None
-    if len(own) > 1:  # of one alone the padding lies where the filler of the row does
-        row, is_token = np.concatenate(rows), np.concatenate(are_tokens)
-        place = np.zeros(num_rows, dtype=np.int64)
-        place[row[is_token]] = np.flatnonzero(is_token)
-        row_of_place, place_of_row = torch.from_numpy(row), torch.from_numpy(place)
+    row, is_token = np.concatenate(rows), np.concatenate(are_tokens)
+    place = np.zeros(num_rows, dtype=np.int64)
+    of_token = np.flatnonzero(is_token)[::-1]  # the first place of those that were filled up with
+    place[row[of_token]] = of_token
     return Layout(
         groups=tuple(groups),
-        row_of_place=row_of_place,
-        place_of_row=place_of_row,
+        row_of_place=torch.from_numpy(row),
+        place_of_row=torch.from_numpy(place),
         starts=starts,
         first=torch.from_numpy(starts),
-        order=torch.from_numpy(order),
+        order=torch.from_numpy(np.concatenate(filled)),
+        place_of_example=torch.from_numpy(place_of_example),
+        is_careful=is_careful,
         lengths=own,
         num_rows=num_rows,
-        num_first_rows=filled_up(len(own), fills_short_rows=fills_short_rows),
+        num_first_rows=num_first_rows,
+    )
+
+
+def _of_one_alone(own: np.ndarray, *, num_rows: int, num_first_rows: int, is_careful: bool) -> Layout:
+    """Its padding lies where the filler of the row does."""
+    length = rounded(int(own[0]))
+    bias = padding_bias(np.arange(length)[None] >= own[0])
+    return Layout(
+        groups=(Group(start=0, examples=1, length=length, bias=bias),),
+        row_of_place=None,
+        place_of_row=None,
+        starts=np.zeros(1, dtype=np.int64),
+        first=_ZERO,
+        order=_ZERO,
+        place_of_example=_ZERO,
+        is_careful=is_careful,
+        lengths=own,
+        num_rows=num_rows,
+        num_first_rows=num_first_rows,
     )
 
 
@@ -121,35 +158,3 @@ def filled_up(num_rows: int, *, fills_short_rows: bool) -> int:
     """Rows that products are made of where ``num_rows`` are wanted."""
     short = rounded(num_rows)
     return short if short <= SHORT_ROW and not fills_short_rows else -(-num_rows // ROW_ROUNDING) * ROW_ROUNDING
-
-
-def micro_batches(
-    lengths: Sequence[int], *, max_rows: int, num_lanes: int, fills_short_rows: bool = True
-) -> list[list[int]]:
-    """Indices into ``lengths`` by batch, mostly of like lengths, in the order in which lanes should take them.
-
-    No batch has more than ``max_rows`` tokens, but for an example with more, which is one by itself. All are full but the last of each
-    lane, as far as there are examples: those share the rest, so that no lane has less to do than another and none waits long
-    at the end. Each is given the longest that still fit into as many rows as its products will be made of: few of these are filler.
-    """
-    left = sorted(range(len(lengths)), key=lambda i: lengths[i])
-    own = [lengths[i] for i in left]
-    total = sum(own)
-    count = min(-(-total // (max_rows * num_lanes)) * num_lanes, len(own))
-    num_full = max(0, count - num_lanes)
-    num_shares = count - num_full
-    rest = max(0, total - num_full * (max_rows - _SLACK)) + num_shares * _SLACK
-    unit = LENGTH_ROUNDING if rest <= SHORT_ROW * num_shares and not fills_short_rows else ROW_ROUNDING
-    units = -(-rest // unit)
-    bounds = [units * number // num_shares * unit for number in range(num_shares)]
-    shares = [max_rows] * num_full + [min(end - begin, max_rows) for begin, end in pairwise(bounds)]
-    batches: list[list[int]] = []
-    while left:
-        room = shares[len(batches)] if len(batches) < len(shares) else max_rows  # the last takes what is left
-        batch: list[int] = []
-        while left and (own[0] <= room or not batch):
-            longest_that_fits = bisect_right(own, room) - 1 if own[0] <= room else -1
-            batch.append(left.pop(longest_that_fits))
-            room -= own.pop(longest_that_fits)
-        batches.append(batch)
-    return batches
