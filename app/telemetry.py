@@ -31,6 +31,11 @@ def is_asked_for() -> bool:
     return bool(os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"))
 
 
+def is_on() -> bool:
+    """Whether this process sends spans."""
+    return _tracer is not None
+
+
 @contextmanager
 def running(part: str) -> Iterator[None]:
     """Send the spans of this process, as those of the service ``tunery-PART``, while the block runs."""

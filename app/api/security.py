@@ -5,6 +5,7 @@ loopback name (DNS rebinding), the ``Origin`` of a browser must be our own, and 
 which take JSON and (with an ``Origin`` that fits) multipart alone.
 """
 
+import functools
 import ipaddress
 from urllib.parse import urlsplit
 
@@ -108,12 +109,15 @@ class SecurityMiddleware:
         return None
 
     def _is_local(self, host: str) -> bool:
-        if host in self.hosts:
-            return True
-        try:
-            return ipaddress.ip_address(host).is_loopback
-        except ValueError:
-            return False
+        return host in self.hosts or _is_loopback(host)
+
+
+@functools.lru_cache(maxsize=256)
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _key_in(headers: Headers) -> str:

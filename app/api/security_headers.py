@@ -5,7 +5,6 @@ import hashlib
 import re
 from typing import Final
 
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _POLICY: Final = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -20,6 +19,7 @@ HEADERS: Final = {
     "cache-control": "no-store",
 }
 """Unless a route says otherwise."""
+_RAW: Final = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
 _SCRIPT: Final = re.compile(rb"<script>(.*?)</script>", re.DOTALL)
 
 
@@ -44,9 +44,9 @@ class SecurityHeadersMiddleware:
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
-                    headers.setdefault(name, value)
+                own = message.get("headers", ())
+                said = {name for name, _ in own}
+                message["headers"] = [*own, *(header for header in _RAW if header[0] not in said)]
             await send(message)
 
         await self.app(scope, receive, with_headers)

@@ -18,7 +18,7 @@ class TracingMiddleware:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"].startswith(UNTRACED):
+        if scope["type"] != "http" or not telemetry.is_on() or scope["path"].startswith(UNTRACED):
             await self.app(scope, receive, send)
             return
         method = scope["method"]

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import hashlib
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
@@ -145,6 +146,7 @@ def _is_leaving(answer: object) -> bool:
     return isinstance(answer, Failure) and answer.code == "shutting_down"
 
 
+@functools.lru_cache(maxsize=4096)
 def _weight(address: str, model: str) -> bytes:
     return hashlib.sha256(f"{address} {model}".encode()).digest()
 

@@ -13,7 +13,8 @@ from worker.predictor.computing import take_turns
 from worker.predictor.engine import LoadedModel
 from worker.predictor.packed.forward import PackedForward
 from worker.predictor.packed.linears import MOST_ROWS
-from worker.predictor.scheduler import ModelKey, Pending, Scheduler
+from worker.predictor.pending import ModelKey, Pending
+from worker.predictor.scheduler import Scheduler
 
 TEXT = "the cat sat on the mat and the dog " * 4
 

@@ -6,7 +6,8 @@ from app.prediction.wire import Failure
 from tests.predictor.tiny_models import make_model
 from worker.predictor.engine import LoadedModel
 from worker.predictor.metrics import metrics_text
-from worker.predictor.scheduler import ModelKey, Scheduler
+from worker.predictor.pending import ModelKey
+from worker.predictor.scheduler import Scheduler
 
 
 def measured(scheduler):

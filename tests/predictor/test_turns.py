@@ -10,7 +10,8 @@ from app.prediction.wire import Piece, Predict, Prediction, Sampling
 from tests.predictor.tiny_writers import loaded_writer
 from worker.predictor.computing import take_turns
 from worker.predictor.engine import LoadedModel
-from worker.predictor.scheduler import RESIDENCE_SECONDS, ModelKey, Pending, Scheduler
+from worker.predictor.pending import ModelKey, Pending
+from worker.predictor.scheduler import RESIDENCE_SECONDS, Scheduler
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,9 @@ from safetensors.torch import load_file
 
 from app.errors import InvalidRequest
 from app.spec.messages import WarningMessage
+from worker.allocator import give_back_free_memory
 from worker.trainer import attempt
 from worker.trainer.forward import choose_forward
-from worker.trainer.memory import give_back_free_memory
 
 
 @pytest.fixture

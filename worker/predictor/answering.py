@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from app.prediction.wire import Answer, Entity, LabelScore, Prediction
 from worker.predictor.decode import FUNCTIONS, label_scores, scores_of
 from worker.predictor.entities import served_entities
+from worker.predictor.pending import Pending
 from worker.predictor.questions import found_answers
 from worker.predictor.replies import failure
-from worker.predictor.scheduler import Pending
 
 if TYPE_CHECKING:
     from worker.predictor.engine import LoadedModel

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from worker.predictor.answering import answer_of
 from worker.predictor.intake import ready
 from worker.predictor.parts import MOST_CHOICES, Choose, Part
+from worker.predictor.pending import Pending
 from worker.predictor.replies import Reply, refuse
-from worker.predictor.scheduler import Pending, Scheduler, Turn
+from worker.predictor.scheduler import Scheduler, Turn
 
 if TYPE_CHECKING:
     from worker.predictor.encoded import EncodedText

@@ -16,8 +16,9 @@ from worker.predictor.classifying import classify
 from worker.predictor.errors import ModelLoadError
 from worker.predictor.fetching import discard_copies, fetch_model
 from worker.predictor.intake import ready
+from worker.predictor.pending import ModelKey
 from worker.predictor.replies import Reply, failure
-from worker.predictor.scheduler import ModelKey, Scheduler, Turn
+from worker.predictor.scheduler import Scheduler, Turn
 from worker.predictor.written_answers import answer_sources
 
 if TYPE_CHECKING:

@@ -14,8 +14,9 @@ from app.manifest import MANIFEST, CorruptArtefactError
 from app.prediction.wire import FailureCode
 from app.spec.serving import SERVING_FILE, base_folder
 from app.storage import StoreUnavailable
+from worker.predictor.pending import ModelKey, Pending
 from worker.predictor.replies import Reply, failure
-from worker.predictor.scheduler import ModelKey, OverloadedError, Pending
+from worker.predictor.scheduler import OverloadedError
 
 log = structlog.get_logger(__name__)
 

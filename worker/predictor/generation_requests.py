@@ -7,8 +7,8 @@ from app.prediction.wire import Piece, Prediction, Sampling
 from worker.predictor.choosing import NotFiniteError
 from worker.predictor.errors import OF_ONE_REQUEST, PromptTooLongError
 from worker.predictor.generation import TextGenerator
+from worker.predictor.pending import Pending
 from worker.predictor.replies import Reply, failure, refuse
-from worker.predictor.scheduler import Pending
 from worker.predictor.writing import Writing
 
 

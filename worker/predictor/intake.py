@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 from app.prediction.wire import Failure
 from worker.predictor.errors import OF_ONE_REQUEST, UnfitInputError
+from worker.predictor.pending import Pending
 from worker.predictor.questions import too_long, unfit_for_answers, unfit_for_others
 from worker.predictor.replies import Reply, failure, refuse
-from worker.predictor.scheduler import Pending
 
 if TYPE_CHECKING:
     from worker.predictor.engine import LoadedModel

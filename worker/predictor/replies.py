@@ -5,7 +5,7 @@ from collections.abc import Callable
 import structlog
 
 from app.prediction.wire import Answer, Failure, FailureCode
-from worker.predictor.scheduler import Pending
+from worker.predictor.pending import Pending
 
 log = structlog.get_logger(__name__)
 

@@ -8,70 +8,28 @@ others by a token's time, and a flood of others does not keep it from going on.
 
 import threading
 import time
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from app.prediction.wire import Predict
 from app.spec.serving import Precision
 from worker.predictor.footprint import Footprint, stored_footprint, total_bytes
 from worker.predictor.metrics import PredictorCounts
+from worker.predictor.pending import ModelKey, Pending
+from worker.predictor.waiting import WaitingRequests
 
 if TYPE_CHECKING:
-    from worker.predictor.classifying import Progress
-    from worker.predictor.encoded import EncodedText
     from worker.predictor.engine import LoadedModel
 
 MAX_PROMPTS_TAKEN: Final = 64
 """Texts that a model which has none to write is given at once."""
-_MOST_BEGUN: Final = 4
-"""Requests at the head of a queue that may be begun, and be waiting for a shorter time than the next."""
 RESIDENCE_SECONDS: Final = 2.0
 """A model with waiting requests is not unloaded sooner, so that two models that do not fit together both get on."""
 
 
 class OverloadedError(Exception):
     """The queue is full."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelKey:
-    """One published model: its folder, and the hash that its manifest must have."""
-
-    folder: Path
-    manifest_sha256: str
-
-
-@dataclass(eq=False, kw_only=True)
-class Pending:
-    """A request that waits. Instants are monotonic seconds."""
-
-    identity: bytes
-    """Of the connection that asked."""
-    request: Predict
-    key: ModelKey
-    received_at: float
-    encoded: "list[EncodedText] | None" = None
-    tokenization_seconds: float = 0.0
-    progress: "Progress | None" = None
-    """Of a request to a classifier that has been taken: its texts that are computed."""
-    is_cancelled: bool = False
-    """Nobody wants the answer; set while its texts are computed, from another thread."""
-
-    @property
-    def num_texts(self) -> int:
-        return len(self.request.inputs)
-
-    @property
-    def waits_since(self) -> float:
-        """One that is begun waits since some of its texts were taken, so that it does not hold up others until its last."""
-        return self.received_at if self.progress is None else self.progress.taken_at
-
-    def is_late(self, now: float | None = None) -> bool:
-        return (time.monotonic() if now is None else now) > self.received_at + self.request.timeout_ms / 1000
 
 
 @dataclass(eq=False, kw_only=True)
@@ -113,8 +71,7 @@ class Scheduler:
         self._max_texts = max_texts
         self._memory_bytes = memory_bytes
         self._idle_seconds = idle_seconds
-        self._waiting: dict[ModelKey, deque[Pending]] = {}
-        self._num_waiting = 0
+        self._waiting = WaitingRequests()
         self._residents: OrderedDict[ModelKey, _Resident] = OrderedDict()  # least recently used first
         self._footprints: dict[ModelKey, Footprint] = {}
         self._generating: dict[ModelKey, _Generating] = {}
@@ -128,7 +85,7 @@ class Scheduler:
     @property
     def num_waiting(self) -> int:
         """Texts in the queue."""
-        return self._num_waiting
+        return self._waiting.num_texts
 
     @property
     def num_generating(self) -> int:
@@ -162,17 +119,14 @@ class Scheduler:
         """
         with self._lock:
             late: list[Pending] = []
-            if self._num_waiting + pending.num_texts > self._max_texts:
-                late = [other for queue in self._waiting.values() for other in queue if other.is_late()]
-                if self._num_waiting + pending.num_texts - sum(other.num_texts for other in late) > self._max_texts:
+            if self._waiting.num_texts + pending.num_texts > self._max_texts:
+                late = self._waiting.late()
+                num_left = self._waiting.num_texts - sum(other.num_texts for other in late)
+                if num_left + pending.num_texts > self._max_texts:
                     raise OverloadedError
-                self._remove(late.__contains__)
-            self._waiting.setdefault(pending.key, deque()).append(pending)
-            self._num_waiting += pending.num_texts
-            if pending.key in self._residents:
-                self._may_compute.notify_all()
-            else:
-                self._may_load.notify_all()
+                self._waiting.remove(late.__contains__)
+            self._waiting.add(pending)
+            self._tell_who_serves(pending.key)
             return late
 
     def cancel(self, identity: bytes, *, request_id: int | None = None) -> None:
@@ -182,7 +136,7 @@ class Scheduler:
             return other.identity == identity and request_id in {None, other.request.request_id}
 
         with self._lock:
-            for other in self._remove(is_meant):
+            for other in self._waiting.remove(is_meant):
                 other.is_cancelled = True
             for busy in self._generating.values():
                 for other in filter(is_meant, busy.requests):
@@ -225,7 +179,7 @@ class Scheduler:
         """The oldest requests for a model that has the turn: as many whole ones as have so many texts together, one at least, if one waits."""
         with self._lock:
             self._is_used(key)
-            return self._take(key, at_most=at_most) if key in self._waiting else []
+            return self._waiting.take(key, at_most=at_most) if key in self._waiting else []
 
     def take_prompts(self, key: ModelKey) -> list[Pending]:
         """The same for a model that writes texts, as many as it wants; what it goes on with, ``turn_ended`` is told."""
@@ -234,7 +188,7 @@ class Scheduler:
             now = time.monotonic()
             busy = self._generating.setdefault(key, _Generating(requests=[], num_wanted=MAX_PROMPTS_TAKEN, since=now))
             may_begin = key in self._waiting and key not in self._leaving and busy.num_wanted > 0
-            taken = self._take(key, at_most=busy.num_wanted) if may_begin else []
+            taken = self._waiting.take(key, at_most=busy.num_wanted) if may_begin else []
             busy.requests.extend(taken)
             return taken
 
@@ -254,6 +208,10 @@ class Scheduler:
         ready = {key: since for key in self._residents if (since := self._waits_since(key)) is not None}
         return min(ready, key=ready.__getitem__, default=None)
 
+    def _tell_who_serves(self, key: ModelKey) -> None:
+        """That requests for a model wait."""
+        (self._may_compute if key in self._residents else self._may_load).notify_all()
+
     def _is_used(self, key: ModelKey) -> None:
         if (resident := self._residents.get(key)) is not None:
             self._residents.move_to_end(key)
@@ -265,15 +223,14 @@ class Scheduler:
             return busy.since
         if key not in self._waiting or key in self._leaving:
             return None
-        return min(pending.waits_since for pending in islice(self._waiting[key], _MOST_BEGUN))
+        return self._waiting.since(key)
 
     def put_back(self, requests: Sequence[Pending]) -> None:
         """Return requests of one model, which were not taken whole, to the head of its queue."""
         with self._lock:
             if requests:
-                self._waiting.setdefault(requests[0].key, deque()).extendleft(reversed(requests))
-                self._num_waiting += sum([pending.num_texts for pending in requests])
-                self._may_compute.notify_all()
+                self._waiting.put_back(requests[0].key, requests)
+                self._tell_who_serves(requests[0].key)
 
     def next_load(self) -> ModelKey | None:
         """Wait for a model that is asked for and not loaded, having unloaded others to make room for it."""
@@ -283,7 +240,7 @@ class Scheduler:
                 missing = [key for key in self._waiting if key not in self._residents]
                 asked_to_leave, self._leaving = self._leaving, set()
                 if missing:
-                    longest_asked = min(missing, key=lambda key: self._waiting[key][0].received_at)
+                    longest_asked = min(missing, key=self._waiting.asked_at)
                     if self._make_room(longest_asked):
                         return longest_asked
                 if asked_to_leave - self._leaving:
@@ -311,7 +268,7 @@ class Scheduler:
     def load_failed(self, key: ModelKey) -> list[Pending]:
         """Take out everybody who waits for a model that cannot be loaded."""
         with self._lock:
-            return self._remove(lambda other: other.key == key)
+            return self._waiting.remove(lambda other: other.key == key)
 
     def stop(self) -> list[Pending]:
         """Wake all threads. Returns the requests that will not be worked on; once more for those put back meanwhile."""
@@ -319,32 +276,7 @@ class Scheduler:
             self._stopped = True
             self._may_compute.notify_all()
             self._may_load.notify_all()
-            return self._remove(lambda _: True)
-
-    def _take(self, key: ModelKey, *, at_most: int) -> list[Pending]:
-        """As many whole requests as have so many texts together, one at least."""
-        queue = self._waiting[key]
-        taken = [queue.popleft()]
-        num_texts = taken[0].num_texts
-        while queue and num_texts + queue[0].num_texts <= at_most:
-            taken.append(queue.popleft())
-            num_texts += taken[-1].num_texts
-        self._num_waiting -= num_texts
-        if not queue:
-            del self._waiting[key]
-        return taken
-
-    def _remove(self, leaves: Callable[[Pending], bool]) -> list[Pending]:
-        removed = []
-        for key, queue in list(self._waiting.items()):
-            leaving = [pending for pending in queue if leaves(pending)]
-            if leaving:
-                self._waiting[key] = deque(pending for pending in queue if pending not in leaving)
-                removed.extend(leaving)
-            if not self._waiting[key]:
-                del self._waiting[key]
-        self._num_waiting -= sum(pending.num_texts for pending in removed)
-        return removed
+            return self._waiting.remove(lambda _: True)
 
     def _used_bytes(self) -> int:
         return total_bytes(self._footprints[key] for key in self._residents)

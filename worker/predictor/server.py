@@ -32,19 +32,22 @@ from app.prediction.wire import (
     Predict,
     decode_question,
 )
+from worker.allocator import give_back_free_memory
 from worker.predictor.admission import admitting
 from worker.predictor.computing import load_models, take_turns
 from worker.predictor.fetching import Fetcher
 from worker.predictor.metrics import metrics_text
 from worker.predictor.outbox import Outbox
+from worker.predictor.pending import ModelKey, Pending
 from worker.predictor.replies import failure
-from worker.predictor.scheduler import ModelKey, OverloadedError, Pending, Scheduler
+from worker.predictor.scheduler import OverloadedError, Scheduler
 
 log = structlog.get_logger(__name__)
 
 STOP_SECONDS: Final = 30.0
 """How long the batch in flight is waited for at the end."""
 LINGER_MS: Final = 500
+TIDY_SECONDS: Final = 10.0
 MESSAGES_PER_TURN: Final = 256
 MOST_FOLDERS: Final = 10_000
 RETRY_MS: Final = 50
@@ -104,6 +107,7 @@ class Server:
     def _run(self, router: zmq.Socket[bytes]) -> None:
         _bind(router, self._options.bind, is_encrypted=self._options.keys is not None)
         log.info("predictor listens", address=self._options.bind)
+        self._start_thread("tidying", self._tidy)
         self._start_thread("loading", lambda: load_models(self._scheduler, reply=self._reply))
         computing = self._start_thread(
             "computing",
@@ -119,6 +123,12 @@ class Server:
         computing.join(STOP_SECONDS)
         self._refuse_waiting()
         self._send_answers(router)
+
+    def _tidy(self) -> None:
+        """Batches of differing size leave the allocator with a tenth of the process's memory that nothing is in."""
+        while True:
+            time.sleep(TIDY_SECONDS)
+            give_back_free_memory()
 
     def _refuse_waiting(self) -> None:
         for pending in self._scheduler.stop():

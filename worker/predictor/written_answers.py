@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 from app.prediction.wire import Prediction, Sampling
 from worker.predictor.errors import OF_ONE_REQUEST
+from worker.predictor.pending import Pending
 from worker.predictor.replies import Reply, failure, refuse
-from worker.predictor.scheduler import Pending
 
 if TYPE_CHECKING:
     from worker.predictor.engine import LoadedModel

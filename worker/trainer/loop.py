@@ -11,12 +11,13 @@ from torch import nn
 from app.errors import InvalidData
 from app.spec.messages import ProgressMessage
 from app.spec.training import TrainingSpec
+from worker.allocator import give_back_free_memory
 from worker.trainer.batching import MicroBatch, StepBatch, TrainBatches
 from worker.trainer.checkpoints import Checkpoints
 from worker.trainer.control import Control
 from worker.trainer.evaluation import Evaluation, Evaluator
 from worker.trainer.forward import Forward
-from worker.trainer.memory import free_and_report, give_back_free_memory, refuse_unless_smaller_parts_help
+from worker.trainer.memory import free_and_report, refuse_unless_smaller_parts_help
 from worker.trainer.optim import Schedule, clip
 from worker.trainer.plan import Plan
 from worker.trainer.randomness import Stream, seed_torch

@@ -18,13 +18,13 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from transformers import PreTrainedModel
 
+from worker.allocator import give_back_free_memory, give_back_large_tensors_at_once
 from worker.predictor.bases import Bases
 from worker.predictor.engine import LoadedModel
 from worker.predictor.loading import load_parts
 from worker.trainer.evaluation import Opened, Pace
 from worker.trainer.holding import Holding
 from worker.trainer.layers import stacks_of_layers
-from worker.trainer.memory import give_back_free_memory, give_back_large_tensors_at_once
 from worker.trainer.optim import optimizer_tensors
 from worker.trainer.ranks import Ranks
 from worker.trainer.sharded_ranks import ShardedRanks, as_part, own_part

@@ -47,13 +47,19 @@ def test_of_those_that_fill_it_alike_the_oldest_are_taken():
     assert fill([100, 30, 20, 20, 30], 150) == [0, 1, 2]
 
 
+def room(num_tokens, num_free, *, fills_short_rows=False):
+    return row_room(num_tokens, stepped_rows=MOST, max_rows=768, num_free=num_free, fills_short_rows=fills_short_rows)
+
+
 @pytest.mark.parametrize(
     ("num_tokens", "num_free", "expected"),
-    [(10_000, 2, MOST), (1000, 2, MOST), (400, 2, 256), (400, 1, 448), (130, 2, 80), (50, 2, 32), (3, 4, 16)],
-)
+    [(10_000, 2, 768), (800, 1, 768), (700, 1, MOST), (1100, 2, 768), (1000, 2, MOST), (400, 2, 256), (400, 1, 448),
+     (130, 2, 80), (50, 2, 32), (3, 4, 16)],
+)  # fmt: skip
 def test_a_lane_takes_its_share_in_rows_that_are_made_anyway(num_tokens, num_free, expected):
-    assert row_room(num_tokens, max_rows=MOST, num_free=num_free, fills_short_rows=False) == expected
+    """Of every step up to 512, and 768 if so many can be filled."""
+    assert room(num_tokens, num_free) == expected
 
 
 def test_where_short_rows_are_filled_up_a_share_is_as_large():
-    assert row_room(50, max_rows=MOST, num_free=2, fills_short_rows=True) == 64
+    assert room(50, 2, fills_short_rows=True) == 64

@@ -11,11 +11,16 @@ _MOST_CHOICES: Final = 64
 """Texts among which they are."""
 
 
-def row_room(num_tokens: int, *, max_rows: int, num_free: int, fills_short_rows: bool) -> int:
-    """Tokens that one of ``num_free`` lanes should take of ``num_tokens`` that wait: its share, in rows that are made anyway."""
+def row_room(num_tokens: int, *, stepped_rows: int, max_rows: int, num_free: int, fills_short_rows: bool) -> int:
+    """Tokens that one of ``num_free`` lanes should take of ``num_tokens`` that wait: its share, in rows that are made anyway.
+
+    There are rows of every step up to ``stepped_rows``, and of ``max_rows``.
+    """
     share = -(-num_tokens // num_free)
+    if share > stepped_rows:
+        return max_rows if num_tokens >= max_rows else stepped_rows
     unit = LENGTH_ROUNDING if share <= SHORT_ROW and not fills_short_rows else ROW_ROUNDING
-    return min(-(-share // unit) * unit, max_rows)
+    return -(-share // unit) * unit
 
 
 def fill(lengths: Sequence[int], room: int) -> list[int]:

@@ -22,7 +22,15 @@ from worker.predictor.packed.attention import attend, attend_from_first
 from worker.predictor.packed.filling import fill, row_room
 from worker.predictor.packed.layers import joined_layers
 from worker.predictor.packed.layout import ROW_ROUNDING, lay_out
-from worker.predictor.packed.linears import HALF, MOST_ROWS, Head, JointProjections, OutputBlock, PackedLinear
+from worker.predictor.packed.linears import (
+    HALF,
+    MOST_ROWS,
+    STEPPED_ROWS,
+    Head,
+    JointProjections,
+    OutputBlock,
+    PackedLinear,
+)
 from worker.predictor.parts import Part, Parts
 
 _TOLERANCE: Final = 1e-4
@@ -164,7 +172,11 @@ class _MicroBatches:
     def take(self, num_free: int) -> list[Part] | None:
         def choose(lengths: Sequence[int]) -> list[int]:
             room = row_room(
-                sum(lengths), max_rows=MOST_ROWS, num_free=num_free, fills_short_rows=self._fills_short_rows
+                sum(lengths),
+                stepped_rows=STEPPED_ROWS,
+                max_rows=MOST_ROWS,
+                num_free=num_free,
+                fills_short_rows=self._fills_short_rows,
             )
             return fill(lengths, room)
 

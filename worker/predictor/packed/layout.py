@@ -88,8 +88,7 @@ def rounded(length: int) -> int:
 
 def filled_count(count: int) -> int:
     """How many examples attention takes where ``count`` are wanted: it has kernels for each number, of a megabyte each."""
-    power = 1 << (count - 1).bit_length()
-    return power * 3 // 4 if count <= power * 3 // 4 and power > 2 else power
+    return 1 << (count - 1).bit_length()
 
 
 def lay_out(lengths: Sequence[int], *, fills_short_rows: bool = True, is_careful: bool = False) -> Layout:

@@ -18,11 +18,12 @@ from worker.predictor.packed.lanes import together
 from worker.predictor.packed.layout import LENGTH_ROUNDING, ROW_ROUNDING, SHORT_ROW, filled_up
 
 _HAS_MATRIX_UNITS: Final = torch.cpu._is_amx_tile_supported()  # noqa: SLF001 - it has no public name
-MOST_ROWS: Final = 512 if _HAS_MATRIX_UNITS else 1024
+MOST_ROWS: Final = 512 if _HAS_MATRIX_UNITS else 768
 """Of a micro-batch, which has the same bits whatever this is. Where there are matrix units, 640 rows of sentence pairs and MiniLM took 1.2
-times as long, leaving the cache, 256 also, and 384 1.1 times. Elsewhere products take longer than memory: 1,024 rows took 0.93
+times as long, leaving the cache, 256 also, and 384 1.1 times. Elsewhere products take longer than memory: 768 and 1,024 rows took 0.93
 times as long as 512, 2,048 as long, 384 1.07 times."""
-_PACKED_FOR_ROWS: Final = 512
+STEPPED_ROWS: Final = 512
+"""A micro-batch has a multiple of ``ROW_ROUNDING`` up to here, or ``MOST_ROWS``: each number of rows has kernels of megabytes."""
 HALF: Final = torch.bfloat16
 
 Activation = Literal["none", "gelu"]
@@ -51,7 +52,7 @@ class PackedLinear(nn.Module):
             activation=activation,
             adds=adds,
         )
-        self._tile, self.takes_short_rows = exact.at_once, exact.are_short_ones
+        self._tile, self._most, self.takes_short_rows = exact
 
     @property
     def memory_bytes(self) -> int:
@@ -76,7 +77,7 @@ class PackedLinear(nn.Module):
 
     def rows(self, flat: torch.Tensor, added: torch.Tensor | None = None) -> torch.Tensor:
         """The same of ``[rows, in]`` in bfloat16, as many as a layout has, with ``added``, ``[rows, out]``."""
-        if flat.shape[0] <= self._tile:
+        if flat.shape[0] <= self._tile or flat.shape[0] == self._most:
             return _product(flat, self._weight, self._bias, activation=self._activation, added=added)
         rests = [None] * -(-flat.shape[0] // self._tile) if added is None else torch.split(added, self._tile)
         return torch.cat([
@@ -150,7 +151,9 @@ class ExactRows(NamedTuple):
     """Of how many rows products of one shape give each row the same bits."""
 
     at_once: int
-    """Any multiple of ``ROW_ROUNDING`` up to here."""
+    """Any multiple of ``ROW_ROUNDING`` up to here, which is ``STEPPED_ROWS`` at most."""
+    most: int
+    """And so many: ``MOST_ROWS``, or as above."""
     are_short_ones: bool
     """As many as a short layout has that was not filled up, too."""
 
@@ -187,10 +190,11 @@ def exact_rows(
             shared = product(slice(count))
         return torch.equal(found, expected[:count]) and torch.equal(shared, found)
 
-    longer = range(2 * ROW_ROUNDING, MOST_ROWS + 1, ROW_ROUNDING)
+    longer = range(2 * ROW_ROUNDING, STEPPED_ROWS + 1, ROW_ROUNDING)
     short = range(LENGTH_ROUNDING, SHORT_ROW + 1, LENGTH_ROUNDING)
     at_once = max(takewhile(are_exact, longer), default=ROW_ROUNDING)
-    return ExactRows(at_once, are_short_ones=all(map(are_exact, short)))
+    most = MOST_ROWS if at_once == STEPPED_ROWS and are_exact(MOST_ROWS) else at_once
+    return ExactRows(at_once, most, are_short_ones=all(map(are_exact, short)))
 
 
 @functools.cache
@@ -203,7 +207,7 @@ def _can_pack_weights() -> bool:
 def _pack(weight: torch.Tensor) -> torch.Tensor:
     if not _can_pack_weights():
         return weight
-    packed: torch.Tensor = torch.ops.mkldnn._reorder_linear_weight(weight, _PACKED_FOR_ROWS)  # noqa: SLF001 - an operator
+    packed: torch.Tensor = torch.ops.mkldnn._reorder_linear_weight(weight, STEPPED_ROWS)  # noqa: SLF001 - an operator
     return packed
 
 
