@@ -18,10 +18,10 @@ from worker.predictor.packed.lanes import together
 from worker.predictor.packed.layout import LENGTH_ROUNDING, ROW_ROUNDING, SHORT_ROW, filled_up
 
 _HAS_MATRIX_UNITS: Final = torch.cpu._is_amx_tile_supported()  # noqa: SLF001 - it has no public name
-MOST_ROWS: Final = 512 if _HAS_MATRIX_UNITS else 768
+MOST_ROWS: Final = 512 if _HAS_MATRIX_UNITS else 1024
 """Of a micro-batch, which has the same bits whatever this is. Where there are matrix units, 640 rows of sentence pairs and MiniLM took 1.2
-times as long, leaving the cache, 256 also, and 384 1.1 times. Elsewhere products take longer than memory: 768 and 1,024 rows took 0.93
-times as long as 512, 2,048 as long, 384 1.07 times."""
+times as long, leaving the cache, 256 also, and 384 1.1 times. Elsewhere products take longer than memory: 1,024 rows took 0.93
+times as long as 512, 768 0.95, 2,048 as long, 384 1.07."""
 STEPPED_ROWS: Final = 512
 """A micro-batch has a multiple of ``ROW_ROUNDING`` up to here, or ``MOST_ROWS``: each number of rows has kernels of megabytes."""
 HALF: Final = torch.bfloat16
