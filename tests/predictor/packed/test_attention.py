@@ -74,7 +74,7 @@ def test_scores_too_far_from_0_give_no_number_and_those_less_far_the_right_one(s
     outcomes = []
     for score in np.linspace(20, 200, 61):
         query = ones * sign * score / SIZE
-        with lanes.together(1):
+        with lanes.by_threads(1):
             found = attend(query, ones, value, layout, scaling=1.0, dropout=0.0, sight=EVERYTHING)[0, :16]
         outcomes.append(bool(torch.isfinite(found).all()))
         if outcomes[-1]:

@@ -167,14 +167,14 @@ def test_wide_layers_whose_sums_depend_on_the_shape_are_cut_into_equal_products(
         linear = PackedLinear({"dense": layer}, threads=2)
         return [linear(inputs[:count]) for count in counts]
 
-    with lanes.together(1):
+    with lanes.by_threads(1):
         outputs = rows((1, 16, 48, 50, ROW_ROUNDING, 80, 200, MOST_ROWS, 2 * MOST_ROWS))
     for output in outputs[:-1]:
         assert torch.equal(output, outputs[-1][: len(output)])
     with torch.no_grad():
         expected = torch.nn.functional.linear(inputs.float(), layer.weight.bfloat16().float(), layer.bias)
     assert float((outputs[-1].float() - expected).abs().max()) < 0.05
-    with lanes.together(1):
+    with lanes.by_threads(1):
         assert ROW_ROUNDING <= exact_rows(3072, 768, threads=2).at_once <= MOST_ROWS
 
 

@@ -55,13 +55,13 @@ class PackedForward:
         encoder.keep()
         self._takes_token_types = "token_type_ids" in inspect.signature(model.forward).parameters
         threads = torch.get_num_threads()
-        with lanes.together(1):
+        with lanes.by_threads(1):
             self._linears = _put_kernels(model, threads=threads)
         self._fills_short_rows = False
         if not all(linear.takes_short_rows for linear in self._linears):
             self._fill_short_rows()
         sample = _sample(model, pad_id=pad_id, max_length=max_length)
-        with lanes.together(1):
+        with lanes.by_threads(1):
             self._join_layers(sample)
             if not self._is_same_alone(sample):
                 self._fill_short_rows()
@@ -107,7 +107,7 @@ class PackedForward:
         return True
 
     def _run_by(self, count: int, ids: Sequence[Sequence[int]]) -> list[NDArray[np.float32]]:
-        with lanes.together(count):
+        with lanes.by_threads(count):
             return self._run(ids)
 
     @property

@@ -76,7 +76,7 @@ class _Team(Generic[Batch]):
         try:
             while (begun := self._next()) is not None:
                 batch, num_lanes = begun
-                with together(num_lanes):
+                with by_threads(num_lanes):
                     self._function(batch)
                 with self._changing:
                     self._num_busy -= num_lanes
@@ -120,7 +120,7 @@ class _Team(Generic[Batch]):
 
 
 @contextmanager
-def together(count: int) -> Iterator[None]:
+def by_threads(count: int) -> Iterator[None]:
     """This thread has as many others help with its products as a process of ``count`` threads would; by itself, if that is 1."""
     before = torch.get_num_threads()
     torch.set_flush_denormal(True)

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from worker.predictor.packed.lanes import together
+from worker.predictor.packed.lanes import by_threads
 from worker.predictor.packed.layout import LENGTH_ROUNDING, ROW_ROUNDING, SHORT_ROW, filled_up
 
 _HAS_MATRIX_UNITS: Final = torch.cpu._is_amx_tile_supported()  # noqa: SLF001 - it has no public name
@@ -186,7 +186,7 @@ def exact_rows(
 
     def are_exact(count: int) -> bool:
         found = product(slice(count))
-        with together(threads):
+        with by_threads(threads):
             shared = product(slice(count))
         return torch.equal(found, expected[:count]) and torch.equal(shared, found)
 
