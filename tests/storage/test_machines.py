@@ -64,7 +64,7 @@ def test_a_job_goes_on_where_another_machine_was_killed_and_is_served_by_any(fle
 
     assert first.jobs() == {killed}
     assert second.jobs() == {killed, undisturbed}
-    assert job["attempt"] == 2
+    assert job["attempt"] == 2, ([event["message"] for event in api.events(killed)], second.parts.log()[-4000:])
     [resumed] = [data["resumed_from_step"] for data in data_of(api, killed) if data.get("resumed_from_step")]
     assert resumed >= 25
     assert job["model"]["weights_sha256"] == other["model"]["weights_sha256"]
