@@ -132,6 +132,12 @@ class PackedEncoder:
         """That of the forward that is being made."""
         return self._now.layout
 
+    @property
+    def positions(self) -> torch.Tensor:
+        """``[1, rows]``: those of its tokens, as the model numbers them."""
+        positions: torch.Tensor = self._now.positions
+        return positions
+
     def _hook_embeddings(self, encoder: Any) -> Any:
         embeddings = getattr(encoder, "embeddings", None)
         if embeddings is None or "position_ids" not in inspect.signature(embeddings.forward).parameters:
@@ -147,13 +153,13 @@ class PackedEncoder:
         return args, kwargs | {"position_ids": self._now.positions} if self._takes_positions else kwargs
 
     def _before_pooler(self, _module: nn.Module, args: tuple[Any, ...]) -> Any:
-        return (self._unpack(args[0]), *args[1:])
+        return (self.for_head(args[0]), *args[1:])
 
     def _after(self, _module: nn.Module, _args: Any, output: Any) -> Any:
-        output["last_hidden_state"] = self._unpack(output["last_hidden_state"])
+        output["last_hidden_state"] = self.for_head(output["last_hidden_state"])
         return output
 
-    def _unpack(self, hidden: torch.Tensor) -> torch.Tensor:
+    def for_head(self, hidden: torch.Tensor) -> torch.Tensor:
         """What the head is given, ``[examples, 1 or longest, size]`` or the row, of what the last layer made."""
         layout: Layout = self.layout
         if self.head == "row":

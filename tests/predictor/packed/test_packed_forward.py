@@ -1,5 +1,6 @@
 """Served packed: what the padded model answers, up to bfloat16, and the same bits in every batch."""
 
+import functools
 import gc
 import inspect
 import threading
@@ -155,6 +156,35 @@ def test_the_last_layer_is_computed_for_first_tokens_alone(name, texts, monkeypa
     assert len(rows) - len(few) == (5 if name != "electra" else 6), (
         "four of the first layer, keys and values; ELECTRA's embeddings"
     )
+
+
+@pytest.mark.parametrize("auto_model", TASKS[:2])
+@pytest.mark.parametrize(("name", "is_joined"), [("bert", True), ("roberta", True), ("distilbert", False)])
+def test_a_model_of_berts_kind_is_computed_part_by_part(name, is_joined, auto_model, texts):
+    """That it answers as before is seen when it is put together: else transformers' own forward stays."""
+    model = model_of(name, auto_model)
+    forward = computing(PackedForward.of(model, pad_id=pad_of(name), max_length=70))
+    calls = []
+    model.register_forward_hook(lambda *_: calls.append(name))
+    forward(texts)
+    assert (calls == []) is is_joined
+
+
+def test_a_model_with_a_forward_of_its_own_keeps_it(texts):
+    """Its parts have BERT's names, and more is done with them."""
+    model = model_of("bert")
+    plainly = type(model).forward
+
+    @functools.wraps(plainly)
+    def forward(*args, **options):
+        found = plainly(model, *args, **options)
+        found.logits = 2 * found.logits
+        return found
+
+    expected = [2 * output for output in packed("bert")(texts)]
+    model.forward = forward
+    found = computing(PackedForward.of(model, pad_id=0, max_length=70))(texts)
+    assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
 
 
 def test_wide_layers_whose_sums_depend_on_the_shape_are_cut_into_equal_products():

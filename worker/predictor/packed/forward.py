@@ -10,32 +10,27 @@ from typing import Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 from transformers import PreTrainedModel
 
 from worker.packing.encoder import CannotPackError, HeadInput, PackedEncoder
-from worker.packing.parts import output_blocks, projections, widening_blocks
 from worker.predictor.encoded import EncodedText
 from worker.predictor.outputs import logits_of
 from worker.predictor.packed import lanes
 from worker.predictor.packed.attention import attend, attend_from_first
 from worker.predictor.packed.filling import fill, row_room
+from worker.predictor.packed.kernels import put_kernels, replace
 from worker.predictor.packed.layers import joined_layers
 from worker.predictor.packed.layout import ROW_ROUNDING, lay_out
-from worker.predictor.packed.linears import (
-    HALF,
-    MOST_ROWS,
-    STEPPED_ROWS,
-    Head,
-    JointProjections,
-    OutputBlock,
-    PackedLinear,
-)
+from worker.predictor.packed.linears import MOST_ROWS, STEPPED_ROWS
+from worker.predictor.packed.whole import joined_model
 from worker.predictor.parts import Part, Parts
 
 _TOLERANCE: Final = 1e-4
 """Largest difference of a logit between packed and padded, both in float32, relative to the largest."""
 _SAMPLE_LENGTHS: Final = (3, 21, 16, 40, 70)
+
+Logits = Callable[..., torch.Tensor]
+"""Of a row, by the names of a model's inputs."""
 
 
 def packs(model: PreTrainedModel, *, pad_id: int, max_length: int) -> bool:
@@ -52,17 +47,18 @@ class PackedForward:
 
     def __init__(self, model: PreTrainedModel, encoder: PackedEncoder, *, pad_id: int, max_length: int) -> None:
         self._model, self._encoder, self._pad_id = model, encoder, pad_id
+        self._logits: Logits = _by_transformers(model)
         encoder.keep()
         self._takes_token_types = "token_type_ids" in inspect.signature(model.forward).parameters
         threads = torch.get_num_threads()
         with lanes.by_threads(1):
-            self._linears = _put_kernels(model, threads=threads)
+            self._linears = put_kernels(model, threads=threads)
         self._fills_short_rows = False
         if not all(linear.takes_short_rows for linear in self._linears):
             self._fill_short_rows()
         sample = _sample(model, pad_id=pad_id, max_length=max_length)
         with lanes.by_threads(1):
-            self._join_layers(sample)
+            self._join(sample)
             if not self._is_same_alone(sample):
                 self._fill_short_rows()
         self.shares_products = self._is_same_together(sample)
@@ -78,20 +74,25 @@ class PackedForward:
         for linear in self._linears:
             linear.takes_short_rows = False
 
-    def _join_layers(self, ids: Sequence[Sequence[int]]) -> None:
-        """Have whole layers computed at once, if that gives the same bits."""
-        layers = [*joined_layers(self._model, self._encoder)]
+    def _join(self, ids: Sequence[Sequence[int]]) -> None:
+        """Have whole layers computed at once, and then the whole model, each if that gives the same bits."""
         expected = self._run(ids)
+        layers = [*joined_layers(self._model, self._encoder)]
         for name, _, joined in layers:
-            _replace(self._model, name, joined)
-        try:
-            found = self._run(ids)
-            is_same = all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
-        except Exception:  # noqa: BLE001 - whatever a model's own code makes of such a layer
-            is_same = False
-        if not is_same:
+            replace(self._model, name, joined)
+        if not self._gives(expected, ids):
             for name, layer, _ in layers:
-                _replace(self._model, name, layer)
+                replace(self._model, name, layer)
+        by_parts = self._logits
+        self._logits = joined_model(self._model, self._encoder) or by_parts
+        if not self._gives(expected, ids):
+            self._logits = by_parts
+
+    def _gives(self, expected: Sequence[NDArray[np.float32]], ids: Sequence[Sequence[int]]) -> bool:
+        try:
+            return all(np.array_equal(a, b) for a, b in zip(self._run(ids), expected, strict=True))
+        except Exception:  # noqa: BLE001 - whatever a model's own code makes of parts in other places
+            return False
 
     def _is_same_alone(self, ids: Sequence[Sequence[int]]) -> bool:
         """Whether texts have the bits by themselves, most of them in short rows, that they have among many others."""
@@ -152,7 +153,7 @@ class PackedForward:
         is_careful: bool = False,
     ) -> list[NDArray[np.float32]]:
         return _run(
-            self._model,
+            self._logits,
             self._encoder,
             ids,
             types,
@@ -183,9 +184,13 @@ class _MicroBatches:
         return self._parts.take(choose) or None
 
 
+def _by_transformers(model: PreTrainedModel) -> Logits:
+    return lambda **inputs: logits_of(model(**inputs))
+
+
 @torch.inference_mode()
 def _run(
-    model: PreTrainedModel,
+    logits_of_row: Logits,
     encoder: PackedEncoder,
     ids: Sequence[Sequence[int]],
     types: Sequence[Sequence[int]] | None,
@@ -201,7 +206,7 @@ def _run(
         inputs["token_type_ids"] = layout.fill(types, filler=0)
     if encoder.head == "whole":
         inputs["attention_mask"] = layout.mask()
-    logits: NDArray[np.float32] = logits_of(model(**inputs)).float().numpy()
+    logits: NDArray[np.float32] = logits_of_row(**inputs).float().numpy()
     if encoder.head != "row":
         return [*logits]
     spans = zip(layout.starts, layout.lengths, strict=True)
@@ -226,7 +231,7 @@ def _hook(model: PreTrainedModel, *, pad_id: int, max_length: int) -> PackedEnco
         except (CannotPackError, ValueError, AttributeError):
             continue
         try:
-            found = _run(model, encoder, ids, None, pad_id=pad_id)
+            found = _run(_by_transformers(model), encoder, ids, None, pad_id=pad_id)
             differences = [np.abs(a - b).max() for a, b in zip(found, expected, strict=True) if a.shape == b.shape]
             if len(differences) == len(ids) and max(differences) <= _TOLERANCE * largest:
                 return encoder
@@ -248,43 +253,3 @@ def _alone(model: PreTrainedModel, ids: list[int]) -> NDArray[np.float32]:
     tensor = torch.tensor([ids])
     output: NDArray[np.float32] = logits_of(model(input_ids=tensor, attention_mask=torch.ones_like(tensor)))[0].numpy()
     return output
-
-
-@torch.no_grad()
-def _put_kernels(model: PreTrainedModel, *, threads: int) -> list[PackedLinear]:
-    """Replace every linear layer, with what follows it where that is known, and put the rest into bfloat16."""
-    head_name, head = [
-        (name, part)
-        for name, part in model.named_modules()
-        if type(part) is nn.Linear and part.out_features == model.config.num_labels
-    ][-1]
-    _replace(model, head_name, Head(head))
-    made = []
-    for name, module, layers in [*projections(model)]:
-        linear = PackedLinear({f"{name}.{layer}": getattr(module, layer) for layer in layers}, threads=threads)
-        joint = JointProjections(linear)
-        for number, layer in enumerate(layers):
-            setattr(module, layer, joint.part(number))
-        made.append(linear)
-    for name, block in [*output_blocks(model)]:
-        linear = PackedLinear({f"{name}.dense": block.dense}, threads=threads, adds=True)
-        _replace(model, name, OutputBlock(linear, block.LayerNorm))
-        made.append(linear)
-    for name, block in [*widening_blocks(model)]:
-        linear = PackedLinear({f"{name}.dense": block.dense}, threads=threads, activation="gelu")
-        _replace(model, name, linear)
-        made.append(linear)
-    for name, plain in [(name, part) for name, part in model.named_modules() if type(part) is nn.Linear]:
-        linear = PackedLinear({name: plain}, threads=threads)
-        _replace(model, name, linear)
-        made.append(linear)
-    for name, part in model.named_modules():
-        if name != head_name:
-            for parameter in part.parameters(recurse=False):
-                parameter.data = parameter.data.to(HALF)
-    return made
-
-
-def _replace(model: nn.Module, name: str, module: nn.Module) -> None:
-    parent, _, child = name.rpartition(".")
-    setattr(model.get_submodule(parent), child, module)

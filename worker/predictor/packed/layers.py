@@ -3,7 +3,7 @@
 A layer as transformers has it is as many modules, hooks and signatures; for one short text they take as long as the products.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -16,15 +16,14 @@ from worker.predictor.packed.attention import attend_jointly, attend_jointly_fro
 from worker.predictor.packed.linears import OutputBlock, PackedLinear, Projection
 
 
-class _Normed:
-    """An output block without its modules, each of which would be looked up and called."""
+class Normed:
+    """A norm without its module, which would be looked up and called."""
 
-    def __init__(self, block: OutputBlock) -> None:
-        self._dense, norm = block.dense, block.LayerNorm
-        self._norm = norm.normalized_shape, norm.weight, norm.bias, norm.eps
+    def __init__(self, norm: nn.LayerNorm) -> None:
+        self._of = norm.normalized_shape, norm.weight, norm.bias, norm.eps
 
-    def __call__(self, made: torch.Tensor, given: torch.Tensor) -> torch.Tensor:
-        return torch.layer_norm(self._dense.rows(made, given), *self._norm)
+    def __call__(self, rows: torch.Tensor) -> torch.Tensor:
+        return torch.layer_norm(rows, *self._of)
 
 
 class PostNormLayer(nn.Module):
@@ -33,9 +32,11 @@ class PostNormLayer(nn.Module):
     def __init__(self, layer: Any, encoder: PackedEncoder) -> None:
         super().__init__()
         self.attention, self.intermediate, self.output = layer.attention, layer.intermediate, layer.output
-        self._after_attention, self._after_all = _Normed(layer.attention.output), _Normed(layer.output)
+        # Methods and not modules, which are looked for after everything else.
+        self._project, self._widen = _rows(layer.attention.self.key.joint.linear), _rows(layer.intermediate)
+        self._reduce, self._narrow = _rows(layer.attention.output.dense), _rows(layer.output.dense)
+        self._norm_attended, self._norm_all = Normed(layer.attention.output.LayerNorm), Normed(layer.output.LayerNorm)
         attention = layer.attention.self
-        self._projections: PackedLinear = attention.key.joint.linear
         self._heads: int = attention.num_attention_heads
         self._scaling: float = attention.scaling
         self._encoder = encoder
@@ -43,13 +44,13 @@ class PostNormLayer(nn.Module):
     def forward(self, hidden_states: torch.Tensor, *_args: Any, **_options: Any) -> torch.Tensor:
         """``[1, rows, size]``; masks and positions are in the layout."""
         flat = hidden_states[0]
-        joint = self._projections.rows(flat)
+        joint = self._project(flat)
         attended = attend_jointly(joint, self._encoder.layout, heads=self._heads, scaling=self._scaling)
         return self._finished(attended, flat)[None]
 
     def _finished(self, attended: torch.Tensor, given: torch.Tensor) -> torch.Tensor:
-        flat = self._after_attention(attended, given)
-        return self._after_all(self.intermediate.rows(flat), flat)
+        flat = self._norm_attended(self._reduce(attended, given))
+        return self._norm_all(self._narrow(self._widen(flat), flat))
 
 
 class LastPostNormLayer(PostNormLayer):
@@ -57,7 +58,7 @@ class LastPostNormLayer(PostNormLayer):
 
     def __init__(self, layer: Any, encoder: PackedEncoder) -> None:
         super().__init__(layer, encoder)
-        self._queries: PackedLinear = layer.attention.self.query
+        self._ask = _rows(layer.attention.self.query)
 
     def forward(self, hidden_states: torch.Tensor, *_args: Any, **_options: Any) -> torch.Tensor:
         """``[1, examples, size]`` in the order of the batch."""
@@ -65,9 +66,13 @@ class LastPostNormLayer(PostNormLayer):
         count = len(layout.first)
         first = functional.pad(flat.index_select(0, layout.first), (0, 0, 0, layout.num_first_rows - count))
         attended = attend_jointly_from_first(
-            self._queries.rows(first), self._projections.rows(flat), layout, heads=self._heads, scaling=self._scaling
+            self._ask(first), self._project(flat), layout, heads=self._heads, scaling=self._scaling
         )
         return self._finished(attended, first)[None, :count]
+
+
+def _rows(linear: PackedLinear) -> Callable[..., torch.Tensor]:
+    return linear.rows
 
 
 def joined_layers(model: nn.Module, encoder: PackedEncoder) -> Iterator[tuple[str, nn.Module, PostNormLayer]]:

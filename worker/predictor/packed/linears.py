@@ -6,7 +6,7 @@ parts. So a product is only made of so many rows at a time as were seen to give 
 
 import functools
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import takewhile
 from typing import Any, Final, Literal, NamedTuple
 
@@ -223,9 +223,23 @@ def _product(
         found = functional.linear(inputs, weight, bias)
         found = functional.gelu(found) if activation == "gelu" else found
         return found if added is None else found + added
-    operator: Any = torch.ops.mkldnn._linear_pointwise  # noqa: SLF001
+    operators = _operators()
     if added is not None:
-        summed: torch.Tensor = operator.binary(inputs, added, weight, bias, "add")
-        return summed
-    made: torch.Tensor = operator(inputs, weight, bias, activation, [], "none" if activation == "gelu" else "")
-    return made
+        return operators.add(inputs, added, weight, bias, "add")
+    return operators.apply(inputs, weight, bias, activation, [], "none" if activation == "gelu" else "")
+
+
+class _Operators(NamedTuple):
+    """OneDNN's products of packed weights."""
+
+    apply: Callable[..., torch.Tensor]
+    """With an activation behind it."""
+    add: Callable[..., torch.Tensor]
+    """With something added."""
+
+
+@functools.cache
+def _operators() -> _Operators:
+    """Looked up once: torch finds an operator by its name and its overload again each time."""
+    found: Any = torch.ops.mkldnn._linear_pointwise  # noqa: SLF001
+    return _Operators(found.default, found.binary)
