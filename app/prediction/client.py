@@ -213,17 +213,22 @@ class PredictorClient:
         except zmq.Again:
             raise _gone() from None
         # Sending may have seen what the descriptor would have told of.
-        if self._socket.get(zmq.EVENTS) & zmq.POLLIN:  # type: ignore[arg-type,operator]
+        if self._has_answers():
             self.loop.call_soon(self._read)
 
     def _read(self) -> None:
         """Take what lies there."""
         if self._socket.closed:
             return
-        with contextlib.suppress(zmq.Again):
-            for _ in range(MESSAGES_PER_TURN):
-                self._take(self._socket.recv(zmq.NOBLOCK))
-            self.loop.call_soon(self._read)
+        for _ in range(MESSAGES_PER_TURN):
+            if not self._has_answers():
+                return
+            self._take(self._socket.recv(zmq.NOBLOCK))
+        self.loop.call_soon(self._read)
+
+    def _has_answers(self) -> bool:
+        """Asking costs less than the exception of a socket that has none."""
+        return bool(self._socket.get(zmq.EVENTS) & zmq.POLLIN)  # type: ignore[arg-type,operator]
 
     def _take(self, frame: bytes) -> None:
         self._heard_at = time.monotonic()

@@ -134,6 +134,16 @@ def test_the_model_stops_writing_for_who_goes_away(predictor, shared_predictor, 
     assert until_it_rests(shared_predictor.address) < 2
 
 
+def test_the_model_stops_writing_for_who_goes_away_at_once(predictor, shared_predictor, url, writer):
+    with pytest.raises(httpx2.ReadTimeout):  # before anybody looks whether the caller is still there
+        asked = body(writer, max_new_tokens=LONG) | {"stream": False}
+        httpx2.post(f"{url}/predict", json=asked, timeout=httpx2.Timeout(60, read=0.05))
+    deadline = time.monotonic() + 30
+    while not num_generating(shared_predictor.address):
+        assert time.monotonic() < deadline, "it has begun to write"
+    assert until_it_rests(shared_predictor.address) < 2
+
+
 def test_a_reader_that_does_not_read_gets_it_all_later(predictor, shared_predictor, url, writer):
     with streaming(url, body(writer, max_new_tokens=1500)) as (_, events):
         _, first = next(events)

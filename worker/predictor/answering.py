@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def answer_of(pending: Pending, rows: NDArray[np.float32], model: "LoadedModel", *, begun_at: float) -> Answer:
     """From the logits of all of its texts, as ``LoadedModel.forward`` has them, which were begun at an instant of the monotonic clock."""
     request, encoded = pending.request, pending.encoded or []
-    if not np.isfinite(rows[_seen(pending)]).all():
+    if not np.isfinite(_answered(rows, pending)).all():
         return failure(pending, "prediction_failed", "the model's outputs are not finite numbers")
     waited_seconds = begun_at - pending.received_at - pending.tokenization_seconds
     return Prediction(
@@ -37,12 +37,17 @@ def answer_of(pending: Pending, rows: NDArray[np.float32], model: "LoadedModel",
     )
 
 
-def _seen(pending: Pending) -> NDArray[np.bool_]:
-    """Which of its rows the model answers; those of words that it does not see are NaN."""
-    return np.concatenate([
+def _answered(rows: NDArray[np.float32], pending: Pending) -> NDArray[np.float32]:
+    """Those that the model answers; those of words that it does not see are NaN."""
+    encoded = pending.encoded or ()
+    if all(item.first_tokens is None for item in encoded):
+        return rows
+    are_seen = [
         [True] * item.num_rows if item.first_tokens is None else np.array(item.first_tokens, dtype=np.int64) >= 0
-        for item in pending.encoded or ()
-    ]).astype(bool)  # fmt: skip
+        for item in encoded
+    ]
+    answered: NDArray[np.float32] = rows[np.concatenate(are_seen).astype(bool)]
+    return answered
 
 
 def _labels(pending: Pending, rows: np.ndarray, model: "LoadedModel") -> list[list[LabelScore]]:

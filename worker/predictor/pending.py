@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,14 @@ class ModelKey:
 
     folder: Path
     manifest_sha256: str
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        """A request is looked up in thirty places."""
+        return hash((self.folder, self.manifest_sha256))
 
 
 @dataclass(eq=False, kw_only=True)

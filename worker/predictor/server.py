@@ -49,7 +49,7 @@ STOP_SECONDS: Final = 30.0
 LINGER_MS: Final = 500
 TIDY_SECONDS: Final = 10.0
 MESSAGES_PER_TURN: Final = 256
-MOST_FOLDERS: Final = 10_000
+MOST_KEYS: Final = 10_000
 RETRY_MS: Final = 50
 """How soon a reader that took no more is tried again."""
 
@@ -85,7 +85,7 @@ class Server:
         self._waker.setblocking(False)
         self._wakes.setblocking(False)
         self._fetcher = Fetcher(submit=self._schedule, reply=self._reply, max_texts=options.queue_size)
-        self._folders: dict[str, Path] = {}
+        self._keys: dict[tuple[str, str], ModelKey] = {}
         self._exit_code: int | None = None
 
     def run(self) -> int:
@@ -150,13 +150,14 @@ class Server:
 
     def _receive(self, router: zmq.Socket[bytes]) -> None:
         """Take what lies there, up to a bound, so that answers are not kept waiting by a flood of questions."""
-        with contextlib.suppress(zmq.Again):
-            for _ in range(MESSAGES_PER_TURN):
-                frames = router.recv_multipart(zmq.NOBLOCK)
-                answer = self._take(frames)
-                if answer is not None:
-                    self._scheduler.counts.answered(answer)
-                    self._outbox.put(frames[0], answer)
+        for _ in range(MESSAGES_PER_TURN):
+            if not router.get(zmq.EVENTS) & zmq.POLLIN:  # type: ignore[arg-type,operator]
+                return
+            frames = router.recv_multipart(zmq.NOBLOCK)
+            answer = self._take(frames)
+            if answer is not None:
+                self._scheduler.counts.answered(answer)
+                self._outbox.put(frames[0], answer)
 
     def _take(self, frames: list[bytes]) -> Answer | None:
         if len(frames) != 2:
@@ -187,11 +188,10 @@ class Server:
         return self._submit(frames[0], question)
 
     def _submit(self, identity: bytes, request: Predict) -> Answer | None:
-        folder = self._folder(request.folder)
-        if folder is None:
+        key = self._key(request.folder, request.manifest_sha256)
+        if key is None:
             message = "the model lies outside the folder of artefacts"
             return Failure(request_id=request.request_id, code="model_load_failed", message=message)
-        key = ModelKey(folder=folder, manifest_sha256=request.manifest_sha256)
         pending = Pending(identity=identity, request=request, key=key, received_at=time.monotonic())
         try:
             if not self._scheduler.is_loaded(key) and self._fetcher.take(pending):
@@ -212,16 +212,17 @@ class Server:
         for other in late:
             self._reply(other, failure(other, "deadline_exceeded", "nobody waits for it any more"))
 
-    def _folder(self, name: str) -> Path | None:
-        """A folder below that of the artefacts; None: it is not. Found out once: it takes as long as a small forward."""
-        if name not in self._folders:
+    def _key(self, name: str, manifest_sha256: str) -> ModelKey | None:
+        """That of a folder below that of the artefacts; None: it is not. Found out once: it takes as long as a small forward."""
+        asked = name, manifest_sha256
+        if asked not in self._keys:
             folder = self._options.artefacts_dir / name
             if not folder.resolve().is_relative_to(self._options.artefacts_dir.resolve()):
                 return None
-            if len(self._folders) >= MOST_FOLDERS:
-                self._folders.clear()
-            self._folders[name] = folder
-        return self._folders[name]
+            if len(self._keys) >= MOST_KEYS:
+                self._keys.clear()
+            self._keys[asked] = ModelKey(folder=folder, manifest_sha256=manifest_sha256)
+        return self._keys[asked]
 
     def _reply(self, pending: Pending, answer: Answer) -> None:
         """Hand an answer to the main thread, which alone may use the socket. For any thread."""
