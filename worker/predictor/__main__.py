@@ -53,7 +53,7 @@ if __name__ == "__main__":
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     # Processors that are busy with one batch have no use for threads that each tokenise a text or two of the next.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    # Kernels are compiled for each shape in a third of a millisecond, and hold up to a megabyte. OneDNN keeps as many as three
+    # Kernels are compiled for each shape in a third of a millisecond, and hold up to a megabyte. OneDNN keeps as many as two
     # architectures of encoders need; what torch would keep beside it, for each thread, are the same ones once more.
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "512")
     os.environ.setdefault("LRU_CACHE_CAPACITY", "16")
