@@ -135,8 +135,8 @@ def test_the_model_stops_writing_for_who_goes_away(predictor, shared_predictor, 
 
 
 def test_the_model_stops_writing_for_who_goes_away_at_once(predictor, shared_predictor, url, writer):
+    asked = body(writer, max_new_tokens=LONG) | {"stream": False}
     with pytest.raises(httpx2.ReadTimeout):  # before anybody looks whether the caller is still there
-        asked = body(writer, max_new_tokens=LONG) | {"stream": False}
         httpx2.post(f"{url}/predict", json=asked, timeout=httpx2.Timeout(60, read=0.05))
     deadline = time.monotonic() + 30
     while not num_generating(shared_predictor.address):
