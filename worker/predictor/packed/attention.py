@@ -101,8 +101,7 @@ def _attended(
         "rooms", from_first, *about, make=lambda: _make_rooms(query, layout, from_first=from_first)
     )
     for room in rooms:
-        attend_in = room.attend_carefully if layout.is_careful else room.attend
-        attend_in(query[room.queries], key[room.places], value[room.places], layout, scaling=scaling, sight=sight)
+        room.attend(query[room.queries], key[room.places], value[room.places], layout, scaling=scaling, sight=sight)
     return found
 
 
@@ -177,29 +176,20 @@ class _Room:
         sight: Sight,
     ) -> None:
         """``[queries or places, heads, size]`` each."""
+        query = query.view(self._shape).transpose(1, 2)
+        if layout.is_careful:  # with scores of any size
+            k, v = self._keys.by_head(key), self._keys.by_head(value)
+            bias = layout.once("bias", self._group, sight, query.dtype, make=lambda: self._bias(sight))
+            self._out.copy_(functional.scaled_dot_product_attention(query, k, v, bias, scale=scaling))
+            return
         self._keys.take(key, value)
-        torch.mul(query.view(self._shape).transpose(1, 2), scaling * _LOG2_E, out=self._query)
+        torch.mul(query, scaling * _LOG2_E, out=self._query)
         torch.bmm(self._queries, self._keys.turned, out=self._weights).exp2_()
         if sight != EVERYTHING:
             seen = layout.once("seen", self._group, sight, query.dtype, make=lambda: self._bias(sight) == 0)
             self._weights.view(*self._query.shape[:3], -1).mul_(seen)
         torch.bmm(self._weights, self._keys.values, out=self._summed)
         torch.div(self._sums_of_values, torch.threshold(self._sums, _LEAST_SUM, math.nan), out=self._out)
-
-    def attend_carefully(
-        self,
-        query: torch.Tensor,
-        key: torch.Tensor,
-        value: torch.Tensor,
-        layout: Layout,
-        *,
-        scaling: float,
-        sight: Sight,
-    ) -> None:
-        """The same with scores of any size."""
-        bias = layout.once("bias", self._group, sight, query.dtype, make=lambda: self._bias(sight))
-        q, k, v = query.view(self._shape).transpose(1, 2), self._keys.by_head(key), self._keys.by_head(value)
-        self._out.copy_(functional.scaled_dot_product_attention(q, k, v, bias, scale=scaling))
 
     def _bias(self, sight: Sight) -> torch.Tensor | None:
         return bias_of(self._group, sight, dtype=self._out.dtype, device=self._out.device)
