@@ -126,7 +126,11 @@ def test_micro_batches_are_as_large_as_a_lane_takes_and_full(model, threads, pen
     if model.precision == "float32":
         assert len(tokens) == 1, "it is cut after padding"
     else:
-        assert {*tokens[:-2]} == {MOST_ROWS}
+        left = [sum(tokens[number:]) for number in range(len(tokens))]
+        with_enough_for_two = [own for own, before in zip(tokens, left, strict=True) if before >= 2 * MOST_ROWS]
+        assert {*with_enough_for_two} == {MOST_ROWS}, (
+            "what is left then is halved, by whoever is free, as often as he is"
+        )
         assert max(tokens) == MOST_ROWS
 
 
