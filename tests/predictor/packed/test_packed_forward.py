@@ -335,7 +335,10 @@ def test_every_token_has_its_place():
                 seen = group.bias[number, 0] == 0
                 assert seen.tolist() == [True] * LENGTHS[example] + [False] * (group.length - LENGTHS[example])
     numbers = layout.order.tolist()
-    assert [numbers[place] for place in layout.place_of_example.tolist()] == [*range(len(LENGTHS))]
+    places = layout.place_of_example.tolist()
+    assert len(places) == len(layout.first_rows) == layout.num_first_rows == 64
+    assert [numbers[place] for place in places[: len(LENGTHS)]] == [*range(len(LENGTHS))]
+    assert layout.first_rows[: len(LENGTHS)].tolist() == layout.first.tolist() == layout.starts.tolist()
     [shortest] = [group for group in layout.groups if group.length == 16]
     assert (shortest.examples, sum(length <= 16 for length in LENGTHS)) == (8, 5), "filled up with the first of them"
     assert len(numbers) == sum(group.examples for group in layout.groups)

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 from worker.packing.encoder import PackedEncoder
 from worker.packing.last_layer import LastLayer
@@ -43,10 +42,13 @@ class PostNormLayer(nn.Module):
 
     def forward(self, hidden_states: torch.Tensor, *_args: Any, **_options: Any) -> torch.Tensor:
         """``[1, rows, size]``; masks and positions are in the layout."""
-        flat = hidden_states[0]
+        return self.rows(hidden_states[0])[None]
+
+    def rows(self, flat: torch.Tensor) -> torch.Tensor:
+        """The same without the dimension of batches."""
         joint = self._project(flat)
         attended = attend_jointly(joint, self._encoder.layout, heads=self._heads, scaling=self._scaling)
-        return self._finished(attended, flat)[None]
+        return self._finished(attended, flat)
 
     def _finished(self, attended: torch.Tensor, given: torch.Tensor) -> torch.Tensor:
         flat = self._norm_attended(self._reduce(attended, given))
@@ -62,13 +64,16 @@ class LastPostNormLayer(PostNormLayer):
 
     def forward(self, hidden_states: torch.Tensor, *_args: Any, **_options: Any) -> torch.Tensor:
         """``[1, examples, size]`` in the order of the batch."""
-        flat, layout = hidden_states[0], self._encoder.layout
-        count = len(layout.first)
-        first = functional.pad(flat.index_select(0, layout.first), (0, 0, 0, layout.num_first_rows - count))
+        return self.rows(hidden_states[0])[None, : len(self._encoder.layout.first)]
+
+    def rows(self, flat: torch.Tensor) -> torch.Tensor:
+        """``[layout.num_first_rows, size]``, whatever behind the examples."""
+        layout = self._encoder.layout
+        first = layout.take_first(flat)
         attended = attend_jointly_from_first(
             self._ask(first), self._project(flat), layout, heads=self._heads, scaling=self._scaling
         )
-        return self._finished(attended, first)[None, :count]
+        return self._finished(attended, first)
 
 
 def _rows(linear: PackedLinear) -> Callable[..., torch.Tensor]:

@@ -6,6 +6,8 @@ is given depends on itself alone, and that is what makes its answer the same in 
 what they are, groups are cut for speed (``worker.trainer.packed.layout``).
 """
 
+import functools
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -20,6 +22,9 @@ ROW_ROUNDING: Final = 64
 """The row is filled up to a multiple of it: the matrix library meets few shapes, and sums each row's products in one order."""
 SHORT_ROW: Final = 128
 """Up to here it may be left as it is, if that order is seen to be the same; one text alone is mostly filler otherwise."""
+_MOST_KEPT: Final = 8
+"""Sizes of texts of which a thread keeps what attention needs, those used last: up to a megabyte each."""
+_threads: Final = threading.local()
 _ZERO: Final = torch.zeros(1, dtype=torch.int64)
 
 
@@ -39,10 +44,12 @@ class Layout:
     """``[examples]``: number in the row of the first token of each."""
     first: torch.Tensor
     """The same."""
-    order: torch.Tensor
-    """``[examples of the groups]``: their numbers. A group may be filled up with some of the first one's."""
-    place_of_example: torch.Tensor
-    """``[examples]``: where each is among those of the groups."""
+    first_rows: torch.Tensor | None
+    """``[num_first_rows]``: the same, and any behind them. None: of one example alone, at the beginning of the row."""
+    order: torch.Tensor | None
+    """``[examples of the groups]``: their numbers. A group may be filled up with some of the first one's. None: likewise."""
+    place_of_example: torch.Tensor | None
+    """``[num_first_rows]``: where each is among those of the groups, and any place behind them. None: likewise."""
     lengths: np.ndarray
     """``[examples]``, in tokens."""
     num_rows: int
@@ -51,12 +58,19 @@ class Layout:
     is_careful: bool = False
     """Attention is to bear scores of any size."""
     _made: dict[tuple[object, ...], Any] = field(default_factory=dict, repr=False)
+    _kept: dict[tuple[object, ...], Any] = field(default_factory=dict, repr=False)
 
     def once(self, *about: object, make: Callable[[], Any]) -> Any:
         """What attention needs besides its inputs: made for the first layer, used by all."""
         if about not in self._made:
             self._made[about] = make()
         return self._made[about]
+
+    def kept(self, *about: object, make: Callable[[], Any]) -> Any:
+        """The same, where it may be that of an earlier batch of this thread with groups of the same size."""
+        if about not in self._kept:
+            self._kept[about] = make()
+        return self._kept[about]
 
     def fill(self, values: Sequence[Sequence[int]], *, filler: int) -> torch.Tensor:
         """``[1, rows]``: the values of each example's tokens where they lie."""
@@ -72,6 +86,10 @@ class Layout:
     def mask(self) -> torch.Tensor:
         """``[examples, longest]``: 1 where there is a token."""
         return torch.from_numpy((np.arange(self.lengths.max()) < self.lengths[:, None]).astype(np.int64))
+
+    def take_first(self, rows: torch.Tensor) -> torch.Tensor:
+        """``[num_first_rows, width]`` of ``[rows, width]``: those of the first tokens, and any behind them."""
+        return rows[: self.num_first_rows] if self.first_rows is None else rows.index_select(0, self.first_rows)
 
     def unpack(self, hidden: torch.Tensor) -> torch.Tensor:
         """``[examples, longest, size]`` from ``[1, rows, size]``, zeros behind each example."""
@@ -104,7 +122,7 @@ def lay_out(lengths: Sequence[int], *, fills_short_rows: bool = True, is_careful
     starts[order] = np.cumsum(own[order]) - own[order]
     groups: list[Group] = []
     rows, are_tokens, filled = [], [], []
-    place_of_example = np.empty_like(own)
+    place_of_example = np.zeros(num_first_rows, dtype=np.int64)
     for length in np.unique(places):
         members = order[places[order] == length]
         place_of_example[members] = sum(group.examples for group in groups) + np.arange(len(members))
@@ -119,12 +137,15 @@ def lay_out(lengths: Sequence[int], *, fills_short_rows: bool = True, is_careful
     place = np.zeros(num_rows, dtype=np.int64)
     of_token = np.flatnonzero(is_token)[::-1]  # the first place of those that were filled up with
     place[row[of_token]] = of_token
+    first_rows = np.zeros(num_first_rows, dtype=np.int64)
+    first_rows[: len(starts)] = starts
     return Layout(
         groups=tuple(groups),
         row_of_place=torch.from_numpy(row),
         place_of_row=torch.from_numpy(place),
         starts=starts,
         first=torch.from_numpy(starts),
+        first_rows=torch.from_numpy(first_rows),
         order=torch.from_numpy(np.concatenate(filled)),
         place_of_example=torch.from_numpy(place_of_example),
         is_careful=is_careful,
@@ -137,20 +158,36 @@ def lay_out(lengths: Sequence[int], *, fills_short_rows: bool = True, is_careful
 def _of_one_alone(own: np.ndarray, *, num_rows: int, num_first_rows: int, is_careful: bool) -> Layout:
     """Its padding lies where the filler of the row does."""
     length = rounded(int(own[0]))
-    bias = padding_bias(np.arange(length)[None] >= own[0])
     return Layout(
-        groups=(Group(start=0, examples=1, length=length, bias=bias),),
+        groups=(Group(start=0, examples=1, length=length, bias=_padding_of_one(length, int(own[0]))),),
         row_of_place=None,
         place_of_row=None,
         starts=np.zeros(1, dtype=np.int64),
         first=_ZERO,
-        order=_ZERO,
-        place_of_example=_ZERO,
+        first_rows=None,
+        order=None,
+        place_of_example=None,
         is_careful=is_careful,
         lengths=own,
         num_rows=num_rows,
         num_first_rows=num_first_rows,
+        **({"_kept": _of_this_thread(length, num_first_rows)} if num_rows <= SHORT_ROW else {}),
     )
+
+
+@functools.lru_cache(maxsize=256)
+def _padding_of_one(length: int, num_tokens: int) -> torch.Tensor | None:
+    return padding_bias(np.arange(length)[None] >= num_tokens)
+
+
+def _of_this_thread(*sizes: int) -> dict[tuple[object, ...], Any]:
+    """What its layouts of one short text of these sizes keep: for such a text it takes as long to make as half a layer."""
+    kept: dict[tuple[int, ...], dict[tuple[object, ...], Any]] = _threads.__dict__.setdefault("kept", {})
+    found = kept.pop(sizes, {})
+    while len(kept) >= _MOST_KEPT:
+        kept.pop(next(iter(kept)))
+    kept[sizes] = found
+    return found
 
 
 def filled_up(num_rows: int, *, fills_short_rows: bool) -> int:

@@ -143,8 +143,8 @@ class Head(nn.Module):
         flat = inputs.float().reshape(-1, inputs.shape[-1])
         count = len(flat)
         flat = functional.pad(flat, (0, 0, 0, -count % ROW_ROUNDING))
-        found = torch.cat([functional.linear(part, self.weight, self.bias) for part in torch.split(flat, ROW_ROUNDING)])
-        return found[:count].view(*inputs.shape[:-1], -1)
+        found = [functional.linear(part, self.weight, self.bias) for part in torch.split(flat, ROW_ROUNDING)]
+        return (found[0] if len(found) == 1 else torch.cat(found))[:count].view(*inputs.shape[:-1], -1)
 
 
 class ExactRows(NamedTuple):

@@ -10,7 +10,7 @@ import torch
 from transformers import PreTrainedModel
 
 from worker.packing.encoder import PackedEncoder
-from worker.predictor.packed.layers import Normed, PostNormLayer
+from worker.predictor.packed.layers import LastPostNormLayer, Normed, PostNormLayer
 
 _EMBEDDINGS: Final = {"word_embeddings", "token_type_embeddings", "position_embeddings", "LayerNorm", "dropout"}
 
@@ -35,19 +35,28 @@ class _JoinedModel:
         )
         self._norm = Normed(embeddings.LayerNorm)
         self._layers: list[PostNormLayer] = [*model.base_model.encoder.layer]
+        self._ends_with_first = isinstance(self._layers[-1], LastPostNormLayer)
         self._pooler = getattr(model.base_model, "pooler", None)
         self._head = model.classifier
 
     def __call__(self, *, input_ids: torch.Tensor, token_type_ids: torch.Tensor | None = None) -> torch.Tensor:
         """Of ``[1, rows]`` each."""
-        hidden = self._embedded(input_ids, token_type_ids)
+        hidden = self._embedded(input_ids[0], None if token_type_ids is None else token_type_ids[0])
         for layer in self._layers:
-            hidden = layer.forward(hidden)
-        given = self._encoder.for_head(hidden) if self._pooler is None else self._pooler(hidden)
-        logits: torch.Tensor = self._head(given)
+            hidden = layer.rows(hidden)
+        logits: torch.Tensor = self._head(hidden[None]) if self._encoder.head == "row" else self._of_first(hidden)
         return logits
+
+    def _of_first(self, hidden: torch.Tensor) -> torch.Tensor:
+        layout = self._encoder.layout
+        first = hidden if self._ends_with_first else layout.take_first(hidden)
+        if self._pooler is not None:
+            first = self._pooler.activation(self._pooler.dense.rows(first))
+        # Heads without a pooler take the first token of each themselves.
+        logits: torch.Tensor = self._head(first if self._pooler is not None else first[:, None])
+        return logits[: len(layout.lengths)]
 
     def _embedded(self, ids: torch.Tensor, types: torch.Tensor | None) -> torch.Tensor:
         rows = torch.embedding(self._words, ids)
         rows = rows + (self._kinds[0] if types is None else torch.embedding(self._kinds, types))
-        return self._norm(rows + torch.embedding(self._places, self._encoder.positions))
+        return self._norm(rows + torch.embedding(self._places, self._encoder.positions[0]))
