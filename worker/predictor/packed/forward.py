@@ -87,6 +87,7 @@ class PackedForward:
         self._logits = joined_model(self._model, self._encoder) or by_parts
         if not self._gives(expected, ids):
             self._logits = by_parts
+        self._is_joined = self._logits is not by_parts
 
     def _gives(self, expected: Sequence[NDArray[np.float32]], ids: Sequence[Sequence[int]]) -> bool:
         try:
@@ -137,13 +138,18 @@ class PackedForward:
 
     def outputs(self, batch: Sequence[EncodedText]) -> list[NDArray[np.float32]]:
         """Of each input ``[K]``, or ``[tokens, K]`` where tokens have logits. The same whatever the others are."""
-        types = [item.token_type_ids or [0] * item.num_tokens for item in batch] if self._takes_token_types else None
+        types = self._types(batch)
         found = self._run([item.input_ids for item in batch], types)
         for number, output in enumerate(found):
             if not np.isfinite(output).all():
                 own_types = None if types is None else types[number : number + 1]
                 [found[number]] = self._run([batch[number].input_ids], own_types, is_careful=True)
         return found
+
+    def _types(self, batch: Sequence[EncodedText]) -> list[list[int]] | None:
+        if not self._takes_token_types or (self._is_joined and not any(map(_has_two_types, batch))):
+            return None
+        return [item.token_type_ids or [0] * item.num_tokens for item in batch]
 
     def _run(
         self,
@@ -182,6 +188,10 @@ class _MicroBatches:
             return fill(lengths, room)
 
         return self._parts.take(choose) or None
+
+
+def _has_two_types(item: EncodedText) -> bool:
+    return any(item.token_type_ids or ())
 
 
 def _by_transformers(model: PreTrainedModel) -> Logits:
