@@ -1,6 +1,7 @@
 """Attention by products: what a softmax gives, whoever sees whom, and no number where it does not."""
 
 import dataclasses
+import threading
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 
 from worker.packing.sight import EVERYTHING, Sight
 from worker.predictor.packed import lanes
+from worker.predictor.packed import layout as layouts
 from worker.predictor.packed.attention import attend, attend_from_first
 from worker.predictor.packed.layout import lay_out
 
@@ -84,3 +86,35 @@ def test_scores_too_far_from_0_give_no_number_and_those_less_far_the_right_one(s
     assert outcomes[0]
     assert not outcomes[-1]
     assert outcomes == sorted(outcomes, reverse=True)
+
+
+def attended(layout, parts):
+    return attend(*parts, layout, scaling=SIZE**-0.5, dropout=0.0, sight=EVERYTHING)[0].clone()
+
+
+def test_a_text_is_told_nothing_of_the_one_before_it():
+    """A thread uses the same tensors for short texts that have as many places."""
+    short, long = lay_out([17]), lay_out([32])
+    parts = inputs(short)
+    expected = softmax(*(part[0, :, :17] for part in parts), EVERYTHING).transpose(0, 1)
+    for before in (1.0, torch.inf, torch.nan):
+        attended(long, [torch.full_like(part, before) for part in inputs(long)])
+        np.testing.assert_allclose(attended(short, parts)[:17], expected, atol=2e-5)
+
+
+def test_what_is_kept_for_short_texts_has_a_bound():
+    kept, most = [], []
+
+    def ask_about_many_lengths():
+        for length in range(1, 400, 7):
+            layout = lay_out([length])
+            for dtype in (torch.float32, torch.bfloat16):
+                attended(layout, [part.to(dtype) for part in inputs(layout)])
+                kept.append({places for places, *_ in layouts.kept_by_this_thread()})
+                most.append(len(layouts.kept_by_this_thread()))
+
+    thread = threading.Thread(target=ask_about_many_lengths)
+    thread.start()
+    thread.join()
+    assert max(most) == layouts.MOST_KEPT
+    assert set().union(*kept) == {*range(16, layouts.SHORT_ROW + 1, 16)}, "long ones are not kept"

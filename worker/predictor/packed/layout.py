@@ -22,8 +22,8 @@ ROW_ROUNDING: Final = 64
 """The row is filled up to a multiple of it: the matrix library meets few shapes, and sums each row's products in one order."""
 SHORT_ROW: Final = 128
 """Up to here it may be left as it is, if that order is seen to be the same; one text alone is mostly filler otherwise."""
-_MOST_KEPT: Final = 8
-"""Sizes of texts of which a thread keeps what attention needs, those used last: up to a megabyte each."""
+MOST_KEPT: Final = 8
+"""Sizes of texts, by models' heads, for which a thread keeps what attention needs, those used last: up to a megabyte each."""
 _threads: Final = threading.local()
 _ZERO: Final = torch.zeros(1, dtype=torch.int64)
 
@@ -58,7 +58,8 @@ class Layout:
     is_careful: bool = False
     """Attention is to bear scores of any size."""
     _made: dict[tuple[object, ...], Any] = field(default_factory=dict, repr=False)
-    _kept: dict[tuple[object, ...], Any] = field(default_factory=dict, repr=False)
+    _kept_as: tuple[object, ...] | None = None
+    """None: nothing is."""
 
     def once(self, *about: object, make: Callable[[], Any]) -> Any:
         """What attention needs besides its inputs: made for the first layer, used by all."""
@@ -67,10 +68,8 @@ class Layout:
         return self._made[about]
 
     def kept(self, *about: object, make: Callable[[], Any]) -> Any:
-        """The same, where it may be that of an earlier batch of this thread with groups of the same size."""
-        if about not in self._kept:
-            self._kept[about] = make()
-        return self._kept[about]
+        """What may be that of an earlier batch, if that was one short text of as many places: else it is made anew each time."""
+        return make() if self._kept_as is None else _of_this_thread((*self._kept_as, *about), make=make)
 
     def fill(self, values: Sequence[Sequence[int]], *, filler: int) -> torch.Tensor:
         """``[1, rows]``: the values of each example's tokens where they lie."""
@@ -171,7 +170,7 @@ def _of_one_alone(own: np.ndarray, *, num_rows: int, num_first_rows: int, is_car
         lengths=own,
         num_rows=num_rows,
         num_first_rows=num_first_rows,
-        **({"_kept": _of_this_thread(length, num_first_rows)} if num_rows <= SHORT_ROW else {}),
+        _kept_as=(length, num_first_rows) if num_rows <= SHORT_ROW else None,
     )
 
 
@@ -180,13 +179,19 @@ def _padding_of_one(length: int, num_tokens: int) -> torch.Tensor | None:
     return padding_bias(np.arange(length)[None] >= num_tokens)
 
 
-def _of_this_thread(*sizes: int) -> dict[tuple[object, ...], Any]:
-    """What its layouts of one short text of these sizes keep: for such a text it takes as long to make as half a layer."""
-    kept: dict[tuple[int, ...], dict[tuple[object, ...], Any]] = _threads.__dict__.setdefault("kept", {})
-    found = kept.pop(sizes, {})
-    while len(kept) >= _MOST_KEPT:
+def kept_by_this_thread() -> dict[tuple[object, ...], Any]:
+    """By the places of a text, the rows of its first token, and whatever else it is about."""
+    kept: dict[tuple[object, ...], Any] = _threads.__dict__.setdefault("kept", {})
+    return kept
+
+
+def _of_this_thread(about: tuple[object, ...], *, make: Callable[[], Any]) -> Any:
+    """For one short text, what attention needs takes as long to make as half a layer."""
+    kept = kept_by_this_thread()
+    found = kept.pop(about) if about in kept else make()
+    while len(kept) >= MOST_KEPT:
         kept.pop(next(iter(kept)))
-    kept[sizes] = found
+    kept[about] = found
     return found
 
 
