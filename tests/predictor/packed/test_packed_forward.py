@@ -170,7 +170,8 @@ def test_a_model_of_berts_kind_is_computed_part_by_part(name, is_joined, auto_mo
     assert (calls == []) is is_joined
 
 
-def test_a_model_with_a_forward_of_its_own_keeps_it(texts):
+@pytest.mark.parametrize("doubles", ["all", "pairs"])
+def test_a_model_with_a_forward_of_its_own_keeps_it(doubles):
     """Its parts have BERT's names, and more is done with them."""
     model = model_of("bert")
     plainly = type(model).forward
@@ -178,13 +179,16 @@ def test_a_model_with_a_forward_of_its_own_keeps_it(texts):
     @functools.wraps(plainly)
     def forward(*args, **options):
         found = plainly(model, *args, **options)
-        found.logits = 2 * found.logits
+        types = options.get("token_type_ids")
+        if doubles == "all" or (types is not None and types.any()):
+            found.logits = 2 * found.logits
         return found
 
-    expected = [2 * output for output in packed("bert")(texts)]
+    pair = EncodedText(input_ids=[*range(5, 35)], token_type_ids=[0] * 10 + [1] * 20, truncated=False)
+    [expected] = packed("bert")([pair])
     model.forward = forward
-    found = computing(PackedForward.of(model, pad_id=0, max_length=70))(texts)
-    assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
+    [found] = computing(PackedForward.of(model, pad_id=0, max_length=70))([pair])
+    assert np.array_equal(found, 2 * expected)
 
 
 def test_wide_layers_whose_sums_depend_on_the_shape_are_cut_into_equal_products():

@@ -48,6 +48,7 @@ class PackedForward:
     def __init__(self, model: PreTrainedModel, encoder: PackedEncoder, *, pad_id: int, max_length: int) -> None:
         self._model, self._encoder, self._pad_id = model, encoder, pad_id
         self._logits: Logits = _by_transformers(model)
+        self._is_joined = False
         encoder.keep()
         self._takes_token_types = "token_type_ids" in inspect.signature(model.forward).parameters
         threads = torch.get_num_threads()
@@ -76,24 +77,41 @@ class PackedForward:
 
     def _join(self, ids: Sequence[Sequence[int]]) -> None:
         """Have whole layers computed at once, and then the whole model, each if that gives the same bits."""
-        expected = self._run(ids)
+        expected = self._with_types(ids)
         layers = [*joined_layers(self._model, self._encoder)]
         for name, _, joined in layers:
             replace(self._model, name, joined)
         if not self._gives(expected, ids):
             for name, layer, _ in layers:
                 replace(self._model, name, layer)
-        by_parts = self._logits
-        self._logits = joined_model(self._model, self._encoder) or by_parts
+        by_parts, joined_parts = self._logits, joined_model(self._model, self._encoder)
+        if joined_parts is None:
+            return
+        self._logits, self._is_joined = joined_parts, True
         if not self._gives(expected, ids):
-            self._logits = by_parts
-        self._is_joined = self._logits is not by_parts
+            self._logits, self._is_joined = by_parts, False
 
     def _gives(self, expected: Sequence[NDArray[np.float32]], ids: Sequence[Sequence[int]]) -> bool:
         try:
-            return all(np.array_equal(a, b) for a, b in zip(self._run(ids), expected, strict=True))
+            return all(np.array_equal(a, b) for a, b in zip(self._with_types(ids), expected, strict=True))
         except Exception:  # noqa: BLE001 - whatever a model's own code makes of parts in other places
             return False
+
+    def _with_types(self, ids: Sequence[Sequence[int]]) -> list[NDArray[np.float32]]:
+        """The answers to texts of one type of tokens, and to such of which the latter half is of the last that the model has."""
+        last = max(0, getattr(self._model.config, "type_vocab_size", 1) - 1)
+        single, paired = (
+            [
+                EncodedText(
+                    input_ids=[*own],
+                    token_type_ids=[0] * (len(own) // 2) + [kind] * (len(own) - len(own) // 2),
+                    truncated=False,
+                )
+                for own in ids
+            ]
+            for kind in (0, last)
+        )
+        return [*self.outputs(single), *self.outputs(paired)]
 
     def _is_same_alone(self, ids: Sequence[Sequence[int]]) -> bool:
         """Whether texts have the bits by themselves, most of them in short rows, that they have among many others."""
