@@ -153,13 +153,13 @@ class PackedEncoder:
         return args, kwargs | {"position_ids": self._now.positions} if self._takes_positions else kwargs
 
     def _before_pooler(self, _module: nn.Module, args: tuple[Any, ...]) -> Any:
-        return (self.for_head(args[0]), *args[1:])
+        return (self._for_head(args[0]), *args[1:])
 
     def _after(self, _module: nn.Module, _args: Any, output: Any) -> Any:
-        output["last_hidden_state"] = self.for_head(output["last_hidden_state"])
+        output["last_hidden_state"] = self._for_head(output["last_hidden_state"])
         return output
 
-    def for_head(self, hidden: torch.Tensor) -> torch.Tensor:
+    def _for_head(self, hidden: torch.Tensor) -> torch.Tensor:
         """What the head is given, ``[examples, 1 or longest, size]`` or the row, of what the last layer made."""
         layout: Layout = self.layout
         if self.head == "row":

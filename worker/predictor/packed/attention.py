@@ -21,15 +21,15 @@ def attend(
     """``[1, heads, rows, size]`` each; returns ``[1, rows, heads, size]``. What filler rows come to is not defined."""
     heads, rows, size = query.shape[1:]
     q, k, v = (_by_place(part, layout) for part in (query, key, value))
-    return _by_row(_attended(q, k, v, layout, scaling=scaling, sight=sight), layout, rows=rows).view(
-        1, rows, heads, size
-    )
+    found = _rooms(layout, q).attend(q, k, v, layout, scaling=scaling, sight=sight)
+    return _by_row(found, layout, rows=rows).view(1, rows, heads, size)
 
 
 def attend_jointly(joint: torch.Tensor, layout: Layout, *, heads: int, scaling: float) -> torch.Tensor:
     """The same from one tensor ``[rows, 3 x heads x size]`` of queries, keys and values; returns ``[rows, heads x size]``."""
     query, key, value = _parts(joint, layout, count=3, heads=heads)
-    return _by_row(_attended(query, key, value, layout, scaling=scaling, sight=EVERYTHING), layout, rows=len(joint))
+    found = _rooms(layout, query).attend(query, key, value, layout, scaling=scaling, sight=EVERYTHING)
+    return _by_row(found, layout, rows=len(joint))
 
 
 def attend_from_first(
@@ -47,7 +47,7 @@ def attend_from_first(
     queries = _side_by_side(query)
     q = Heads(queries if layout.order is None else queries.index_select(0, layout.order), heads, size)
     k, v = (_by_place(part, layout) for part in (key, value))
-    found = _attended(q, k, v, layout, scaling=scaling, sight=sight, from_first=True)
+    found = _rooms(layout, q).attend(q, k, v, layout, scaling=scaling, sight=sight, from_first=True)
     return _in_order_of_batch(found, layout)[:examples].view(1, examples, heads, size)
 
 
@@ -61,33 +61,21 @@ def attend_jointly_from_first(
     in_groups = queries if layout.order is None else queries.index_select(0, layout.order)
     query = Heads(in_groups, heads, queries.shape[1] // heads)
     key, value = _parts(joint, layout, count=2, heads=heads)
-    found = _attended(query, key, value, layout, scaling=scaling, sight=EVERYTHING, from_first=True)
+    found = _rooms(layout, query).attend(query, key, value, layout, scaling=scaling, sight=EVERYTHING, from_first=True)
     return _in_order_of_batch(found, layout)
 
 
-def _attended(
-    query: Heads,
-    key: Heads,
-    value: Heads,
-    layout: Layout,
-    *,
-    scaling: float,
-    sight: Sight,
-    from_first: bool = False,
-) -> torch.Tensor:
-    """A row for each place or, from the first tokens, each example of the groups; returns ``[places or examples, heads x size]``.
+def _rooms(layout: Layout, like: Heads) -> Rooms:
+    """Where the groups attend, for heads as those of ``like``, with the padding of this batch hidden."""
 
-    What is returned is written over by the next layer.
-    """
-    about = query.heads, query.size, query.rows.dtype
-    rooms: Rooms = layout.once(*about, make=lambda: _rooms(layout, *about))
-    return rooms.attend(query, key, value, layout, scaling=scaling, sight=sight, from_first=from_first)
+    def make() -> Rooms:
+        rooms: Rooms = layout.kept(*about, make=lambda: Rooms(layout, *about))
+        rooms.hide_padding(layout)
+        return rooms
 
-
-def _rooms(layout: Layout, heads: int, size: int, dtype: torch.dtype) -> Rooms:
-    rooms: Rooms = layout.kept(heads, size, dtype, make=lambda: Rooms(layout, heads, size, dtype))
-    rooms.hide_padding(layout)
-    return rooms
+    about = like.heads, like.size, like.rows.dtype
+    found: Rooms = layout.once(*about, make=make)
+    return found
 
 
 def _in_places(rows: torch.Tensor, layout: Layout) -> torch.Tensor:

@@ -62,9 +62,9 @@ class Rooms:
         *,
         scaling: float,
         sight: Sight,
-        from_first: bool,
+        from_first: bool = False,
     ) -> torch.Tensor:
-        """``[places or examples, heads x size]``, which the next call writes over."""
+        """``[places, heads x size]``, or a row for each example of the groups ``from_first``; the next call writes over it."""
         if from_first not in self._made:
             self._made[from_first] = self._make(layout, from_first=from_first)
         rooms, found = self._made[from_first]

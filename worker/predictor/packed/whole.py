@@ -50,10 +50,9 @@ class _JoinedModel:
     def _of_first(self, hidden: torch.Tensor) -> torch.Tensor:
         layout = self._encoder.layout
         first = hidden if self._ends_with_first else layout.take_first(hidden)
-        if self._pooler is not None:
-            first = self._pooler.activation(self._pooler.dense.rows(first))
-        # Heads without a pooler take the first token of each themselves.
-        logits: torch.Tensor = self._head(first if self._pooler is not None else first[:, None])
+        pooler = self._pooler  # without one, the head takes the first token of each itself
+        given = first[:, None] if pooler is None else pooler.activation(pooler.dense.rows(first))
+        logits: torch.Tensor = self._head(given)
         return logits[: len(layout.lengths)]
 
     def _embedded(self, ids: torch.Tensor, types: torch.Tensor | None) -> torch.Tensor:
